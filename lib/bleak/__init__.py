@@ -1,0 +1,31 @@
+# bleak's client API for MicroPython, as far as BMS drivers use it, over aioble
+# aioble connects, discovers, reads and writes; everything it gets wrong is handled here.
+from .client import (
+    BleakClient,
+    BleakGATTCharacteristic,
+    BleakGATTService,
+    BleakGATTServiceCollection,
+)
+from .exc import (
+    BleakCharacteristicNotFoundError,
+    BleakDBusError,
+    BleakDeviceNotFoundError,
+    BleakError,
+)
+from .scanner import AdvertisementData, BleakScanner, BLEDevice
+from .uuids import normalize_uuid_str
+
+__all__ = (
+    "AdvertisementData",
+    "BLEDevice",
+    "BleakCharacteristicNotFoundError",
+    "BleakClient",
+    "BleakDBusError",
+    "BleakDeviceNotFoundError",
+    "BleakError",
+    "BleakGATTCharacteristic",
+    "BleakGATTService",
+    "BleakGATTServiceCollection",
+    "BleakScanner",
+    "normalize_uuid_str",
+)

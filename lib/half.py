@@ -1,0 +1,53 @@
+# Half floats (IEEE 754 binary16), exact on every board
+# MicroPython's struct.pack('e') halves values that round up to a power of two; this does not.
+import struct
+
+NAN = 0x7E00
+
+_buf = bytearray(8)
+
+
+def encode(x):
+    """Return the 16 bits of the half float nearest to `x`, ties to even.
+
+    Too large becomes +-inf, too small becomes +-0, any NaN becomes 0x7E00.
+    """
+    # the bits of a double hold every float of every board exactly; taken 16 at a time they
+    # stay small ints
+    struct.pack_into("<d", _buf, 0, x)
+    top = _buf[6] | _buf[7] << 8
+    sign = top & 0x8000
+    exponent = (top >> 4 & 0x7FF) - 1023
+    mantissa = (top & 15) << 16 | _buf[5] << 8 | _buf[4]  # its 20 leading bits
+    below = 1 if _buf[0] or _buf[1] or _buf[2] or _buf[3] else 0  # anything after them
+    if exponent > 15:
+        if exponent == 1024 and (mantissa or below):
+            return NAN
+        return sign | 0x7C00
+    if exponent >= -14:
+        bits = exponent + 15 << 10 | mantissa >> 10
+        cut = 10
+    elif exponent >= -25:
+        mantissa |= 0x100000  # subnormal: the leading one becomes explicit
+        cut = -exponent - 4
+        bits = mantissa >> cut
+    else:
+        return sign
+    rest = mantissa & (1 << cut) - 1
+    tie = 1 << cut - 1
+    if rest > tie or rest == tie and (below or bits & 1):
+        bits += 1  # may carry into the exponent, up to inf, which is right
+    return sign | bits
+
+
+def decode(bits):
+    """Return the float that the 16 `bits` mean."""
+    exponent = bits >> 10 & 31
+    mantissa = bits & 0x3FF
+    if exponent == 31:
+        x = float("nan") if mantissa else float("inf")
+    elif exponent:
+        x = (1024 + mantissa) * 2.0 ** (exponent - 25)
+    else:
+        x = mantissa * 2.0**-24
+    return -x if bits & 0x8000 else x

@@ -1,0 +1,252 @@
+# The battery logger: composes link, sampler, store and screen, and survives all of them
+import asyncio
+import gc
+import sys
+import time
+
+import machine
+import screen
+import settings
+from clock import Clock
+from lcd_hd44780 import LCD
+from micropython import const
+from sampler import Sampler
+from store import Store
+
+import frame
+
+_DATA = "/data"
+_SCREEN_MS = const(1000)
+_REPORT_S = const(60)  # between lines on the REPL
+_STALE_S = const(10)
+_RESTART_S = const(10)  # a part that failed starts again after so long
+_REPL_WATCHDOG_MS = const(3_600_000)
+
+
+class Status:
+    """What the screen shows besides the sample; see screen.render."""
+
+    link = "starting"
+    connected = False
+    age_s = None
+    message = ""
+    frames = 0
+    days_left = None
+    alarm = False
+
+
+class App:
+    """Everything that runs on the board."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.status = Status()
+        self.settings, self.sentences = settings.load()
+        for sentence in self.sentences:
+            print(sentence)
+        self.sample = None
+        self.sample_s = 0
+        self.link = None
+        self.sampler = None
+        self.store = None
+        self._progress_s = 0  # when the loop last got somewhere, for the watchdog
+        self._report_s = 0
+
+    async def run(self):
+        """Run for ever; returns only when a task that cannot be restarted ends."""
+        if self.settings["lcd"] != "none":
+            asyncio.create_task(self._keep("display", self._show))
+        self._configure()
+        if self.store:
+            asyncio.create_task(self._keep("sealing", self.store.run))
+        asyncio.create_task(self._keep("housekeeping", self._housekeeping))
+        while True:
+            await self._keep("link", self._log)
+
+    def stop(self):
+        """Store what is not stored yet and let the radio go; for Ctrl-C."""
+        if self.store:
+            self._store(self.sampler.finish())
+            self.store.flush()
+        if self.link:
+            self.link.close()
+        if self.settings["watchdog_s"]:
+            # it cannot be switched off, but files can be copied in peace
+            machine.WDT(timeout=_REPL_WATCHDOG_MS)
+        print("stopped, everything is stored" if self.store else "stopped")
+
+    # ---- start
+
+    def _configure(self):
+        """Make link, sampler and store from conn.py and the settings; say what is wrong."""
+        want = self.settings
+        try:
+            import conn
+
+            driver = _driver(want["bms"]) if want["bms"] else conn.BMS
+            name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
+            capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
+            if not isinstance(name, str) or not name:
+                raise ValueError('dev_name is %r, must be the BMS\'s Bluetooth name' % (name,))
+            if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
+                raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
+        except Exception as exc:  # a user edits conn.py: anything may be in it
+            self._refuse("conn.py: %s" % _reason(exc))
+            return
+        self.sampler = Sampler(int(capacity))
+        self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
+        self.store.open()
+        poll_ms = int(want["poll_s"] * 1000)
+        self.link = conn.BmsLink(driver, name, poll_ms, want["secret"], self._link_changed)
+
+    def _refuse(self, sentence):
+        self.sentences.insert(0, sentence)
+        print(sentence)
+
+    # ---- link → sampler → store
+
+    async def _log(self):
+        if self.link is None:
+            await asyncio.sleep(_REPORT_S)
+            print(self.sentences[0])
+            return
+        async for sample in self.link:
+            now_ms = self.clock.uptime_ms()
+            self.sample = sample
+            self.sample_s = self._progress_s = now_ms // 1000
+            self.store.cells = min(255, sample.get("cell_count") or 0)
+            self._store(self.sampler.poll(now_ms, sample))
+            if self.sample_s - self._report_s >= _REPORT_S:
+                self._report_s = self.sample_s
+                self._report(sample)
+
+    def _store(self, n):
+        if n:
+            self.store.append(self.sampler.frames, n)
+
+    def _link_changed(self, link):
+        self._progress_s = self.clock.uptime_s()
+        if link.connected != self.status.connected:
+            self.status.connected = link.connected
+            if link.connected:
+                self.store.event(frame.LINK_FOUND)
+            else:
+                self._store(self.sampler.finish())
+                self.store.event(frame.LINK_LOST)
+        self.status.link = link.text
+        print(link.text)
+
+    def _report(self, sample):
+        cells = sample.get("cell_voltages")
+        print(
+            "%s V  %s A  %s %%  cells %s mV  %s C  %d frames"
+            % (
+                _number(sample.get("voltage"), 2),
+                _number(sample.get("current"), 2),
+                _number(sample.get("battery_level"), 0),
+                "%d/%d" % (round(min(cells) * 1000), round(max(cells) * 1000)) if cells else "--",
+                _number(sample.get("temperature"), 0),
+                self.store.frames,
+            )
+        )
+
+    # ---- beside it
+
+    async def _show(self):
+        cols, rows = (int(n) for n in self.settings["lcd"].split("x"))
+        pin = machine.Pin
+        i2c = machine.I2C(
+            0,
+            scl=pin(self.settings["scl_pin"]),
+            sda=pin(self.settings["sda_pin"]),
+            freq=100_000,  # the PCF8574's limit; the port's default is 400 kHz
+        )
+        lcd = LCD(i2c, self.settings["lcd_address"] or None, cols, rows)
+        await lcd.start()
+        if not lcd.present:
+            print("no display found on I2C (pins %d, %d)" % (
+                self.settings["sda_pin"], self.settings["scl_pin"]))
+        while True:
+            if lcd.present:
+                now_s = self._update_status()
+                lines = screen.render(cols, rows, self.sample, self.status, now_s)
+                lcd.show(lines, screen.GLYPHS)
+            await lcd.tick()
+            await asyncio.sleep_ms(_SCREEN_MS)
+
+    def _update_status(self):
+        now_s = self.clock.uptime_s()
+        status = self.status
+        status.message = self.sentences[0] if self.sentences else ""
+        if self.store:
+            status.frames = self.store.frames
+            status.message = status.message or self.store.message
+        if self.sample:
+            status.age_s = now_s - self.sample_s
+            status.alarm = bool(self.sample.get("problem"))
+        return now_s
+
+    async def _housekeeping(self):
+        watchdog_s = self.settings["watchdog_s"]
+        watchdog = machine.WDT(timeout=watchdog_s * 1000) if watchdog_s else None
+        while True:
+            now_s = self.clock.uptime_s()
+            if self.store:
+                self.store.tick()
+            if watchdog and (self.link is None or now_s - self._progress_s < watchdog_s):
+                watchdog.feed()
+            if now_s % 60 == 0:
+                gc.collect()
+            await asyncio.sleep(1)
+
+    async def _keep(self, name, part):
+        """Run a part for ever: an uncaught exception would otherwise end its task unnoticed."""
+        while True:
+            try:
+                await part()
+            except Exception as exc:
+                sys.print_exception(exc)
+                print("%s failed, starts again in %d s" % (name, _RESTART_S))
+                await asyncio.sleep(_RESTART_S)
+
+
+def _driver(name):
+    """Import the BMS class of the driver module `name`."""
+    return __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS
+
+
+def _reason(exc):
+    """Say what is wrong with conn.py in a sentence."""
+    text = str(exc)
+    if isinstance(exc, ImportError):
+        if "aiobmsble.bms." in text:
+            driver = text[text.rfind(".") + 1 :].replace("'", "")
+            return "there is no BMS driver %s, see docs/BMS.md for names" % driver
+        return "%s; install the libraries again" % text
+    if isinstance(exc, SyntaxError):
+        return "not valid Python, check the three lines at its top"
+    if isinstance(exc, NameError):
+        return "%s, check the three lines at its top" % text
+    return text or type(exc).__name__
+
+
+def _number(value, digits):
+    return "--" if value is None else "%.*f" % (digits, value)
+
+
+def run(app):
+    """Run the app until Ctrl-C; after an error that nobody expected the board starts again."""
+    try:
+        asyncio.run(app.run())
+    except KeyboardInterrupt:
+        app.stop()
+    except Exception as exc:
+        sys.print_exception(exc)
+        print("batmon failed, the board starts again in %d s" % _RESTART_S)
+        time.sleep(_RESTART_S)
+        machine.reset()
+
+
+if __name__ == "__main__":
+    app = App()  # stays in reach of the REPL: app.store.frames
+    run(app)

@@ -1,0 +1,530 @@
+# Stand-in for the low-level bluetooth module of the ESP32 port (NimBLE, central role)
+# Same names, events and refusals; the peers are in sim/air.py, time comes from sim/vclock.py.
+import errno
+import sys
+
+import air
+import vclock
+from micropython import const
+
+_SCAN_RESULT = const(5)
+_SCAN_DONE = const(6)
+_CONNECT = const(7)
+_DISCONNECT = const(8)
+_SERVICE_RESULT = const(9)
+_SERVICE_DONE = const(10)
+_CHARACTERISTIC_RESULT = const(11)
+_CHARACTERISTIC_DONE = const(12)
+_DESCRIPTOR_RESULT = const(13)
+_DESCRIPTOR_DONE = const(14)
+_READ_RESULT = const(15)
+_READ_DONE = const(16)
+_WRITE_DONE = const(17)
+_NOTIFY = const(18)
+_INDICATE = const(19)
+_MTU_EXCHANGED = const(21)
+
+_EBUSY = const(16)
+_STATUS_NOT_CONNECTED = const(7)
+_ATT_INVALID_HANDLE = const(0x101)
+_ATT_READ_NOT_PERMITTED = const(0x102)
+_ATT_WRITE_NOT_PERMITTED = const(0x103)
+
+_ADV_IND = const(0)
+_SCAN_RSP = const(4)
+_READ = const(0x02)
+_WRITE_NO_RESPONSE = const(0x04)
+_WRITE = const(0x08)
+_INDICATE_BIT = const(0x20)
+
+_MAX_LINKS = const(4)
+_MAX_PROCEDURES = const(4)
+_MAX_UNSENT = const(12)  # writes without response that wait for the air
+_NO_ADDR = bytes(6)
+_CANCEL_MS = const(3)
+_EARLY_LOSS_INTERVALS = const(6)
+
+
+class UUID:
+    """A UUID of 16, 32 or 128 bit from an int, text, bytes (little endian) or another one."""
+
+    def __init__(self, value):
+        if isinstance(value, int):
+            if value > 0xFFFF:
+                raise ValueError("invalid UUID")
+            self._b = value.to_bytes(2, "little")
+        elif isinstance(value, str):
+            text = value.replace("-", "")
+            if len(text) != 32:
+                raise ValueError("UUID too short" if len(text) < 32 else "UUID too long")
+            self._b = bytes(reversed(bytes.fromhex(text)))
+        else:
+            self._b = bytes(value)
+
+    def __eq__(self, other):
+        return isinstance(other, UUID) and self._b == other._b
+
+    def __hash__(self):
+        return hash(self._b)
+
+    def __len__(self):
+        return len(self._b)
+
+    def __iter__(self):
+        return iter(self._b)
+
+    def __repr__(self):
+        h = bytes(reversed(self._b)).hex()
+        if len(h) <= 8:
+            return "UUID(0x%s)" % h
+        return "UUID('%s')" % "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:]))
+
+
+class _Link:
+    """The radio's side of one connection."""
+
+    def __init__(self, radio, handle, peer):
+        self.radio = radio
+        self.handle = handle
+        self.peer = peer  # None: gone, the supervision timeout is running
+        self.addr_type = peer.addr_type
+        self.addr = peer.addr
+        self.interval_ms = peer.interval_ms
+        self.mtu = 23
+        self.mtu_asked = False
+        self.subscribed = {}  # value handle on the air -> CCCD bits
+        self.closing = False
+        self.up = True
+        self.unsent = 0
+        self._procedures = []  # [done event, attribute handle, steps], the first one runs
+        self._lost = None
+
+    # peer to central
+
+    def notify(self, value_handle, view):
+        bits = self.subscribed.get(value_handle) if self.up and self.peer else 0
+        if bits:
+            event = _NOTIFY if bits & 1 else _INDICATE
+            self.radio.data_event(event, self.handle, value_handle, view)
+
+    def peer_lost(self):
+        supervision_ms = self.peer.supervision_ms
+        self.peer = None
+        self._lost = vclock.call_later(supervision_ms, self.drop)
+
+    def drop(self):
+        """The link is over: procedures fail, then the event, then the peer advertises again."""
+        if not self.up:
+            return
+        self.up = False
+        radio = self.radio
+        if self._lost:
+            vclock.cancel(self._lost)
+        peer = self.forget_peer()
+        radio.links.pop(self.handle)
+        for done, handle, _ in self._procedures:
+            radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)
+        radio.emit(_DISCONNECT, (self.handle, self.addr_type, memoryview(self.addr)))
+        if peer in air.peripherals:
+            radio.appeared(peer)
+
+    def forget_peer(self):
+        peer, self.peer = self.peer, None
+        if peer:
+            peer._link = None
+            peer.on_disconnect()
+        return peer
+
+    # central to peer
+
+    def send(self, handle, data):
+        """Write without response: arrives in the next connection event."""
+        self.unsent += 1
+        vclock.call_later(self.interval_ms, self._sent, handle, data)
+
+    def _sent(self, handle, data):
+        self.unsent -= 1
+        if self.up and self.peer:
+            char, cccd = self.peer._attribute(handle)
+            if char and not cccd and char.properties & _WRITE_NO_RESPONSE:
+                self.peer.on_write(char.given, data, False)
+
+    def procedure(self, done, handle, steps):
+        """Queue an ATT procedure: `steps` are events, or functions that return a status."""
+        self._procedures.append((done, handle, steps))
+        if len(self._procedures) == 1:
+            vclock.call_later(2 * self.interval_ms, self._step)
+
+    def _step(self):
+        if not self.up or self.peer is None:
+            return
+        done, handle, steps = self._procedures[0]
+        status = 0
+        if steps:
+            step = steps.pop(0)
+            if isinstance(step, tuple):
+                self.radio.emit(step[0], step[1])
+                if self.up:
+                    vclock.call_later(2 * self.interval_ms, self._step)
+                return
+            status = step()
+        self._procedures.pop(0)
+        if self._procedures:
+            vclock.call_later(2 * self.interval_ms, self._step)
+        self.radio.procedure_done(self, done, handle, status)
+
+    def write(self, handle, data):
+        char, cccd = self.peer._attribute(handle)
+        if char is None:
+            return _ATT_INVALID_HANDLE
+        if cccd:
+            on = bool(data and data[0] & 3)
+            if on:
+                self.subscribed[char.value_handle] = data[0]
+            else:
+                self.subscribed.pop(char.value_handle, None)
+            self.peer.on_subscribe(char.given, on)
+            return 0
+        if not char.properties & _WRITE:
+            return _ATT_WRITE_NOT_PERMITTED
+        self.peer.on_write(char.given, data, True)
+        return 0
+
+    def read(self, handle):
+        char, cccd = self.peer._attribute(handle)
+        if char is None:
+            return _ATT_INVALID_HANDLE
+        if cccd:
+            data = bytes((self.subscribed.get(char.value_handle, 0), 0))
+        elif char.properties & _READ:
+            data = self.peer.on_read(char.given)
+        else:
+            return _ATT_READ_NOT_PERMITTED
+        self.radio.data_event(_READ_RESULT, self.handle, handle, data[: self.mtu - 1])
+        return 0
+
+
+class _Radio:
+    """The one BLE object."""
+
+    def __init__(self):
+        self._active = False
+        self._handler = None
+        self._mtu = 256
+        self._scan = None  # [start ms, interval us, window us, active, timer]
+        self._connecting = None  # [address type, address, timer]
+        self._listening = 0  # number of the current scan or connection attempt
+        self._finding_chars = False
+        self._buf = bytearray(512)
+        self._view = memoryview(self._buf)
+        self.links = {}
+
+    # events
+
+    def emit(self, event, data):
+        if self._handler is None or not self._active:
+            return
+        try:
+            self._handler(event, data)
+        except Exception as exc:
+            # the stack prints it and never calls the handler again
+            print("Unhandled exception in IRQ callback handler")
+            sys.print_exception(exc)
+            self._handler = None
+
+    def data_event(self, event, conn_handle, value_handle, data):
+        # as on the board, the handler sees a buffer that is the stack's own
+        n = len(data)
+        self._buf[:n] = data
+        self.emit(event, (conn_handle, value_handle, self._view[:n]))
+        self._buf[0] ^= 0xFF
+
+    def procedure_done(self, link, event, handle, status):
+        if event == _CHARACTERISTIC_DONE:
+            self._finding_chars = False
+        if event == _MTU_EXCHANGED:
+            if not status:
+                self.emit(event, (link.handle, link.mtu))
+        elif event in (_READ_DONE, _WRITE_DONE):
+            self.emit(event, (link.handle, handle, status))
+        else:
+            self.emit(event, (link.handle, status))
+
+    # general
+
+    def active(self, on=None):
+        if on is not None and bool(on) != self._active:
+            if not on:
+                self._stop_scan()
+                self._stop_connecting()
+                self._active = False  # first: the links end without events
+                for link in list(self.links.values()):
+                    link.drop()
+                self._finding_chars = False
+            self._active = bool(on)
+        return self._active
+
+    def config(self, *args, **kwargs):
+        self._check()
+        if args:
+            if args[0] == "mtu":
+                return self._mtu
+            if args[0] == "mac":
+                return (0, b"\x02\x00\x00\x00\x00\x01")
+            raise ValueError("unknown config param")
+        for key, value in kwargs.items():
+            if key == "mtu":
+                self._mtu = value
+            elif key not in ("addr_mode", "gap_name", "bond", "mitm", "io", "le_secure"):
+                raise ValueError("unknown config param")
+
+    def irq(self, handler):
+        self._handler = handler
+
+    def _check(self):
+        if not self._active:
+            raise OSError(errno.ENODEV)
+
+    # scan and connect
+
+    def gap_scan(self, duration_ms=0, interval_us=1280000, window_us=11250, active=False):
+        self._check()
+        if duration_ms is None:
+            if self._scan:
+                self._stop_scan()
+                self.emit(_SCAN_DONE, ())
+            return
+        if self._connecting:
+            raise OSError(_EBUSY)
+        if self._scan:
+            raise OSError(errno.EALREADY)
+        timer = vclock.call_later(duration_ms, self._scan_over) if duration_ms else None
+        self._scan = (vclock.now_ms(), interval_us, window_us, active, timer)
+        self._listen()
+
+    def _scan_over(self):
+        self._stop_scan()
+        self.emit(_SCAN_DONE, ())
+
+    def _stop_scan(self):
+        if self._scan:
+            if self._scan[4]:
+                vclock.cancel(self._scan[4])
+            self._scan = None
+            self._listening += 1
+
+    def _listen(self):
+        self._listening += 1
+        for p in air.peripherals:
+            self.appeared(p)
+
+    def appeared(self, p):
+        """A peripheral begins to advertise."""
+        if self._scan or self._connecting:
+            vclock.call_later(air.rand(p.adv_interval_ms), self._advert, p, self._listening)
+
+    def _advert(self, p, listening):
+        if listening != self._listening or p.connected or p not in air.peripherals:
+            return
+        vclock.call_later(p.adv_interval_ms + air.rand(10), self._advert, p, listening)
+        if self._connecting:
+            addr_type, addr, timer = self._connecting
+            if addr_type == p.addr_type and addr == p.addr:
+                self._listening += 1
+                vclock.call_later(
+                    p.connect_delay_ms + p.interval_ms, self._established, p, self._listening
+                )
+            return
+        start_ms, interval_us, window_us, active, _ = self._scan
+        if (vclock.now_ms() - start_ms) * 1000 % interval_us >= window_us:
+            return
+        addr = memoryview(p.addr)
+        self.emit(_SCAN_RESULT, (p.addr_type, addr, _ADV_IND, p.rssi, memoryview(p.adv)))
+        if active and p.scan_rsp is not None and listening == self._listening:
+            rsp = memoryview(p.scan_rsp)
+            self.emit(_SCAN_RESULT, (p.addr_type, addr, _SCAN_RSP, p.rssi, rsp))
+
+    def gap_connect(
+        self, addr_type, addr=None, scan_duration_ms=None, min_interval_us=None, max_us=None
+    ):
+        self._check()
+        if addr_type is None:
+            if not self._connecting or self._connecting[2] is None:
+                raise OSError(errno.EALREADY)
+            self._cancel_connect()
+            return
+        if self._connecting:
+            raise OSError(errno.EALREADY)
+        if self._scan:
+            self._scan_over()
+        for link in self.links.values():
+            if link.addr == addr:
+                raise OSError(errno.EIO)
+        if len(self.links) >= _MAX_LINKS:
+            raise OSError(errno.ENOMEM)
+        timer = vclock.call_later(scan_duration_ms or 2000, self._cancel_connect)
+        self._connecting = (addr_type, bytes(addr), timer)
+        self._listen()
+
+    def _cancel_connect(self):
+        # the controller needs a moment, until then nothing else can start
+        addr_type, addr, _ = self._connecting
+        self._stop_connecting()
+        self._connecting = (addr_type, addr, None)
+        vclock.call_later(_CANCEL_MS, self._connect_failed, 0xFFFF, self._listening)
+
+    def _stop_connecting(self):
+        if self._connecting:
+            if self._connecting[2]:
+                vclock.cancel(self._connecting[2])
+            self._connecting = None
+            self._listening += 1
+
+    def _connect_failed(self, conn_handle, listening):
+        if listening == self._listening:
+            self._stop_connecting()
+            self.emit(_DISCONNECT, (conn_handle, 0xFF, memoryview(_NO_ADDR)))
+
+    def _established(self, p, listening):
+        if not self._connecting or listening != self._listening:
+            return
+        if p not in air.peripherals or p.connected:
+            # it went after all: back to listening until the attempt times out
+            self._listen()
+            return
+        if p.refuse:
+            p.refuse -= 1
+            # NimBLE leaves the handle of such an event at 0, whoever has it
+            self._connect_failed(0, listening)
+            return
+        self._stop_connecting()
+        handle = 0
+        while handle in self.links:
+            handle += 1
+        link = self.links[handle] = _Link(self, handle, p)
+        p._link = link
+        p._next_ms = 0
+        p.on_connect()
+        if p.drop_early:
+            p.drop_early -= 1
+            vclock.call_later(_EARLY_LOSS_INTERVALS * p.interval_ms, link.drop)
+        self.emit(_CONNECT, (handle, p.addr_type, memoryview(p.addr)))
+
+    def gap_disconnect(self, conn_handle):
+        self._check()
+        link = self.links.get(conn_handle)
+        if not link:
+            return False
+        if link.closing:
+            raise OSError(errno.EALREADY)
+        link.closing = True
+        if link.peer:  # else there is nobody to acknowledge it: the supervision timeout ends it
+            vclock.call_later(2 * link.interval_ms, self._closed, link)
+        return True
+
+    def _closed(self, link):
+        if link.peer:
+            link.drop()
+
+    # GATT client
+
+    def _procedure(self, conn_handle, done, handle, steps):
+        link = self._link(conn_handle)
+        n = 0
+        for each in self.links.values():
+            n += len(each._procedures)
+        if n >= _MAX_PROCEDURES:
+            raise OSError(errno.ENOMEM)
+        link.procedure(done, handle, steps)
+
+    def _link(self, conn_handle):
+        self._check()
+        link = self.links.get(conn_handle)
+        if not link or link.closing:
+            raise OSError(errno.ENOTCONN)
+        return link
+
+    def _services(self, conn_handle):
+        peer = self._link(conn_handle).peer
+        return peer.services if peer else ()
+
+    def gattc_discover_services(self, conn_handle, uuid=None):
+        steps = []
+        for start, end, u, _ in self._services(conn_handle):
+            if uuid is None or u == bytes(uuid):
+                steps.append((_SERVICE_RESULT, (conn_handle, start, end, UUID(u))))
+        self._procedure(conn_handle, _SERVICE_DONE, 0, steps)
+
+    def gattc_discover_characteristics(self, conn_handle, start, end, uuid=None):
+        self._check()
+        if self._finding_chars:
+            raise OSError(_EBUSY)
+        steps = []
+        for char in self._chars(conn_handle, start, end):
+            if uuid is None or char.uuid == bytes(uuid):
+                data = (
+                    conn_handle,
+                    char.end_handle,
+                    char.value_handle,
+                    char.properties,
+                    UUID(char.uuid),
+                )
+                steps.append((_CHARACTERISTIC_RESULT, data))
+        self._procedure(conn_handle, _CHARACTERISTIC_DONE, 0, steps)
+        self._finding_chars = True
+
+    def _chars(self, conn_handle, start, end):
+        for _, _, _, chars in self._services(conn_handle):
+            for char in chars:
+                if start <= char.value_handle <= end:
+                    yield char
+
+    def gattc_discover_descriptors(self, conn_handle, start, end):
+        steps = []
+        for char in self._chars(conn_handle, 0, 0xFFFF):
+            for handle, uuid in char.find_cccd():
+                if start <= handle <= end:
+                    steps.append((_DESCRIPTOR_RESULT, (conn_handle, handle, UUID(uuid))))
+        self._procedure(conn_handle, _DESCRIPTOR_DONE, 0, steps)
+
+    def gattc_read(self, conn_handle, value_handle):
+        link = self._link(conn_handle)
+        self._procedure(
+            conn_handle, _READ_DONE, value_handle, [lambda: link.read(value_handle)]
+        )
+
+    def gattc_write(self, conn_handle, value_handle, data, mode=0):
+        link = self._link(conn_handle)
+        if link.peer and link.peer.fail_writes:
+            link.peer.fail_writes -= 1
+            raise OSError(errno.ENOMEM)
+        data = bytes(data)[: link.mtu - 3]  # the stack cuts in silence
+        if mode:
+            self._procedure(
+                conn_handle, _WRITE_DONE, value_handle, [lambda: link.write(value_handle, data)]
+            )
+            return
+        if link.unsent >= _MAX_UNSENT:
+            raise OSError(errno.ENOMEM)
+        link.send(value_handle, data)
+
+    def gattc_exchange_mtu(self, conn_handle):
+        link = self._link(conn_handle)
+        if link.mtu_asked:
+            raise OSError(errno.EALREADY)
+        link.mtu_asked = True
+        if link.peer and link.peer.mtu:
+            self._procedure(conn_handle, _MTU_EXCHANGED, 0, [lambda: self._agree(link)])
+
+    def _agree(self, link):
+        link.mtu = max(23, min(self._mtu, link.peer.mtu))
+        return 0
+
+
+_radio = _Radio()
+air.radio = _radio
+
+
+def BLE():
+    """The one radio of the board."""
+    return _radio

@@ -1,0 +1,135 @@
+# The board's machine module: I2C bus, pins, RTC memory, watchdog, resets
+# What survives a reset (RTC memory, the reason) is kept in the file named by `rtc_file`.
+import vclock
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+_ENODEV = 19
+_RTC_BYTES = 2048
+
+i2c_devices = {}  # address -> object with write(buf, freq_hz)
+rtc_file = None
+_memory = b""
+_cause = PWRON_RESET
+
+
+class Reset(BaseException):
+    """The board resets; nothing may catch it but the virtual board."""
+
+
+class Pin:
+    IN = 1
+    OUT = 3
+    PULL_UP = 2
+
+    def __init__(self, number, mode=None, pull=None, value=None):
+        if not 0 <= number <= 39:
+            raise ValueError("invalid pin")
+        self.number = number
+        self._level = value or 0
+
+    def value(self, level=None):
+        if level is None:
+            return self._level
+        self._level = level
+
+
+class I2C:
+    """A bus whose transfers take the time they take: nine clocks a byte."""
+
+    def __init__(self, bus=0, *, scl=None, sda=None, freq=400000, timeout=50000):
+        self._freq_hz = freq
+
+    def scan(self):
+        vclock.spend_us(112 * 18 * 1000000 // self._freq_hz)
+        return sorted(a for a in i2c_devices if i2c_devices[a].present)
+
+    def writeto(self, addr, buf, stop=True):
+        device = i2c_devices.get(addr)
+        if device is None or not device.present:
+            vclock.spend_us(9 * 1000000 // self._freq_hz)
+            raise OSError(_ENODEV)
+        device.write(buf, self._freq_hz)
+        vclock.spend_us((len(buf) + 1) * 9 * 1000000 // self._freq_hz)
+        return len(buf)
+
+
+SoftI2C = I2C
+
+
+class RTC:
+    def memory(self, data=None):
+        global _memory
+        if data is None:
+            return _memory
+        if len(data) > _RTC_BYTES:
+            raise ValueError("buffer too long")
+        _memory = bytes(data)
+
+    def datetime(self, value=None):
+        import time
+
+        if value is None:
+            t = time.gmtime()
+            return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
+        y, mo, d, _, h, mi, s, _ = value
+        vclock.set_rtc((time.mktime((y, mo, d, h, mi, s, 0, 0)) + 946684800) * 1000)
+
+
+class WDT:
+    """Resets the board when it is not fed in time; there is one, and making it again resets it."""
+
+    _bite = None
+    _timeout_ms = 0
+
+    def __init__(self, id=0, timeout=5000):
+        WDT._timeout_ms = timeout
+        self.feed()
+
+    def feed(self):
+        if WDT._bite:
+            vclock.cancel(WDT._bite)
+        WDT._bite = vclock.call_later(WDT._timeout_ms, _reset, WDT_RESET)
+
+
+def reset():
+    _reset(HARD_RESET)
+
+
+def soft_reset():
+    _reset(SOFT_RESET)
+
+
+def reset_cause():
+    return _cause
+
+
+def unique_id():
+    return b"\x24\x0a\xc4\x00\x00\x01"
+
+
+def freq(hz=None):
+    return 160000000
+
+
+def power_on(path):
+    """Start from what the file `path` kept over the last reset; no file means power-on."""
+    global rtc_file, _memory, _cause
+    rtc_file = path
+    try:
+        with open(path, "rb") as f:
+            _cause = f.read(1)[0]
+            _memory = f.read()
+    except OSError:
+        pass
+
+
+def _reset(cause):
+    if rtc_file:
+        with open(rtc_file, "wb") as f:
+            f.write(bytes((cause,)) + _memory)
+    raise Reset(cause)

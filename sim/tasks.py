@@ -1,0 +1,81 @@
+# asyncio's Task and TaskQueue for the virtual clock
+# The built-in ones stamp tasks with the host's time; these take it from sim/time.py.
+import time
+
+_ctx = None  # globals of asyncio.core: cur_task, _task_queue, CancelledError
+
+
+class TaskQueue:
+    """Tasks ordered by due time (`ph_key`, ticks), first in first out among equals."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def peek(self):
+        return self.tasks[0] if self.tasks else None
+
+    def push(self, task, ticks=None):
+        task.data = None
+        key = time.ticks_ms() if ticks is None else ticks
+        task.ph_key = key
+        tasks = self.tasks
+        i = len(tasks)
+        while i and time.ticks_diff(tasks[i - 1].ph_key, key) > 0:
+            i -= 1
+        tasks.insert(i, task)
+
+    def pop(self):
+        return self.tasks.pop(0)
+
+    def remove(self, task):
+        self.tasks.remove(task)
+
+
+class Task:
+    """A coroutine with its state: True running, a TaskQueue of waiters, None/False done."""
+
+    def __init__(self, coro, context=None):
+        global _ctx
+        self.coro = coro
+        self.data = None
+        self.state = True
+        self.ph_key = 0
+        if context is not None:
+            _ctx = context
+
+    def __iter__(self):
+        if not self.state:
+            self.state = False
+        elif self.state is True:
+            self.state = TaskQueue()
+        elif not isinstance(self.state, TaskQueue):
+            raise RuntimeError("can't wait")
+        return self
+
+    def __next__(self):
+        if not self.state:
+            raise self.data
+        current = _ctx["cur_task"]
+        self.state.push(current)
+        current.data = self
+
+    def done(self):
+        return not self.state
+
+    def cancel(self):
+        if not self.state:
+            return False
+        if self is _ctx["cur_task"]:
+            raise RuntimeError("can't cancel self")
+        task = self
+        while isinstance(task.data, Task):
+            task = task.data
+        queue = _ctx["_task_queue"]
+        if hasattr(task.data, "remove"):
+            task.data.remove(task)
+            queue.push(task)
+        elif time.ticks_diff(task.ph_key, time.ticks_ms()) > 0:
+            queue.remove(task)
+            queue.push(task)
+        task.data = _ctx["CancelledError"]
+        return True

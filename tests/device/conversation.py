@@ -1,0 +1,287 @@
+# Plays recorded conversations with a BMS through the translated drivers
+# Client stands in for bleak.BleakClient and answers as tests/data/vectors/README.md describes.
+import asyncio
+
+import bleak
+from bleak import BleakCharacteristicNotFoundError, BleakError, BLEDevice, normalize_uuid_str
+
+# What CPython raises and MicroPython has under another name.
+_ERRORS = {"JSONDecodeError": "ValueError", "UnicodeDecodeError": "UnicodeError"}
+_YIELDS = 4  # passes of the event loop between two notifications, as in the real client
+
+
+class _Characteristic:
+    def __init__(self, uuid, handle, properties, extra=True):
+        self.uuid = uuid
+        self.handle = handle
+        self.properties = properties
+        self.descriptors = []
+        self.listed = extra
+
+
+class _Service:
+    def __init__(self, uuid, characteristics):
+        self.uuid = uuid
+        self.characteristics = [_Characteristic(*part) for part in characteristics]
+
+
+class _Services:
+    def __init__(self, services):
+        self._services = [_Service(*part) for part in services]
+
+    def __iter__(self):
+        return iter(self._services)
+
+    def get_service(self, uuid):
+        for service in self._services:
+            if service.uuid == normalize_uuid_str(uuid):
+                return service
+
+    def get_characteristic(self, char):
+        for service in self._services:
+            for found in service.characteristics:
+                if found.listed and _key(char) in (found.handle, found.uuid):
+                    return found
+
+
+def _key(char):
+    """A characteristic's handle or long uuid, whatever it was named by."""
+    if isinstance(char, int):
+        return char
+    if isinstance(char, list):
+        char = char[1]
+    return normalize_uuid_str(getattr(char, "uuid", char))
+
+
+class Tape:
+    """The events of one case; each is played once."""
+
+    def __init__(self, case):
+        self.services = case["services"] or []
+        self.events = case["events"]
+        self.played = [False] * len(self.events)
+        self.problems = []
+
+    def take(self, kind, char=None, data=None):
+        """Mark the first event of this kind not yet played; its index, or None."""
+        for i, event in enumerate(self.events):
+            if self.played[i] or event[0] != kind:
+                continue
+            if char is not None and _key(event[1]) != _key(char):
+                continue
+            if data is not None and event[2] != data:
+                continue
+            self.played[i] = True
+            return i
+        return None
+
+    def notifications(self, i):
+        """Indices of the notifications not yet played from event i on, up to another event."""
+        while i < len(self.events):
+            if not self.played[i]:
+                if self.events[i][0] != "notify":
+                    return
+                self.played[i] = True
+                yield i
+            i += 1
+
+    def returned(self, i):
+        """Mark the return of the call at event i, if that is the next event; its index."""
+        while i < len(self.events) and self.played[i]:
+            i += 1
+        if i < len(self.events) and self.events[i][0] == "ret":
+            self.played[i] = True
+            return i
+        return None
+
+
+class Client:
+    """bleak.BleakClient as far as drivers use it; the other end is `Client.tape`."""
+
+    tape = None
+
+    def __init__(self, device, disconnected_callback=None, services=None, timeout=10.0):
+        self.is_connected = False
+        self.services = _Services(self.tape.services)
+        self._callbacks = {}
+        self._depth = 0
+
+    async def connect(self):
+        self.tape.take("connect")
+        self.is_connected = True
+
+    async def disconnect(self):
+        self.tape.take("disconnect")
+        self.is_connected = False
+        self._callbacks = {}
+
+    async def start_notify(self, char, callback):
+        self._callbacks[_key(char)] = callback
+        await self._answer(self.tape.take("start_notify", char), "start_notify", char)
+
+    async def stop_notify(self, char):
+        self._callbacks.pop(_key(char), None)
+        self.tape.take("stop_notify")
+
+    async def read_gatt_char(self, char):
+        i = self.tape.take("read", char)
+        event = self.tape.events[i] if i is not None else [None, None, None]
+        if event[2] is None:
+            raise BleakCharacteristicNotFoundError(char)
+        return bytearray(bytes.fromhex(event[2]))
+
+    async def write_gatt_char(self, char, data, response=None):
+        text = bytes(data).hex()
+        i = self.tape.take("write", char, text)
+        if i is not None:
+            event = self.tape.events[i]
+            if event[3] != response:
+                self.tape.problems.append("write %s with response=%s" % (text, response))
+            if len(event) > 4:
+                timeout = event[4] == "TimeoutError"
+                raise asyncio.TimeoutError() if timeout else BleakError(event[4])
+        await self._answer(i, "write", char, text)
+
+    async def _answer(self, i, kind, char, text=""):
+        if i is None:
+            self.tape.problems.append("unexpected %s %s %s" % (kind, char, text))
+            return
+        self._depth += 1
+        for j in self.tape.notifications(i + 1):
+            await self.notify(self.tape.events[j])
+        self._depth -= 1
+        end = self.tape.returned(i + 1)
+        # A handler's own write does not return before its notification is handled.
+        if end is not None and not self._depth:
+            self.notify_later(end + 1)
+
+    def notify_later(self, i):
+        """Deliver the notifications from event i on while the caller goes on."""
+        events = [self.tape.events[j] for j in self.tape.notifications(i)]
+        if events:
+            asyncio.create_task(self._pump(events))
+
+    async def _pump(self, events):
+        for event in events:
+            for _ in range(_YIELDS):
+                await asyncio.sleep_ms(0)
+            if not self.is_connected:
+                return
+            await self.notify(event)
+
+    async def notify(self, event):
+        """Hand one notification to its callback; an error there stays there, as in bleak."""
+        key = _key(event[1])
+        callback = self._callbacks.get(key)
+        if callback is None and self._callbacks:
+            callback = list(self._callbacks.values())[0]
+        if callback is None:
+            return
+        is_handle = isinstance(key, int)
+        sender = _Characteristic("" if is_handle else key, key if is_handle else 0, [])
+        try:
+            result = callback(sender, bytearray(bytes.fromhex(event[2])))
+            if hasattr(result, "send"):
+                await result
+        except (BleakError, ValueError, LookupError, asyncio.TimeoutError) as error:
+            self.tape.problems.append("handler: %r" % error)
+
+
+def differences(expected, got, path=""):
+    """Where a sample differs from the expected one, as text; [] if nowhere.
+
+    Floats agree to a relative 1e-6 or one unit of their last digit, all else exactly.
+    """
+    if isinstance(expected, dict) and list(expected) == ["t"]:
+        value, kind = expected["t"]
+        if getattr(got, "type", None) != kind:
+            return ["%s: sensor %r is not of type %d" % (path, got, kind)]
+        return differences(value, got.value, path)
+    if isinstance(expected, dict):
+        if not isinstance(got, dict):
+            return ["%s: %r is no dict" % (path, got)]
+        found = ["%s.%s: not expected" % (path, key) for key in got if key not in expected]
+        for key, value in expected.items():
+            if key in got:
+                found += differences(value, got[key], "%s.%s" % (path, key))
+            else:
+                found.append("%s.%s: missing" % (path, key))
+        return found
+    if isinstance(expected, list):
+        if not isinstance(got, (list, tuple)) or len(got) != len(expected):
+            return ["%s: %r instead of %r" % (path, got, expected)]
+        found = []
+        for i, value in enumerate(expected):
+            found += differences(value, got[i], "%s[%d]" % (path, i))
+        return found
+    if isinstance(expected, float) and isinstance(got, (int, float)):
+        same = abs(expected - got) <= max(1e-6 * abs(expected), _last_digit(expected))
+    else:
+        same = type(expected) is type(got) and expected == got
+    return [] if same else ["%s: %r instead of %r" % (path, got, expected)]
+
+
+def _last_digit(number):
+    """One unit of a float's last decimal digit, and a little for binary representation."""
+    text = repr(number)
+    if "e" in text:
+        return 0
+    return 1.001 * 10 ** -len(text.split(".")[1])
+
+
+async def play(module, case):
+    """Run one case; returns a list of problems, [] when everything is as recorded."""
+    tape = Client.tape = Tape(case)
+    bleak.BleakClient = Client
+    from aiobmsble import BMSConfig
+
+    driver = __import__("aiobmsble.bms." + module, None, None, ("BMS",))
+    config = BMSConfig(case["config"]["keep_alive"], case["config"]["secret"])
+    bms = driver.BMS(BLEDevice(case["address"], case["name"], None), config)
+    events = tape.events
+    i = 0
+    while i < len(events):
+        if events[i][0] not in ("update", "device_info"):
+            i += 1
+            continue
+        end = _end_of_call(events, i)
+        if bms.is_connected:
+            bms._client.notify_later(i + 1)
+        call = events[i][0]
+        label = "%s %d: " % (call, i)
+        try:
+            got = await (bms.async_update(events[i][1]) if call == "update" else bms.device_info())
+        except Exception as error:
+            name = type(error).__name__
+            expected = events[end][1]
+            if events[end][0] != "error" or _ERRORS.get(expected, expected) != name:
+                tape.problems.append(label + "raised %r" % error)
+        else:
+            if events[end][0] == "error":
+                tape.problems.append(label + "no %s" % events[end][1])
+            else:
+                tape.problems += [label + text for text in differences(events[end][1], got)]
+        i = await _until_next_call(bms, tape, end)
+    await bms.disconnect()
+    return tape.problems
+
+
+def _end_of_call(events, i):
+    while events[i][0] not in ("sample", "info", "error"):
+        i += 1
+    return i
+
+
+async def _until_next_call(bms, tape, i):
+    """What happens after a result at event i: late notifications, an explicit disconnect."""
+    leave = False
+    while i < len(tape.events) and tape.events[i][0] not in ("update", "device_info"):
+        if tape.events[i][0] == "notify" and bms.is_connected:
+            await bms._client.notify(tape.events[i])
+        leave = leave or (tape.events[i][0] == "disconnect" and not tape.played[i])
+        i += 1
+    if leave and bms.is_connected:
+        await bms.disconnect()
+    for j in range(i):
+        tape.played[j] = True
+    return i

@@ -1,0 +1,71 @@
+# Runs tests/device/test_*.py on the MicroPython interpreter, under the virtual clock
+# Prints one JSON line per test function: {"test", "ok", "error"}.
+import gc
+import io
+import os
+import sys
+
+
+def _dirname(path):
+    return path.rsplit("/", 1)[0] if "/" in path else "."
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+_HERE = _dirname(__file__)
+_ROOT = _HERE + "/../.."
+_TREE = os.getenv("BOARD") or _ROOT + "/build/board"
+if not _exists(_TREE):
+    _TREE = _ROOT
+sys.path[:] = [_ROOT + "/sim", _TREE, _TREE + "/lib", _HERE, ".frozen"]
+if os.getenv("AIOBLE"):
+    sys.path.insert(0, os.getenv("AIOBLE"))
+
+import vclock  # noqa: E402
+
+vclock.install()
+
+import asyncio  # noqa: E402
+import json  # noqa: E402
+
+
+async def _bounded(coro, timeout_s=24 * 3600):
+    # virtual time is free; a test that waits for ever must still end
+    await asyncio.wait_for(coro, timeout_s)
+
+
+def _run(name, fn):
+    gc.collect()
+    asyncio.new_event_loop()
+    result = {"test": name, "ok": True}
+    try:
+        coro = fn()
+        if hasattr(coro, "send"):
+            asyncio.run(_bounded(coro))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # a SystemExit in a test is a failure too
+        out = io.StringIO()
+        sys.print_exception(exc, out)
+        result["ok"] = False
+        result["error"] = out.getvalue()
+    print("\x1e" + json.dumps(result))
+
+
+def main(paths):
+    for path in paths:
+        if path.startswith("-"):
+            raise SystemExit("runner.py: unknown option %s; usage: runner.py FILE..." % path)
+        module = __import__(path.rsplit("/", 1)[-1][:-3])
+        names = sorted(n for n in dir(module) if n.startswith("test_"))
+        for name in names:
+            _run(name, getattr(module, name))
+
+
+main(sys.argv[1:])

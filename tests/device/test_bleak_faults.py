@@ -1,0 +1,358 @@
+# The bleak shim on a radio that misbehaves: errors in bounded time, and the next try works
+import asyncio
+import gc
+import time
+
+import aioble
+import air
+import bluetooth
+import vclock
+from bleak import BleakClient, BleakError, BLEDevice
+from bleak_peer import INFO, LONG_COMMAND, NOTIFY, Peer, find, fresh, link_to, pattern, raises, until
+
+_ERRORS = (BleakError, asyncio.TimeoutError)
+
+
+async def _session(device, got):
+    """All phases after the scan: connect, discover, subscribe, ask, receive, read."""
+    client = BleakClient(device)
+    try:
+        await client.connect()
+        await client.start_notify("ffe1", lambda c, d: got.append(bytes(d)))
+        await client.write_gatt_char(LONG_COMMAND, b"B\x14\x14" + bytes((NOTIFY,)))
+        for _ in range(100):
+            if len(got) == 20:
+                break
+            await asyncio.sleep_ms(50)
+        await client.read_gatt_char("2a29")
+    finally:
+        await client.disconnect()
+
+
+async def _works(device):
+    got = []
+    await _session(device, got)
+    assert b"".join(got) == pattern(20, 20)
+
+
+async def test_the_peer_vanishes_at_any_moment():
+    peer = fresh(Peer())
+    device = await find()
+    failed = 0
+    for t_ms in range(0, 1900, 23):
+        handle = vclock.call_later(t_ms, air.remove, peer)
+        start_ms = vclock.now_ms()
+        try:
+            await _session(device, [])
+        except _ERRORS:
+            failed += 1
+        assert vclock.now_ms() - start_ms < 20000, t_ms
+        vclock.cancel(handle)
+        air.remove(peer)
+        air.add(peer)
+        await _works(device)
+    assert failed > 40
+
+
+async def test_the_peer_vanishes_in_the_scan():
+    peer = fresh(Peer())
+    vclock.call_later(1000, air.remove, peer)
+    assert await find("someone else", 3) is None
+    assert await find(timeout=3) is None
+    air.add(peer)
+    assert await find(timeout=3)
+
+
+async def test_giving_up_at_any_moment_leaves_nothing_behind():
+    peer = fresh(Peer())
+    device = await find()
+    given_up = 0
+    for t_ms in range(0, 1000, 11):
+        try:
+            await asyncio.wait_for_ms(_session(device, []), t_ms)
+        except asyncio.TimeoutError:
+            given_up += 1
+        assert await until(lambda: not peer.connected), t_ms
+        if t_ms % 5 == 0:
+            await _works(device)
+    assert given_up > 50
+    await _works(device)
+    assert not peer.connected and peer.seen[0] == peer.seen[1]
+
+
+async def test_giving_up_from_outside_at_any_moment():
+    # cancellation goes to the innermost wait first and may overtake the clean-up there
+    peer = fresh(Peer())
+    device = await find()
+    for t_ms in range(0, 700, 13):
+        task = asyncio.create_task(_session(device, []))
+        await asyncio.sleep_ms(t_ms)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        assert not peer.connected, t_ms
+    await _works(device)
+
+
+async def test_giving_up_twice_does_no_harm():
+    peer = fresh(Peer())
+    device = await find()
+    for t_ms in range(0, 700, 37):
+        task = asyncio.create_task(_session(device, []))
+        await asyncio.sleep_ms(t_ms)
+        task.cancel()
+        await asyncio.sleep_ms(1)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        assert await until(lambda: not peer.connected), t_ms
+        await _works(device)
+
+
+async def test_nobody_there_is_a_timeout_and_a_late_link_is_not_left_open():
+    peer = fresh(Peer())
+    device = await find()
+    air.remove(peer)
+    client = BleakClient(device, timeout=4)
+    await raises(asyncio.TimeoutError, client.connect(), 6000)
+    air.add(peer)
+    await asyncio.sleep(20)
+    assert peer.seen == [0, 0]
+    await client.connect()
+    assert client.is_connected
+    await client.disconnect()
+    # answers, but only when we have given up
+    for delay_ms in (3000, 3500, 3800, 3990, 4000, 4010, 5000):
+        peer.connect_delay_ms = delay_ms
+        try:
+            await client.connect()
+        except _ERRORS:
+            pass
+        await client.disconnect()
+        await asyncio.sleep(10)
+        assert not peer.connected
+    peer.connect_delay_ms = 0
+    await _works(device)
+
+
+async def test_aioble_itself_hands_out_a_dead_connection_after_a_timeout():
+    # one of the reasons for the shim; should it ever fail here, that can be simpler
+    peer = fresh(Peer())
+    await find()
+    air.remove(peer)
+    device = aioble.Device(0, peer.addr)
+    await raises(asyncio.TimeoutError, device.connect(timeout_ms=500, scan_duration_ms=9000), 1000)
+    connection = await device.connect(timeout_ms=500)
+    assert not connection.is_connected()
+    air.add(peer)
+    await asyncio.sleep(5)
+    assert peer.connected  # and nobody knows of that link
+    aioble.stop()
+    await asyncio.sleep(1)
+    await _works(await find())
+
+
+async def test_refused_connections():
+    peer = fresh(Peer())
+    device = await find()
+    peer.refuse = 3
+    client = BleakClient(device)
+    for _ in range(3):
+        await raises(BleakError, client.connect(), 2000)
+        assert not client.is_connected and not peer.connected
+    await client.connect()
+    await client.disconnect()
+    peer.drop_early = 3
+    for _ in range(3):
+        await raises(BleakError, client.connect(), 4000)
+    await client.connect()
+    await client.disconnect()
+    await _works(device)
+
+
+async def test_links_that_drop_as_soon_as_they_are_up():
+    # the end may overtake aioble's view of the beginning
+    peer = fresh(Peer())
+    device = await find()
+    for interval_ms in (0, 1, 2, 5):
+        peer.interval_ms = interval_ms
+        peer.drop_early = 5
+        client = BleakClient(device)
+        for _ in range(5):
+            try:
+                await client.connect()
+            except BleakError:
+                pass
+            await client.disconnect()
+            assert not peer.connected
+        peer.interval_ms = 15
+        await _works(device)
+
+
+async def test_a_refusal_of_one_peer_costs_the_other_at_most_its_link():
+    # NimBLE reports the failed attempt with handle 0, aioble takes it for the end of link 0
+    fresh()
+    a, b = air.add(Peer("a", 1)), air.add(Peer("b", 2))
+    device_a, device_b = await find("a"), await find("b")
+    client_a = BleakClient(device_a)
+    await client_a.connect()
+    b.refuse = 1
+    client_b = BleakClient(device_b)
+    await raises(BleakError, client_b.connect(), 2000)
+    await client_b.connect()
+    if not client_a.is_connected:
+        await client_a.connect()
+    assert bytes(await client_a.read_gatt_char("2a29")) == b"maker %d" % INFO
+    assert bytes(await client_b.read_gatt_char("2a29")) == b"maker %d" % INFO
+    await client_a.disconnect()
+    await client_b.disconnect()
+    assert not a.connected and not b.connected
+
+
+async def test_writes_that_find_no_memory_are_tried_again():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    for response in (True, False):
+        peer.written.clear()
+        peer.fail_writes = 1
+        await client.write_gatt_char(LONG_COMMAND, b"x", response)
+        await asyncio.sleep_ms(100)
+        assert len(peer.written) == 1
+        peer.fail_writes = 100
+        await raises(BleakError, client.write_gatt_char(LONG_COMMAND, b"y", response), 1000)
+        assert client.is_connected
+        peer.fail_writes = 0
+    # more at once than the stack holds
+    for i in range(40):
+        await client.write_gatt_char(LONG_COMMAND, b"z", False)
+    await client.disconnect()
+
+
+async def test_a_peer_that_never_answers_a_request():
+    class Mute(Peer):
+        def on_read(self, value_handle):
+            self.silent = True
+            return b""
+
+    peer = fresh(Mute())
+    client = await link_to(peer)
+    # gone, but the radio takes a minute to notice
+    peer.supervision_ms = 60000
+    air.remove(peer)
+    await raises(asyncio.TimeoutError, client.read_gatt_char("2a29"), 6000)
+    await raises(_ERRORS, client.write_gatt_char(LONG_COMMAND, b"x", True), 6000)
+    start_ms = vclock.now_ms()
+    await client.disconnect()
+    assert vclock.now_ms() - start_ms < 10000 and not client.is_connected
+    peer.supervision_ms = 4000
+    air.add(peer)
+    await asyncio.sleep(60)
+    await _works(await find())
+
+
+async def test_a_callback_that_hangs_cannot_hold_up_the_end():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+
+    async def forever(char, data):
+        await asyncio.Event().wait()
+
+    await client.start_notify("ffe1", forever)
+    peer.burst(2, 20)
+    await asyncio.sleep(1)
+    start_ms = vclock.now_ms()
+    await client.disconnect()
+    assert vclock.now_ms() - start_ms < 10000
+    assert not client.is_connected and not peer.connected
+    await _works(await find())
+
+
+async def test_switching_the_radio_off_ends_everything():
+    peer = fresh(Peer())
+    gone = []
+    client = await link_to(peer, disconnected_callback=gone.append)
+    search = asyncio.create_task(find("nobody", 60))
+    await asyncio.sleep(1)
+    aioble.stop()
+    assert await search is None
+    assert await until(lambda: gone, 1000)
+    await raises(BleakError, client.read_gatt_char("2a29"), 100)
+    await client.disconnect()
+    await _works(await find())
+    # in the middle of an attempt, or of a session
+    for t_ms in range(20, 400, 29):
+        task = asyncio.create_task(_session(await find(), []))
+        await asyncio.sleep_ms(t_ms)
+        aioble.stop()
+        await raises(_ERRORS, task, 12000)
+    await _works(await find())
+
+
+async def test_more_links_than_the_stack_has():
+    fresh()
+    peers = [air.add(Peer("p%d" % i, i)) for i in range(5)]
+    clients = []
+    for peer in peers[:4]:
+        clients.append(await link_to(peer))
+    fifth = BleakClient(await find("p4"))
+    await raises(BleakError, fifth.connect(), 2000)
+    await clients[0].disconnect()
+    await fifth.connect()
+    for client in clients + [fifth]:
+        await client.disconnect()
+
+
+async def test_faults_leave_the_heap_flat():
+    peer = fresh(Peer())
+    device = await find()
+    size = {}
+    for n in range(120):
+        vclock.call_later(n * 31 % 900, air.remove, peer)
+        try:
+            await _session(device, [])
+        except _ERRORS:
+            pass
+        await asyncio.sleep(5)
+        air.add(peer)
+        peer.written.clear()
+        peer.subscriptions.clear()
+        peer.refuse = n % 3 == 0
+        if n in (30, 119):
+            await asyncio.sleep(30)
+            gc.collect()
+            size[n] = gc.mem_alloc()
+    assert size[119] - size[30] < 500, size
+    peer.refuse = 0
+    await _works(device)
+
+
+async def test_a_dead_stack_still_means_bounded_waits():
+    # an exception in an event handler ends all events; only a restart of the radio helps
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    device = BLEDevice(client.address, client.name, 0)
+    ble = bluetooth.BLE()
+    ble.irq(None)
+    start_ms = vclock.now_ms()
+    assert await find("nobody", 5) is None
+    await raises(_ERRORS, client.read_gatt_char("2a29"), 20000)
+    await client.disconnect()
+    await raises(_ERRORS, BleakClient(device).connect(), 30000)
+    assert vclock.now_ms() - start_ms < 60000
+    aioble.stop()
+    ble.irq(aioble.core.ble_irq)
+    await asyncio.sleep(1)
+    await _works(await find())
+    fresh()
+
+
+async def test_time_spent_blocking_does_not_confuse_the_clock():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    time.sleep_ms(3000)
+    assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO
+    await client.disconnect()

@@ -1,0 +1,163 @@
+# The scanner of the bleak shim: what it finds, how fast, and what it reads out of adverts
+import asyncio
+
+import aioble
+import air
+import vclock
+from bleak import BleakScanner
+from bleak_peer import Peer, find, fresh
+
+
+def _ad(*fields):
+    return b"".join(bytes((len(data) + 1, kind)) + data for kind, data in fields)
+
+
+async def _collect(timeout=2.0):
+    found = {}
+
+    def look(device, adv):
+        found[device.address] = (device, adv)
+        return False
+
+    assert await BleakScanner.find_device_by_filter(look, timeout) is None
+    return found
+
+
+async def test_finds_by_name_and_stops_at_once():
+    fresh()
+    air.add(Peer("other", 2))
+    air.add(Peer("jk-pak01", 1))
+    start_ms = vclock.now_ms()
+    device = await find("jk-pak01", 10)
+    assert device.address == "C8:47:80:00:00:01"
+    assert vclock.now_ms() - start_ms < 1000
+
+
+async def test_finds_a_name_that_is_only_in_the_scan_response():
+    fresh()
+    peer = Peer(adv=air.adv(services16=[0xFFE0]), scan_rsp=air.adv("jk-pak01", flags=False))
+    air.add(peer)
+    device = await find()
+    assert device.name == "jk-pak01"
+    seen = (await _collect())[device.address][1]
+    assert seen.service_uuids == ["0000ffe0-0000-1000-8000-00805f9b34fb"]
+    assert seen.local_name == "jk-pak01"
+
+
+async def test_returns_none_in_time_when_nobody_fits():
+    fresh()
+    air.add(Peer("other"))
+    start_ms = vclock.now_ms()
+    assert await find("jk-pak01", 3) is None
+    assert 3000 <= vclock.now_ms() - start_ms <= 4000
+    fresh()
+    assert await find("jk-pak01", 1) is None
+
+
+async def test_finds_one_that_appears_during_the_scan():
+    fresh()
+    vclock.call_later(4000, air.add, Peer())
+    assert await find(timeout=10)
+
+
+async def test_a_slow_advertiser_is_seen_at_once_here_and_missed_by_aioble_as_it_comes():
+    peer = fresh(Peer())
+    peer.adv_interval_ms = 1000
+    assert await find(timeout=3)
+    heard = 0
+    for _ in range(4):
+        async with aioble.scan(15000) as results:
+            async for result in results:
+                heard += result.name() == "jk-pak01"
+                break
+    assert heard < 3
+
+
+async def test_reads_all_fields_of_an_advertisement():
+    fresh()
+    payload = _ad(
+        (0x01, b"\x06"),
+        (0x03, b"\xe0\xff\x0a\x18"),
+        (0xFF, b"\x65\x0bxy"),
+        (0x16, b"\x0f\x18\x64"),
+    )
+    response = _ad((0x09, b"Tr\xc3\xa4ger"), (0x05, b"\x01\x02\x03\x04"))
+    peer = air.add(Peer(adv=payload, scan_rsp=response, addr_type=1))
+    peer.rssi = -91
+    device, adv = (await _collect())["C8:47:80:00:00:01"]
+    assert device.name == adv.local_name == "Träger"
+    assert device.details == 1
+    assert adv.rssi == -91
+    assert adv.manufacturer_data == {0x0B65: b"xy"}
+    assert adv.service_data == {"0000180f-0000-1000-8000-00805f9b34fb": b"\x64"}
+    assert adv.service_uuids == [
+        "0000ffe0-0000-1000-8000-00805f9b34fb",
+        "0000180a-0000-1000-8000-00805f9b34fb",
+        "04030201-0000-1000-8000-00805f9b34fb",
+    ]
+    long = bytes(range(16))
+    peer.adv = _ad((0x07, long))
+    peer.scan_rsp = _ad((0x21, long + b"z"))
+    adv = (await _collect())["C8:47:80:00:00:01"][1]
+    uuid = "0f0e0d0c-0b0a-0908-0706-050403020100"
+    assert adv.service_uuids == [uuid] and adv.service_data == {uuid: b"z"}
+
+
+async def test_broken_adverts_of_neighbours_do_no_harm():
+    fresh()
+    for i, payload in enumerate(
+        (b"", b"\x00", b"\x00\x00\x00", b"\x05\x09ab", b"\x03\x09\xff\xfe", b"\x02\xff\x01",
+         b"\x1e" * 31, b"\xff" * 31, b"\x02\x16\x01", b"\x01\x09", b"\x04\x03\x01\x02\x03")
+    ):  # fmt: skip
+        air.add(Peer("n", 100 + i, adv=payload, scan_rsp=payload[1:]))
+    air.add(Peer())
+    assert await find()
+    assert len(await _collect()) == 12
+
+
+async def test_more_neighbours_than_are_remembered():
+    fresh()
+    for i in range(60):
+        air.add(Peer("n%d" % i, 100 + i))
+    rsp = air.adv("jk-pak01", flags=False)
+    air.add(Peer(adv=air.adv(services16=[0xFFE0]), scan_rsp=rsp))
+    assert await find()
+    assert len(await _collect(3.0)) == 61
+    fresh()
+
+
+async def test_an_error_in_the_filter_reaches_the_caller_and_the_scan_ends():
+    fresh()
+    air.add(Peer())
+
+    def bad(device, adv):
+        raise KeyError("x")
+
+    for _ in range(3):
+        try:
+            await BleakScanner.find_device_by_filter(bad, 5)
+            raise AssertionError("no error")
+        except KeyError:
+            pass
+    assert await find()
+
+
+async def test_two_searches_at_once_both_succeed():
+    fresh()
+    air.add(Peer("a", 1))
+    air.add(Peer("b", 2))
+    a, b = await asyncio.gather(find("a"), find("b"))
+    assert (a.name, b.name) == ("a", "b")
+
+
+async def test_a_cancelled_search_leaves_the_radio_free():
+    fresh()
+    for t_ms in range(0, 120, 7):
+        try:
+            await asyncio.wait_for_ms(find("nobody"), t_ms)
+            raise AssertionError("found nobody")
+        except asyncio.TimeoutError:
+            pass
+    air.add(Peer())
+    assert await find()
+    fresh()

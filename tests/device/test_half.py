@@ -1,0 +1,44 @@
+# Half floats against the definition: every pattern, and the midpoints between them
+import half
+
+
+def _is_nan(bits):
+    return bits & 0x7C00 == 0x7C00 and bits & 0x3FF
+
+
+def test_every_pattern_survives():
+    for bits in range(65536):
+        if _is_nan(bits):
+            assert half.encode(half.decode(bits)) == half.NAN, bits
+        else:
+            assert half.encode(half.decode(bits)) == bits, bits
+
+
+def test_midpoints_go_to_the_even_neighbour_and_their_neighbours_to_the_nearer():
+    for bits in range(0x7BFF):
+        low = half.decode(bits)
+        high = half.decode(bits + 1)
+        middle = (low + high) / 2
+        even = bits if bits % 2 == 0 else bits + 1
+        quarter = (high - low) / 4
+        for sign, mask in ((1, 0), (-1, 0x8000)):
+            assert half.encode(sign * middle) == even | mask, bits
+            assert half.encode(sign * (middle - quarter)) == bits | mask, bits
+            assert half.encode(sign * (middle + quarter)) == bits + 1 | mask, bits
+
+
+def test_what_struct_gets_wrong():
+    assert half.decode(half.encode(31.995)) == 32.0
+    assert half.decode(half.encode(7.9985)) == 8.0
+
+
+def test_edges():
+    assert half.encode(65519.0) == 0x7BFF
+    assert half.encode(65520.0) == 0x7C00
+    assert half.encode(-1e30) == 0xFC00
+    assert half.encode(float("inf")) == 0x7C00
+    assert half.encode(float("nan")) == half.NAN
+    assert half.encode(0.0) == 0 and half.encode(-0.0) == 0x8000
+    assert half.encode(2.0**-25) == 0  # a tie with zero, which is even
+    assert half.encode(2.0**-25 * 1.001) == 1
+    assert half.encode(1e-30) == 0

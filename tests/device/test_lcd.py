@@ -1,0 +1,361 @@
+# The LCD driver against the model of the module: what is asked for is what is seen
+import asyncio
+import gc
+import random
+
+import lcd as model
+import machine
+import vclock
+from lcd_hd44780 import LCD, LCM1602, MJKDZ
+
+_SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
+_WIRINGS = (("lcm1602", LCM1602), ("mjkdz", MJKDZ))
+_RESYNC_S = 200  # a little over the driver's period
+
+
+class Bus(machine.I2C):
+    """A bus that can read, too."""
+
+    def readfrom_into(self, addr, buf, stop=True):
+        device = machine.i2c_devices.get(addr)
+        if device is None:
+            raise OSError(19)
+        buf[:] = device.read(len(buf), 100_000)
+
+
+class WriteOnlyBus:
+    def __init__(self):
+        self.writeto = machine.I2C(0, freq=100_000).writeto
+
+
+def make(cols=16, rows=2, addr=0x27, names=_WIRINGS[0], bus=None):
+    """A new module alone on the bus, and the driver for it."""
+    glass = model.LCD(cols, rows, names[0])
+    machine.i2c_devices.clear()
+    machine.i2c_devices[addr] = glass
+    bus = bus or Bus(0, freq=100_000)
+    return glass, LCD(bus, cols=cols, rows=rows, wiring=names[1])
+
+
+def random_lines(cols, rows):
+    # also too few and too many lines, too short and too long ones, and what no ROM knows
+    def char():
+        return chr(random.choice((random.randrange(256), random.randrange(32, 127), 0x263A)))
+
+    count = random.choice((rows, rows, rows, random.randrange(rows + 2)))
+    return ["".join(char() for _ in range(random.randrange(cols + 4))) for _ in range(count)]
+
+
+def random_glyphs():
+    return bytes(random.randrange(32) for _ in range(64))
+
+
+def expected(cols, rows, lines):
+    cells = []
+    for r in range(rows):
+        line = lines[r] if r < len(lines) else ""
+        codes = [ord(c) if ord(c) < 256 else ord("?") for c in line[:cols]]
+        cells.append(codes + [32] * (cols - len(codes)))
+    return cells
+
+
+def check(glass, lines, glyphs=None):
+    seen = glass.snapshot()
+    assert seen["cells"] == expected(glass.cols, glass.rows, lines), glass.text()
+    if glyphs is not None:
+        assert bytes(seen["cgram"]) == glyphs
+    assert glass.violations == [], glass.violations
+
+
+async def test_any_text_ends_on_the_glass():
+    random.seed(1)
+    for cols, rows in _SIZES:
+        for names in _WIRINGS:
+            glass, display = make(cols, rows, names=names)
+            assert await display.start() and display.present
+            for _ in range(25):
+                lines, glyphs = random_lines(cols, rows), random_glyphs()
+                display.show(lines, glyphs)
+                check(glass, lines, glyphs)
+
+
+async def test_small_changes_add_up():
+    random.seed(2)
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        await display.start()
+        lines = [" " * cols] * rows
+        glyphs = bytearray(64)
+        for _ in range(150):
+            for _ in range(random.randrange(5)):
+                r, c = random.randrange(rows), random.randrange(cols)
+                new = chr(random.randrange(256)) * random.randrange(1, cols - c + 1)
+                lines[r] = lines[r][:c] + new + lines[r][c + len(new) :]
+            glyphs[random.randrange(64)] = random.randrange(32)
+            display.show(lines, glyphs)
+            check(glass, lines, bytes(glyphs))
+
+
+async def test_only_changes_cost_anything():
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        await display.start()
+        text = ["a" * cols] * rows
+        start = glass.bytes
+        display.show(text)
+        full_ms = (glass.bytes - start) * 0.09
+        assert full_ms <= {32: 14, 40: 17, 64: 27, 80: 34}[cols * rows]
+        for changes, most in ((0, 0), (1, 11), (2, 22)):
+            start = glass.bytes
+            text = [chr(ord("b") + changes) * (r < changes) + t[r < changes :]
+                    for r, t in enumerate(text)]
+            display.show(text)
+            assert glass.bytes - start <= most
+            check(glass, text)
+
+
+async def test_text_shown_before_the_start_is_there_after_it():
+    glass, display = make(20, 4)
+    display.show(["early"], random_glyphs())
+    assert glass.bytes == 0
+    await display.start()
+    check(glass, ["early"])
+
+
+async def test_every_address_is_found():
+    for addr in list(range(0x20, 0x28)) + list(range(0x38, 0x40)):
+        glass, display = make(addr=addr)
+        assert await display.start()
+        assert display.addr == addr
+        display.show(["hi"])
+        check(glass, ["hi"])
+
+
+async def test_a_given_address_is_the_only_one_used():
+    glass, display = make(addr=0x3F)
+    other = model.LCD()
+    machine.i2c_devices[0x27] = other
+    display = LCD(Bus(0, freq=100_000), addr=0x3F)
+    await display.start()
+    display.show(["hi"])
+    check(glass, ["hi"])
+    assert other.transfers == 0
+    display = LCD(Bus(0, freq=100_000), addr=0x20)
+    assert not await display.start()
+    assert other.transfers == 0
+
+
+async def test_without_a_display_nothing_happens():
+    machine.i2c_devices.clear()
+    display = LCD(Bus(0, freq=100_000))
+    assert not await display.start()
+    for i in range(3):
+        display.show(["text %d" % i])
+        display.backlight(i == 2)
+        display.display(i == 2)
+        await display.tick()
+        assert not display.present
+    glass = model.LCD()
+    machine.i2c_devices[0x3F] = glass
+    await asyncio.sleep(1)
+    await display.tick()
+    assert display.present
+    check(glass, ["text 2"])
+
+
+async def test_unplugging_at_any_time_is_survived():
+    random.seed(3)
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        glyphs = random_glyphs()
+        for _ in range(25):
+            # from before the set-up to long after it
+            vclock.call_later(random.choice((random.randrange(120), 3000)), glass.unplug)
+            await display.start()
+            for i in range(4):
+                display.show(["n %d" % i], glyphs)
+                await display.tick()
+                await asyncio.sleep(1)
+            assert not display.present
+            glass.plug()
+            lines = random_lines(cols, rows)
+            display.show(lines, glyphs)
+            await display.tick()
+            assert display.present
+            check(glass, lines, glyphs)
+
+
+async def test_broken_transfers_are_repaired():
+    random.seed(4)
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        await display.start()
+        noticed = 0
+        for _ in range(30):
+            for i in range(random.randrange(1, 6)):
+                glass.break_off(random.randrange(20))
+                lines, glyphs = random_lines(cols, rows), random_glyphs()
+                display.show(lines, glyphs)
+                noticed += not display.present
+                glass.break_off(random.randrange(60))
+                await display.tick()
+            glass.break_off(-1)
+            await display.tick()
+            check(glass, lines, glyphs)
+        assert noticed
+
+
+async def test_a_slipped_nibble_heals_at_the_next_resync():
+    random.seed(5)
+    garbled = 0
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        await display.start()
+        for _ in range(20):
+            lines, glyphs = random_lines(cols, rows), random_glyphs()
+            for _ in range(random.randrange(1, 4)):
+                display.show(random_lines(cols, rows), random_glyphs())
+                glass.slip()
+                for _ in range(random.randrange(4)):
+                    display.show(random_lines(cols, rows), random_glyphs())
+            display.show(lines, glyphs)
+            garbled += glass.snapshot()["cells"] != expected(cols, rows, lines)
+            glass.violations.clear()  # a slipped controller may be told anything
+            await asyncio.sleep(_RESYNC_S)
+            await display.tick()
+            check(glass, lines, glyphs)
+    assert garbled > 20
+
+
+async def test_a_power_cycle_that_nobody_saw_heals_at_the_next_tick():
+    random.seed(6)
+    for cols, rows in _SIZES:
+        glass, display = make(cols, rows)
+        await display.start()
+        lines, glyphs = random_lines(cols, rows), random_glyphs()
+        display.show(lines, glyphs)
+        await display.tick()
+        glass.power_cycle()
+        await display.tick()
+        check(glass, lines, glyphs)
+
+
+async def test_on_a_bus_that_cannot_read_it_heals_at_the_next_resync():
+    glass, display = make(bus=WriteOnlyBus())
+    await display.start()
+    display.show(["text"])
+    glass.power_cycle()
+    await asyncio.sleep(_RESYNC_S)
+    await display.tick()
+    check(glass, ["text"])
+
+
+async def test_an_unplugged_display_is_missed_though_nothing_changes():
+    glass, display = make()
+    await display.start()
+    display.show(["text"])
+    glass.unplug()
+    display.show(["text"])
+    await display.tick()
+    assert not display.present
+
+
+async def test_resync_changes_nothing_that_is_seen():
+    glass, display = make()
+    await display.start()
+    display.show(["steady", "as she goes"])
+    await asyncio.sleep(_RESYNC_S)
+    start = glass.bytes
+    task = asyncio.create_task(display.tick())
+    while not task.done():
+        check(glass, ["steady", "as she goes"])
+        await asyncio.sleep_ms(0)
+    assert glass.bytes > start
+
+
+async def test_text_that_comes_during_the_setup_is_not_lost():
+    for delay_ms in range(0, 100, 3):
+        glass, display = make(20, 4)
+        vclock.call_later(delay_ms, display.show, ["late", "%d" % delay_ms])
+        await display.start()
+        await asyncio.sleep_ms(100)
+        check(glass, ["late", "%d" % delay_ms])
+
+
+async def test_a_cancelled_setup_is_made_up_for():
+    for delay_ms in range(0, 100, 3):
+        glass, display = make()
+        display.show(["text"])
+        task = asyncio.create_task(display.start())
+        await asyncio.sleep_ms(delay_ms)
+        task.cancel()
+        await asyncio.sleep_ms(10)
+        await display.tick()
+        check(glass, ["text"])
+
+
+async def test_other_tasks_run_at_least_every_50_ms():
+    glass, display = make(20, 4)
+    longest = 0
+
+    async def watch():
+        nonlocal longest
+        while True:
+            before = vclock.now_ms()
+            await asyncio.sleep_ms(1)
+            longest = max(longest, vclock.now_ms() - before)
+
+    watcher = asyncio.create_task(watch())
+    display.show(["x" * 20] * 4, random_glyphs())
+    await display.start()
+    display.show(["y" * 20] * 4)
+    await asyncio.sleep(_RESYNC_S)
+    await display.tick()
+    watcher.cancel()
+    assert glass.bytes > 1500 and longest <= 50, longest
+
+
+async def test_a_refresh_allocates_nothing():
+    class Wire:
+        def writeto(self, addr, buf):
+            return 0
+
+        def readfrom_into(self, addr, buf):
+            buf[0] = 0
+
+    display = LCD(Wire(), cols=20, rows=4)
+    await display.start()
+    texts = [tuple("%d%s" % (i, " \x01%c %d" % (64 + r, i * r)) for r in range(4))
+             for i in range(20)]
+    glyphs = (random_glyphs(), random_glyphs())
+    for turn in range(2):  # single characters are interned when they are first met
+        gc.collect()
+        gc.disable()
+        before = gc.mem_alloc()
+        for i in range(20):
+            display.show(texts[i], glyphs[i & 1])
+        used = gc.mem_alloc() - before
+        gc.enable()
+    assert used == 0, used
+
+
+async def test_backlight_and_characters_switch_apart():
+    for names in _WIRINGS:
+        glass, display = make(names=names)
+        await display.start()
+        display.show(["text"])
+        assert glass.snapshot()["backlight"]
+        display.backlight(False)
+        assert not glass.snapshot()["backlight"]
+        display.show(["other"])
+        check(glass, ["other"])
+        assert not glass.snapshot()["backlight"]
+        display.backlight(True)
+        assert glass.snapshot()["backlight"]
+        display.display(False)
+        check(glass, [])
+        await asyncio.sleep(_RESYNC_S)
+        await display.tick()
+        check(glass, [])
+        display.display()
+        check(glass, ["other"])

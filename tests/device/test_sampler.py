@@ -1,0 +1,164 @@
+# The sampler's stated bounds, at every poll of random days
+import random
+import struct
+
+import frame
+import half
+from sampler import Sampler
+
+_CAPACITY_AH = 100
+
+
+def _day(seed, polls, interval_ms=2000):
+    """Yield (uptime_ms, sample): steps, ramps, in-rush, noise, lost polls."""
+    random.seed(seed)
+    t = 5000
+    base = 0.0
+    ramp = 0.0
+    ah = 60.0
+    for k in range(polls):
+        if random.getrandbits(8) == 0:
+            base = (random.getrandbits(10) - 512) / 8
+        if random.getrandbits(9) == 0:
+            ramp = (random.getrandbits(8) - 128) / 4000
+        base = max(-90, min(90, base + ramp))
+        amps = base + (40 if random.getrandbits(10) == 0 else 0) + random.getrandbits(4) / 100
+        amps = round(amps, 3)
+        ah = max(0, min(100, ah + amps * interval_ms / 3600000))
+        cell = 3.2 + ah / 1000 + amps * 0.0008
+        cells = [round(cell + j * 0.002 + random.getrandbits(2) / 1000, 3) for j in range(4)]
+        yield (
+            t,
+            {
+                "voltage": round(sum(cells), 3),
+                "current": amps,
+                "battery_level": round(ah),
+                "temperature": round(20 + k / 1000, 1),
+                "cell_voltages": cells,
+            },
+        )
+        t += interval_ms if random.getrandbits(7) else 2 * interval_ms
+
+
+def _run(polls):
+    """Return (polls as tuples, frames as tuples with the poll index that stored them)."""
+    sampler = Sampler(_CAPACITY_AH)
+    seen = []
+    stored = []
+    for t, sample in polls:
+        cells = sample["cell_voltages"]
+        soc = sample.get("battery_level", 0)
+        seen.append((t, sample["voltage"], sample["current"], min(cells), max(cells), soc))
+        _take(sampler, sampler.poll(t, sample), stored, len(seen) - 1)
+    _take(sampler, sampler.finish(), stored, len(seen) - 1)
+    return seen, stored
+
+
+def _take(sampler, n, stored, k):
+    for i in range(n):
+        assert frame.kind(sampler.frames, i * frame.SIZE) == 0
+        f = struct.unpack_from("<HHHBBHHB", sampler.frames, i * frame.SIZE)
+        stored.append((f[0], half.decode(f[1]), half.decode(f[2]), f[5], f[6], f[4], k))
+
+
+def test_charge_is_exact():
+    for seed in range(4):
+        seen, stored = _run(_day(seed, 3000))
+        polled = sum((b[0] - a[0]) * b[2] for a, b in zip(seen, seen[1:])) / 1000
+        kept = sum((b[0] - a[0]) * b[2] for a, b in zip(stored, stored[1:]))
+        through = sum((b[0] - a[0]) * abs(b[2]) for a, b in zip(seen, seen[1:])) / 1000
+        assert abs(kept - polled) < 2e-4 * through, (seed, kept, polled, through)
+
+
+def test_lines_between_frames_stay_in_their_bands():
+    for seed in range(4):
+        seen, stored = _run(_day(seed + 10, 3000))
+        at = {s[0] // 1000: s for s in seen}
+        j = 0
+        for t, volts, amps, low, high, soc in seen:
+            s = t // 1000
+            while stored[j + 1][0] < s and j < len(stored) - 2:
+                j += 1
+            a, b = stored[j], stored[j + 1]
+            share = (s - a[0]) / (b[0] - a[0])
+            va, vb = at[a[0]][1], at[b[0]][1]  # half floats round the ends; the band is for polls
+            line = va + (vb - va) * share
+            assert abs(line - volts) <= volts / 250 + 0.002, (seed, t, line, volts)
+            for i, mv in ((3, low * 1000), (4, high * 1000)):
+                line = a[i] + (b[i] - a[i]) * share
+                assert abs(line - mv) <= 11, (seed, t, i, line, mv)
+            assert abs(a[5] / 2 - soc) <= 1 or abs(b[5] / 2 - soc) <= 1, (seed, t)
+            assert b[0] - a[0] <= 1802
+
+
+def test_current_steps_keep_their_time_and_reach_the_store_at_once():
+    polls = []
+    t = 0
+    for k in range(600):
+        amps = -30.0 if 300 <= k < 302 else 1.0
+        t += 2000
+        polls.append((t, {"voltage": 13.2, "current": amps, "cell_voltages": [3.3] * 4}))
+    seen, stored = _run(polls)
+    times = [f[0] for f in stored]
+    assert 600 in times and 602 in times, times  # the poll before the step, and the step
+    step = stored[times.index(602)]
+    assert abs(step[2] + 30) < 0.1 and step[6] == 300
+    assert stored[times.index(600)][6] == 300
+    after = [f for f in stored if f[0] > 604]
+    assert abs(after[0][2] - 1) < 0.05
+    assert len(stored) < 12, len(stored)
+
+
+def test_silence_ends_with_a_frame_and_a_gap_is_told():
+    sampler = Sampler(_CAPACITY_AH)
+    sample = {"voltage": 13.2, "current": 0.0, "cell_voltages": [3.3] * 4}
+    kinds = []
+    times = []
+    t = 0
+    for k in range(4000):
+        t += 2000
+        if k == 2000:
+            t += 3_600_000
+        n = sampler.poll(t, sample)
+        for i in range(n):
+            kinds.append(frame.kind(sampler.frames, i * frame.SIZE))
+            times.append((t // 1000, struct.unpack_from("<H", sampler.frames, i * 13)[0]))
+    gap = kinds.index(frame.EVENT)
+    assert kinds.count(frame.EVENT) == 1
+    assert times[gap - 1][1] == 4000  # the last poll before the gap was stored with it
+    assert kinds[gap + 1] == 0 and times[gap + 1][0] == 4000 + 3602
+    data = [u for (_, u), kind in zip(times, kinds) if kind == 0]
+    steps = [b - a for a, b in zip(data, data[1:])]
+    assert max(s for s in steps if s != 3602) <= 1800
+
+
+def test_unknown_values_and_useless_samples():
+    sampler = Sampler(_CAPACITY_AH)
+    nan = float("nan")
+    assert sampler.poll(1000, {}) == 0
+    assert sampler.poll(2000, {"voltage": nan}) == 0
+    assert sampler.poll(3000, {"voltage": 0}) == 0
+    assert sampler.poll(4000, {"voltage": 13.2}) == 1
+    f = struct.unpack_from("<HHHBBHHB", sampler.frames, 0)
+    assert f[2] == half.NAN and f[3:] == (255, 255, 65535, 65535, 255)
+    assert sampler.poll(6000, {"voltage": 13.2, "current": nan}) == 0
+    n = sampler.poll(8000, {"voltage": 13.2, "current": 5.0})
+    assert n == 2  # a current that becomes known is a step
+
+
+def test_recorded_sample_becomes_the_right_frame():
+    cells = [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309]
+    cells += [3.309, 3.309, 3.309, 3.312, 3.313, 3.309, 3.31, 3.309]
+    sampler = Sampler(280)
+    sample = {
+        "voltage": 52.971,
+        "current": 2.329,
+        "battery_level": 56,
+        "temperature": 19.833,
+        "cell_voltages": cells,
+    }
+    assert sampler.poll(12_345, sample) == 1
+    f = struct.unpack_from("<HHHBBHHB", sampler.frames, 0)
+    assert f[0] == 12 and f[3:] == (120, 112, 3308, 3314, 16 * 1 + 5)
+    assert abs(half.decode(f[1]) - 52.971) <= 1 / 64  # half a step at 52 V
+    assert abs(half.decode(f[2]) - 2.329) <= 1 / 1024

@@ -1,0 +1,300 @@
+# The text of the display: width, columns, rounding, words, for any sample whatever
+import random
+
+import screen
+
+_SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
+_HEART = "\x06"
+
+# a 16-cell pack as a Jikong BMS reported it
+_RECORDED = {
+    "voltage": 52.971, "current": 2.329, "power": 123.369, "battery_level": 56,
+    "temperature": 19.833, "cycle_charge": 113.245, "design_capacity": 202, "problem": False,
+    "problem_code": 0,
+    "cell_voltages": [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309],
+}  # fmt: skip
+
+_KEYS = ("voltage", "current", "power", "battery_level", "temperature", "cycle_charge",
+         "design_capacity", "runtime", "problem_code", "problem")
+
+_ODD = (None, float("nan"), float("inf"), -float("inf"), "text", True, False, [], -0.0, 0, 0.0,
+        -0.004, -0.0049, 0.005, -0.4, -0.5, 0.5, 9.995, -9.995, 99.95, 99.995, 999.5, -999.95,
+        9999.6, -99999.5, 100000, 123456.7, -1e6, 1e9, -1e30, 1 << 40, -(1 << 70))  # fmt: skip
+
+
+class Status:
+    link = "connected"
+    connected = True
+    age_s = 1
+    message = ""
+    frames = 1234
+    days_left = 123
+    alarm = False
+
+    def __init__(self, **kwargs):
+        for name in kwargs:
+            setattr(self, name, kwargs[name])
+
+
+def lines_of(cols, rows, sample, tick_s=0, **status):
+    """Render, and check what must hold for every screen."""
+    lines = screen.render(cols, rows, sample, Status(**status), tick_s)
+    assert isinstance(lines, tuple) and len(lines) == rows
+    for line in lines:
+        assert len(line) == cols, lines
+        assert all(ord(c) < 8 or 32 <= ord(c) < 126 for c in line), lines
+        check_no_minus_zero(line)
+    return lines
+
+
+def check_no_minus_zero(line):
+    for i in range(len(line)):
+        if line[i] == "-":
+            j = i + 1
+            while j < len(line) and line[j] in "0123456789.":
+                j += 1
+            number = line[i + 1 : j]
+            assert not number.strip(".") or float(number) != 0, line
+
+
+def pages(cols, rows, sample, seconds=64, **status):
+    return [lines_of(cols, rows, sample, t, **status) for t in range(0, seconds, 4)]
+
+
+def random_sample():
+    sample = {}
+    for key in _KEYS:
+        kind = random.randrange(4)
+        if kind == 1:
+            sample[key] = random.choice(_ODD)
+        elif kind > 1:
+            sample[key] = (random.random() - 0.5) * 10 ** random.randrange(-4, 8)
+    kind = random.randrange(4)
+    if kind:
+        sample["cell_voltages"] = [
+            random.choice(_ODD) if kind == 1 and not random.randrange(3) else random.random() * 4.3
+            for _ in range(random.randrange(33))
+        ]
+    return sample
+
+
+def random_sentence(cols, words=12):
+    chars = "abcdefgXYZ0123456789.,:!_"
+    return " ".join(
+        "".join(random.choice(chars) for _ in range(random.randrange(1, cols + 1)))
+        for _ in range(random.randrange(1, words))
+    )
+
+
+def test_the_recorded_sample():
+    for cols, rows in _SIZES:
+        shown = [" ".join(lines) for lines in pages(cols, rows, _RECORDED)]
+        for text in shown:
+            assert "56 %" in text and "+123 W" in text
+        for wanted in ("52.97 V", "2.33 A", "3308/3314 mV", "20C", " 6", "low #6", "high #2",
+                       "full  38h07", "123d"):  # fmt: skip
+            assert any(wanted in text for text in shown), wanted
+    shown = pages(16, 2, _RECORDED)
+    assert shown[0][1] == "52.97 V  +2.33 A"
+    assert shown[1][1] == "3308/3314 mV 20C"
+    for lines in pages(20, 4, _RECORDED):  # all of it at once
+        text = " ".join(lines)
+        for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314 mV", "20C", "6mV"):
+            assert wanted in text
+
+
+def test_any_sample_fits():
+    random.seed(1)
+    for _ in range(600):
+        cols, rows = random.choice(_SIZES)
+        lines_of(
+            cols,
+            rows,
+            random.choice((random_sample(), random_sample(), None, {})),
+            random.randrange(100000),
+            age_s=random.choice((None, 0, 1, 15, 16, 119, 600, 601, 100000, 10**7)),
+            message=random.choice(("", random_sentence(cols))),
+            link=random_sentence(cols),
+            frames=random.choice((0, 1, 999999, 1000000, 10**9)),
+            days_left=random.choice((None, 0, 1, 9999, 10000, 10**6)),
+            alarm=random.choice((False, True)),
+        )
+
+
+def test_every_odd_value_in_every_place():
+    for cols, rows in _SIZES:
+        for key in _KEYS:
+            for odd in _ODD:
+                for tick_s in (0, 5, 10, 15, 28):
+                    sample = dict(_RECORDED)
+                    sample[key] = odd
+                    lines_of(cols, rows, sample, tick_s)
+        for odd in _ODD:
+            for t in (0, 5, 10, 15):
+                lines_of(cols, rows, dict(_RECORDED, cell_voltages=[odd, 3.3, odd]), t)
+                lines_of(cols, rows, dict(_RECORDED, cell_voltages=[odd]), t)
+
+
+def test_unknown_values_are_dashes():
+    for cols, rows in _SIZES:
+        for unknown in ({}, {key: float("nan") for key in _KEYS}):
+            seen = pages(cols, rows, unknown)
+            for lines in seen:
+                assert "-- %" in lines[0] and "-- W" in lines[0]
+            text = " ".join(" ".join(lines) for lines in seen)
+            assert "--.-- V" in text and "--.-- A" in text and "--/  -- mV" in text
+            assert "time  --h--" in text and "cells unknown" in text and "--C" in text
+
+
+def test_units_stay_in_their_columns():
+    random.seed(2)
+    for _ in range(400):
+        sample = {
+            "voltage": random.choice((12.8, 9.999, 99.994, 99.996, 102.44, random.random() * 500)),
+            "current": random.choice((-123.44, 0, -9.999, 1000, (random.random() - 0.5) * 1999)),
+            "power": random.choice((-12345, 0, 99999, -100000, (random.random() - 0.5) * 2e5)),
+            "battery_level": random.choice((0, 9.5, 99.95, 100, random.random() * 100)),
+            "temperature": random.choice((-40, -12, -0.4, 9.6, 105, random.random() * 140 - 40)),
+            "cell_voltages": [random.random() * 4.5 for _ in range(random.randrange(1, 33))],
+        }
+        for cols, rows in _SIZES:
+            for t in range(0, 16, 4):
+                lines = lines_of(cols, rows, sample, t)
+                assert lines[0][5:7] == " %" and lines[0][-1] == "W"
+                assert lines[0][cols - 2] in " k"
+                if rows == 4 or t % 8 == 0:
+                    assert lines[1][5:7] == " V" and lines[1][-2:] == " A"
+                if rows == 4 or t == 4:
+                    cells = lines[rows // 2]
+                    assert cells[4] == "/" and cells[9:12] == " mV"
+                    assert cells[-1] == ("V" if cols == 20 else "C")
+
+
+def test_numbers_are_rounded_not_cut():
+    random.seed(3)
+    for _ in range(500):
+        volts = random.choice((9.99, 99.9, 999.0)) * random.random()
+        amps = random.choice((9.99, 99.9, 999.0, 0.01)) * (2 * random.random() - 1)
+        line = lines_of(16, 4, {"voltage": volts, "current": amps})[1]
+        for shown, value in ((line[:5].strip(), volts), (line[8:14].strip(), amps)):
+            places = len(shown) - shown.find(".") - 1 if "." in shown else 0
+            assert abs(float(shown) - value) <= 0.5001 * 10**-places, (shown, value)
+            assert places >= 1
+            # signed unless it is shown as zero, and voltages are not signed
+            if value is amps and float(shown):
+                assert shown[0] == ("-" if amps < 0 else "+")
+
+
+def test_a_sentence_is_read_in_words():
+    random.seed(4)
+    for _ in range(25):
+        for cols, rows in _SIZES:
+            sentence = random_sentence(cols)
+            words = sentence.split()
+            for sample, status in (
+                (None, {"link": sentence}),
+                (None, {"link": "", "message": sentence}),
+                (_RECORDED, {"message": sentence}),
+            ):
+                below = 2 if rows == 4 and sample else 0
+                seen = [lines[below:] for lines in pages(cols, rows, sample, 120, **status)]
+                # values between two readings of the sentence
+                read = " ".join(
+                    " ".join(page) for page in seen if " mV" not in page[-1] and "%" not in page[0]
+                ).split()
+                joined = " %s " % " ".join(read)
+                assert " %s " % " ".join(words) in joined, (words, seen)
+
+
+def test_values_are_shown_between_the_sentences():
+    sentence = "The driver jikong_bms is not on the board, see docs/BMS.md for names."
+    for cols, rows in _SIZES:
+        for words in range(1, 13):
+            message = " ".join(sentence.split()[:words])
+            seen = " ".join(" ".join(p) for p in pages(cols, rows, _RECORDED, 400, message=message))
+            for wanted in ("56 %", "52.97 V", "3308/3314 mV" if rows == 2 else "123 W"):
+                assert wanted in seen
+
+
+def test_words_longer_than_the_glass_and_strange_characters():
+    for cols, rows in _SIZES:
+        long = "x" * 50
+        seen = "".join("".join(page).strip() for page in pages(cols, rows, None, 12, link=long))
+        assert "x" * 50 in seen
+        text = " ".join(lines_of(cols, rows, None, link="Zo\u00eb\u2019s\tpack\n\x01 \\ ~"))
+        assert text.split()[:2] == ["Zo?", "s"] or "Zo??s" in text
+
+
+def test_the_heart_beats_only_while_data_come():
+    for cols, rows in _SIZES:
+        fresh = [lines_of(cols, rows, _RECORDED, t)[0][1] for t in range(8)]
+        assert fresh == [_HEART, " "] * 4
+        for age_s in (16, 100, 600, None):
+            for t in range(8):
+                assert lines_of(cols, rows, _RECORDED, t, age_s=age_s)[0][1] == "?"
+
+
+def test_stale_data_are_marked_then_dropped():
+    for cols, rows in _SIZES:
+        seen = [" ".join(p) for p in pages(cols, rows, _RECORDED, 40, age_s=47, link="no answer")]
+        assert all("56 %" in text for text in seen)
+        assert any("no answer" in text for text in seen)
+        assert any("data 47 s old" in text for text in seen)
+        seen = [" ".join(p) for p in pages(cols, rows, _RECORDED, 40, age_s=7300, link="no answer")]
+        assert not any("56 %" in text or "52.97" in text for text in seen)
+        assert any("no answer" in text for text in seen)
+        assert any("last data 2 h ago" in " ".join(text.split()) for text in seen)
+
+
+def test_alarms_are_seen():
+    for cols, rows in _SIZES:
+        alarm = dict(_RECORDED, problem=True, problem_code=0x804)
+        seen = [" ".join(lines_of(cols, rows, alarm, t)) for t in range(64)]
+        assert sum("alarm 0x804" in text for text in seen) >= 16
+        assert sum(text[1] == "!" for text in seen) == 32
+        seen = pages(cols, rows, dict(_RECORDED, problem=True))
+        assert any("BMS alarm" in " ".join(lines) for lines in seen)
+        assert lines_of(cols, rows, _RECORDED, 1, alarm=True)[0][1] == "!"
+        assert lines_of(cols, rows, _RECORDED, 1)[0][1] == " "
+
+
+def test_the_battery_fills_charges_and_blinks():
+    def battery(tick_s, **sample):
+        return ord(lines_of(16, 2, sample, tick_s)[0][0])
+
+    levels = [battery(0, battery_level=soc) for soc in range(0, 101)]
+    assert levels == sorted(levels) and set(levels) == set(range(6))
+    assert [battery(t, battery_level=56, current=5.0) for t in range(6)] == [3, 4, 5] * 2
+    assert [battery(t, battery_level=56, current=-5.0) for t in range(6)] == [3] * 6
+    assert [battery(t, battery_level=8, current=-5.0) for t in range(4)] == [0, 32] * 2
+    for soc in (-1e5, 1e5, 101, -3):
+        assert 0 <= battery(0, battery_level=soc) <= 5 or battery(0, battery_level=soc) == 32
+
+
+def test_time_to_full_and_empty():
+    for sample, wanted in (
+        ({"current": 2.0, "cycle_charge": 100, "design_capacity": 105}, "full   2h30"),
+        ({"current": 2.0, "cycle_charge": 106, "design_capacity": 105}, "full   0h00"),
+        ({"current": 2.0, "battery_level": 100}, "full       "),
+        ({"current": 2.0, "cycle_charge": 100}, "full  --h--"),
+        ({"current": -2.0, "cycle_charge": 100, "runtime": 36 * 3600}, "empty 36h00"),
+        ({"current": -2.0, "cycle_charge": 100}, "empty 50h00"),
+        ({"current": -0.1, "cycle_charge": 100}, "empty   41d"),
+        ({"current": -2.0}, "empty --h--"),
+        ({"current": 0.04, "cycle_charge": 100, "design_capacity": 105}, "at rest    "),
+        ({"current": 0, "cycle_charge": 100, "design_capacity": 105}, "at rest    "),
+    ):
+        assert lines_of(20, 4, sample)[3][:11] == wanted, (sample, lines_of(20, 4, sample)[3])
+
+
+def test_the_sample_is_left_alone():
+    sample = dict(_RECORDED)
+    for cols, rows in _SIZES:
+        pages(cols, rows, sample)
+    assert sample == _RECORDED
+
+
+def test_glyphs_are_eight_different_pictures():
+    glyphs = {screen.GLYPHS[8 * i : 8 * i + 8] for i in range(8)}
+    assert len(screen.GLYPHS) == 64 and len(glyphs) == 8
+    assert max(screen.GLYPHS) < 32

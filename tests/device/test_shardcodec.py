@@ -1,0 +1,102 @@
+# Sealed blocks: round trip, damage, stored fallback
+import random
+import struct
+
+import frame
+import shardcodec
+
+
+def _encode(frames):
+    encoder = shardcodec.Encoder()
+    for _ in encoder.encode(frames, len(frames) // frame.SIZE):
+        pass
+    return bytes(encoder.block)
+
+
+def _decode(block):
+    out = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    for _ in shardcodec.decode(block, out):
+        pass
+    return bytes(out[: shardcodec.check(block) * frame.SIZE])
+
+
+def _walk(n, step):
+    """Frames like a battery's: every column wanders."""
+    out = bytearray()
+    values = [0, 0x4AA0, 0x3C00, 130, 112, 3300, 3310, 0x21]
+    for _ in range(n):
+        for c in range(8):
+            mask = 0xFF if c in (3, 4, 7) else 0xFFFF
+            values[c] = values[c] + random.getrandbits(8) % (2 * step + 1) - step & mask
+        values[0] = values[0] + 60 & 0xFFFF
+        out += struct.pack("<HHHBBHHB", *values)
+    return bytes(out)
+
+
+def test_round_trip():
+    random.seed(1)
+    for n in (1, 2, 77, shardcodec.BLOCK_FRAMES):
+        for step in (0, 1, 3, 100):
+            frames = _walk(n, step)
+            assert _decode(_encode(frames)) == frames
+
+
+def test_adversarial_frames():
+    random.seed(2)
+    n = shardcodec.BLOCK_FRAMES
+    noise = bytes(random.getrandbits(8) for _ in range(n * frame.SIZE))
+    control = bytearray(n * frame.SIZE)
+    for i in range(n):
+        if i % 3:
+            frame.pack_event(control, i * frame.SIZE, i, 3, 0xFFFFFFFF, i)
+        else:
+            frame.pack_anchor(control, i * frame.SIZE, i, 0xFFFFFFFF, i, 255, 255)
+    for frames in (noise, bytes(control), b"\xff" * len(noise), bytes(len(noise))):
+        block = _encode(frames)
+        assert _decode(block) == frames
+        assert len(block) <= shardcodec.MAX_BLOCK_BYTES
+    # frames from the volume of what compresses to what does not
+    assert len(_encode(bytes(len(noise)))) < len(noise) // 8
+    assert len(_encode(noise)) <= len(noise) + shardcodec.HEAD_BYTES + 1
+
+
+def test_every_half_float():
+    frames = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    for first in range(0, 65536, 4 * shardcodec.BLOCK_FRAMES):
+        for i in range(shardcodec.BLOCK_FRAMES):
+            bits = first + i & 0xFFFF
+            struct.pack_into("<HHHBBHHB", frames, i * 13, 0, bits, bits ^ 0x8000, 0, 0, 0, 0, 0)
+        assert _decode(_encode(frames)) == bytes(frames)
+
+
+def test_damage_is_never_silent():
+    random.seed(3)
+    frames = _walk(200, 3)
+    block = _encode(frames)
+    for _ in range(300):
+        bad = bytearray(block)
+        bad[random.getrandbits(16) % len(bad)] ^= 1 << random.getrandbits(3)
+        try:
+            got = _decode(bytes(bad))
+        except shardcodec.ShardError:
+            continue
+        raise AssertionError("damage decoded to %d bytes" % len(got))
+    for cut in range(0, len(block), 7):
+        try:
+            _decode(block[:cut])
+        except shardcodec.ShardError:
+            continue
+        raise AssertionError("cut block decoded")
+
+
+def test_blocks_finds_what_is_intact():
+    parts = [_encode(_walk(50, 2)) for _ in range(4)]
+    data = bytearray(shardcodec.HEADER)
+    for p in parts:
+        data += p
+    data += shardcodec.end_block(200)
+    found = [b for _, b in shardcodec.blocks(bytes(data))]
+    assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
+    data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
+    found = [b for _, b in shardcodec.blocks(bytes(data))]
+    assert found[0] == parts[0] and found[1:3] == parts[2:]
