@@ -20,6 +20,8 @@ Use in any MicroPython project:
 
     asyncio.run(main())
 
+ESP-IDF prints every failed transfer on the console; esp.osdebug(None) keeps it quiet.
+
 Sizes: 16x2, 20x2, 16x4, 20x4. Characters go out as their codes: chr(0)..chr(7) are the custom
 glyphs, chr(0xDF) is the degree sign of the usual character ROM (A00).
 """
@@ -33,6 +35,7 @@ MJKDZ = (0x40, 0x10, 0x80, 0, 0)  # "mjkdz", "GY-IICLCD"
 
 _POWER_UP_MS = const(50)  # the controller needs 40
 _RESYNC_MS = const(180_000)
+_LOOK_MS = const(1000)  # for each address looked at: an ESP32 prints every missing ACK
 _REACH = const(3)  # two unchanged cells cost 8 bytes, a run of its own 7 and a start
 
 _HOME = const(0x02)
@@ -70,6 +73,7 @@ class LCD:
         self._control = _CONTROL | 4
         self._busy = False
         self._synced_ms = 0
+        self._looked_ms = None
         self._want = bytearray(b" " * (cols * rows))
         self._glass = bytearray(cols * rows)  # what the display was told to show
         self._font = bytearray(64)
@@ -98,16 +102,19 @@ class LCD:
         return self.present
 
     async def tick(self):
-        """Call every few seconds: brings back a lost display, re-synchronises a present one.
+        """Call every second or so: brings back a lost display, re-synchronises a present one.
 
+        One that was never seen is looked for every 16 s, one that was lost every second.
         A glitch on the bus can slip a nibble without anybody noticing, so every three minutes
         everything is sent again. That does not flicker.
         """
         if self.present and not self._busy:
             self.present = self._answers()
         if not self.present:
-            await self.start()
-        elif not self._busy and time.ticks_diff(time.ticks_ms(), self._synced_ms) >= _RESYNC_MS:
+            pause_ms = _LOOK_MS * len(self._places)
+            if self._looked_ms is None or _since(self._looked_ms) >= pause_ms:
+                await self.start()
+        elif not self._busy and _since(self._synced_ms) >= _RESYNC_MS:
             self._busy = True
             try:
                 await self._setup()
@@ -161,6 +168,7 @@ class LCD:
             self._try_send(self._parts[0])
 
     async def _find(self):
+        self._looked_ms = time.ticks_ms()
         for addr in self._places:
             try:
                 self._i2c.writeto(addr, b"")
@@ -168,6 +176,7 @@ class LCD:
                 await asyncio.sleep_ms(0)
             else:
                 self.addr = addr
+                self._places = bytes((addr,))
                 return True
         return False
 
@@ -283,3 +292,7 @@ class LCD:
             self._send(part)
         except OSError:
             self.present = False
+
+
+def _since(ticks_ms):
+    return time.ticks_diff(time.ticks_ms(), ticks_ms)

@@ -1,6 +1,5 @@
 # The battery logger: composes link, sampler, store and screen, and survives all of them
 import asyncio
-import gc
 import sys
 import time
 
@@ -15,10 +14,10 @@ from store import Store
 
 import frame
 
-_DATA = "/data"
-_SCREEN_MS = const(1000)
+_DATA = const("/data")
+_SCREEN_MS = const(2000)  # longest time between refreshes
+_HOUSEKEEPING_S = const(5)
 _REPORT_S = const(60)  # between lines on the REPL
-_STALE_S = const(10)
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _REPL_WATCHDOG_MS = const(3_600_000)
 
@@ -46,11 +45,13 @@ class App:
             print(sentence)
         self.sample = None
         self.sample_s = 0
+        self.lcd = None
         self.link = None
         self.sampler = None
         self.store = None
         self._progress_s = 0  # when the loop last got somewhere, for the watchdog
         self._report_s = 0
+        self._drawn_ms = 0
 
     async def run(self):
         """Run for ever; returns only when a task that cannot be restarted ends."""
@@ -80,10 +81,13 @@ class App:
     def _configure(self):
         """Make link, sampler and store from conn.py and the settings; say what is wrong."""
         want = self.settings
+        where = "conn.py"
         try:
             import conn
 
+            where = "settings.json"
             driver = _driver(want["bms"]) if want["bms"] else conn.BMS
+            where = "conn.py"
             name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
             capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
             if not isinstance(name, str) or not name:
@@ -91,7 +95,7 @@ class App:
             if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
                 raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
         except Exception as exc:  # a user edits conn.py: anything may be in it
-            self._refuse("conn.py: %s" % _reason(exc))
+            self._refuse("%s: %s" % (where, _reason(exc)))
             return
         self.sampler = Sampler(int(capacity))
         self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
@@ -116,6 +120,7 @@ class App:
             self.sample_s = self._progress_s = now_ms // 1000
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
+            self._draw()
             if self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
@@ -135,6 +140,7 @@ class App:
                 self.store.event(frame.LINK_LOST)
         self.status.link = link.text
         print(link.text)
+        self._draw()
 
     def _report(self, sample):
         cells = sample.get("cell_voltages")
@@ -154,25 +160,31 @@ class App:
 
     async def _show(self):
         cols, rows = (int(n) for n in self.settings["lcd"].split("x"))
-        pin = machine.Pin
         i2c = machine.I2C(
             0,
-            scl=pin(self.settings["scl_pin"]),
-            sda=pin(self.settings["sda_pin"]),
+            scl=machine.Pin(self.settings["scl_pin"]),
+            sda=machine.Pin(self.settings["sda_pin"]),
             freq=100_000,  # the PCF8574's limit; the port's default is 400 kHz
         )
         lcd = LCD(i2c, self.settings["lcd_address"] or None, cols, rows)
         await lcd.start()
         if not lcd.present:
-            print("no display found on I2C (pins %d, %d)" % (
-                self.settings["sda_pin"], self.settings["scl_pin"]))
+            pins = self.settings["sda_pin"], self.settings["scl_pin"]
+            print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
+        self.lcd = lcd
         while True:
-            if lcd.present:
-                now_s = self._update_status()
-                lines = screen.render(cols, rows, self.sample, self.status, now_s)
-                lcd.show(lines, screen.GLYPHS)
             await lcd.tick()
+            if self.clock.uptime_ms() - self._drawn_ms >= _SCREEN_MS:
+                self._draw()
             await asyncio.sleep_ms(_SCREEN_MS)
+
+    def _draw(self):
+        lcd = self.lcd
+        if lcd and lcd.present:
+            self._drawn_ms = self.clock.uptime_ms()
+            now_s = self._update_status()
+            lines = screen.render(lcd.cols, lcd.rows, self.sample, self.status, now_s)
+            lcd.show(lines, screen.GLYPHS)
 
     def _update_status(self):
         now_s = self.clock.uptime_s()
@@ -195,9 +207,7 @@ class App:
                 self.store.tick()
             if watchdog and (self.link is None or now_s - self._progress_s < watchdog_s):
                 watchdog.feed()
-            if now_s % 60 == 0:
-                gc.collect()
-            await asyncio.sleep(1)
+            await asyncio.sleep(_HOUSEKEEPING_S)
 
     async def _keep(self, name, part):
         """Run a part for ever: an uncaught exception would otherwise end its task unnoticed."""

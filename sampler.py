@@ -12,7 +12,14 @@ _SOC_STEP = const(2)  # half percents
 _TEMPERATURE_STEP = const(4)  # half degrees
 
 # where a poll keeps what
-_T, _V, _I, _TEMP, _SOC, _MIN, _MAX, _INDEX = range(8)
+_T = const(0)
+_V = const(1)
+_I = const(2)
+_TEMP = const(3)
+_SOC = const(4)
+_MIN = const(5)
+_MAX = const(6)
+_INDEX = const(7)
 
 
 class _Door:

@@ -15,6 +15,7 @@ GLYPHS = (
 )
 _HEART = "\x06"
 _DELTA = "\x07"
+_WIDE = const(20)
 _FULL = const(5)  # the last of the battery glyphs
 
 _PAGE_S = const(4)
@@ -61,74 +62,101 @@ def render(cols, rows, sample, status, tick_s):
 def _values(cols, rows, sample, status, tick_s, slot):
     stale = status.age_s is None or status.age_s > _STALE_S
     problem = sample.get("problem") or sample.get("problem_code")
-    cells = _extremes(sample.get("cell_voltages"))
-    wide = cols >= 20
-    temperature = _number(sample.get("temperature"), 3) + "C"
-
     if stale:
         mark = "?"
     elif tick_s & 1:
         mark = "!" if problem or status.alarm else " "
     else:
         mark = _HEART
-    head = (
-        _battery(sample, 0 if stale else tick_s)
-        + mark
-        + _number(sample.get("battery_level"), 3)
-        + " %"
-        + " "
-        + (temperature if wide else "")
-        + _power(sample.get("power"))
-    )
-    volts = "%s V%s%s A" % (
-        _number(sample.get("voltage"), 5, 2),
-        " " * (cols - 15),
-        _number(sample.get("current"), 6, 2, True),
-    )
-    low_high = "%s/%s mV" % (_number(cells and cells[0], 4), _number(cells and cells[1], 4))
-    spread = _number(cells and cells[1] - cells[0], 4)
-    low_high += " " + _DELTA + spread + "mV" if wide else temperature
-
-    if stale:
-        state = _wrap(status.link, cols)
-        if status.age_s is not None:
-            state.append("data %s old" % _ago(status.age_s))
-        state = state[slot % len(state)]
-        return [head, state] if rows == 2 else [head, volts, low_high, state]
-
+    # a picture that moves would look alive
+    head = _head(cols, sample, mark, 0 if stale else tick_s)
     if rows == 2:
-        alarm = _alarm(sample) if problem else volts
-        state = _state(sample, status, cells, spread, wide, slot // 4)
-        return [head, (volts, low_high, alarm, state)[slot % 4]]
-    if problem and slot & 1:
-        state = _alarm(sample)
+        page = slot % 4
+        if stale:
+            line = _stale(cols, status, slot)
+        elif page == 1:
+            line = _cells(cols, sample)
+        elif page == 2 and problem:
+            line = _alarm(sample)
+        elif page == 3:
+            line = _state(cols, sample, status, slot // 4)
+        else:
+            line = _volts(cols, sample)
+        return [head, line]
+    if stale:
+        line = _stale(cols, status, slot)
+    elif problem and slot & 1:
+        line = _alarm(sample)
     else:
-        state = _state(sample, status, cells, spread, wide, slot)
-    return [head, volts, low_high, state]
+        line = _state(cols, sample, status, slot)
+    return [head, _volts(cols, sample), _cells(cols, sample), line]
 
 
-def _state(sample, status, cells, spread, wide, turn):
-    # the line that turns through what is asked less often
-    time_left = _time_left(sample)
-    if cells:
-        where = "low #%-2d high #%d" % (cells[2], cells[3])
-    else:
-        where = "cells unknown"
-    days = "log" + _number(status.days_left, 4) + "d"
-    frames = _count(status.frames) + "fr"
-    if wide:
-        both = "%-11s %s" % (time_left, frames if status.days_left is None else days)
-        return (both, both, where)[turn % 3]
-    return (time_left, "spread   " + spread + " mV", where, days + frames)[turn % 4]
-
-
-def _battery(sample, tick_s):
-    # fills from its level while charging, blinks when low; tick_s = 0 keeps it still
+def _head(cols, sample, mark, tick_s):
     soc = sample.get("battery_level")
+    temperature = _temperature(sample) if cols >= _WIDE else ""
+    return "%s%s%s %% %s%s" % (
+        _battery(soc, sample.get("current"), tick_s),
+        mark,
+        _number(soc, 3),
+        temperature,
+        _power(sample.get("power")),
+    )
+
+
+def _volts(cols, sample):
+    gap = " " * (cols - 15)
+    volts = _number(sample.get("voltage"), 5, 2)
+    return volts + " V" + gap + _number(sample.get("current"), 6, 2, True) + " A"
+
+
+def _cells(cols, sample):
+    low, high, _, _ = _extremes(sample)
+    line = "%s/%s mV" % (_number(low, 4), _number(high, 4))
+    if cols < _WIDE:
+        return line + _temperature(sample)
+    return "%s %s%smV" % (line, _DELTA, _spread(low, high))
+
+
+def _state(cols, sample, status, turn):
+    # the line that turns through what is asked less often
+    wide = cols >= _WIDE
+    turn %= 3 if wide else 4
+    if turn == 2:
+        low, _, low_at, high_at = _extremes(sample)
+        return "cells unknown" if low is None else "low #%-2d high #%d" % (low_at, high_at)
+    days = "log" + _number(status.days_left, 4) + "d"
+    if wide:
+        log = _frames(status) if status.days_left is None else days
+        return "%-11s %s" % (_time_left(sample), log)
+    if turn == 0:
+        return _time_left(sample)
+    if turn == 1:
+        low, high, _, _ = _extremes(sample)
+        return "spread   " + _spread(low, high) + " mV"
+    return days + _frames(status)
+
+
+def _stale(cols, status, slot):
+    lines = _wrap(status.link, cols)
+    if status.age_s is not None:
+        lines.append("data %s old" % _ago(status.age_s))
+    return lines[slot % len(lines)]
+
+
+def _temperature(sample):
+    return _number(sample.get("temperature"), 3) + "C"
+
+
+def _spread(low, high):
+    return _number(None if low is None else high - low, 4)
+
+
+def _battery(soc, current, tick_s):
+    # fills from its level while charging, blinks when low; tick_s = 0 keeps it still
     if not _is_number(soc):
         return " "
     level = max(0, min(_FULL, (int(soc) + 10) // 20))
-    current = sample.get("current")
     if _is_number(current) and current > _REST_A:
         level += tick_s % (_FULL + 1 - level)
     elif soc <= _LOW_SOC and tick_s & 1:
@@ -181,21 +209,19 @@ def _alarm(sample):
     return "alarm 0x%X" % code if isinstance(code, int) and code > 0 else "BMS alarm"
 
 
-def _extremes(cells):
-    # lowest and highest cell in mV and their numbers, counted from 1; None when unknown
-    best = None
-    for i, cell in enumerate(cells or ()):
+def _extremes(sample):
+    # lowest and highest cell in mV and their numbers, counted from 1; all None when unknown
+    low = high = low_at = high_at = None
+    at = 0
+    for cell in sample.get("cell_voltages") or ():
+        at += 1
         if _is_number(cell) and 0 <= cell < 9.9995:
             mv = int(round(cell * 1000))
-            if best is None:
-                best = [mv, mv, i + 1, i + 1]
-            elif mv < best[0]:
-                best[0] = mv
-                best[2] = i + 1
-            elif mv > best[1]:
-                best[1] = mv
-                best[3] = i + 1
-    return best
+            if low is None or mv < low:
+                low, low_at = mv, at
+            if high is None or mv > high:
+                high, high_at = mv, at
+    return low, high, low_at, high_at
 
 
 def _is_number(value):
@@ -222,10 +248,11 @@ def _number(value, width, decimals=0, plus=False):
     return " " * (width - len(text)) + text
 
 
-def _count(n):
-    # 6 characters
-    text = str(n) if n < 1000000 else "%dk" % (n // 1000)
-    return " " * (6 - len(text)) + text
+def _frames(status):
+    # 8 characters
+    n = status.frames
+    text = "%dfr" % n if n < 1000000 else "%dkfr" % (n // 1000)
+    return " " * (8 - len(text)) + text
 
 
 def _ago(seconds):

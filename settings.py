@@ -2,19 +2,19 @@
 # A wrong value is refused with a sentence and the default is used: logging never stops.
 import json
 
-# key: (default, allowed values or (lowest, highest), what it is); a default None means that
-# conn.py decides
+# key: (default, allowed: str, one of several, or lowest and highest); a default None leaves
+# it to conn.py
 TABLE = {
-    "bms": (None, str, "BMS driver, e.g. jbd_bms; overrides the import in conn.py"),
-    "dev_name": (None, str, "Bluetooth name of the BMS; overrides conn.py"),
-    "capacity_ah": (None, (1, 10_000), "design capacity in Ah; overrides conn.py"),
-    "secret": ("", str, "password of the BMS, if it has one"),
-    "poll_s": (2, (1, 60), "seconds between polls"),
-    "lcd": ("16x2", ("16x2", "20x2", "16x4", "20x4", "none"), "size of the display"),
-    "lcd_address": (0, (0, 127), "I2C address of the display; 0 finds it"),
-    "sda_pin": (21, (0, 48), "GPIO of I2C data"),
-    "scl_pin": (22, (0, 48), "GPIO of I2C clock"),
-    "watchdog_s": (300, (0, 3600), "reset when the program hangs so long; 0 is never"),
+    "bms": (None, str),  # BMS driver, e.g. jbd_bms; overrides the import in conn.py
+    "dev_name": (None, str),  # Bluetooth name of the BMS; overrides conn.py
+    "capacity_ah": (None, (1, 10_000)),  # design capacity; overrides conn.py
+    "secret": ("", str),  # password of the BMS, if it has one
+    "poll_s": (2, (1, 60)),  # seconds between polls
+    "lcd": ("16x2", ("16x2", "20x2", "16x4", "20x4", "none")),  # size of the display
+    "lcd_address": (0, (0, 127)),  # I2C address of the display; 0 finds it
+    "sda_pin": (21, (0, 48)),  # GPIO of I2C data
+    "scl_pin": (22, (0, 48)),  # GPIO of I2C clock
+    "watchdog_s": (300, (0, 3600)),  # reset when the program hangs so long; 0 is never
 }
 
 
@@ -35,7 +35,7 @@ def load(path="/settings.json"):
         if key not in TABLE:
             sentences.append("%s: unknown key %s, ignored" % (path[1:], key))
             continue
-        default, allowed, _ = TABLE[key]
+        default, allowed = TABLE[key]
         problem = _problem(given[key], allowed)
         if problem:
             using = "conn.py's" if default is None else default

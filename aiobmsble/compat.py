@@ -6,14 +6,6 @@ class ConnectionError(OSError):
     """The BMS is not what the driver expects, or refuses to talk."""
 
 
-class ConnectionRefusedError(ConnectionError):
-    """The BMS rejected the secret or a command."""
-
-
-class PermissionError(OSError):
-    """The BMS rejected the secret."""
-
-
 class suppress:
     """Context manager that ends silently on the given exceptions."""
 
@@ -52,13 +44,6 @@ def once(function):
     return kept
 
 
-def enum_member(value, members):
-    """The value if it is one of the enum's values; ValueError otherwise."""
-    if value in members:
-        return value
-    raise ValueError("%r is no member" % (value,))
-
-
 def signed_from_bytes(data, order, signed):
     """int.from_bytes with its signed argument, which MicroPython ignores."""
     number = int.from_bytes(data, order)
@@ -66,11 +51,6 @@ def signed_from_bytes(data, order, signed):
     if signed and bits and number >> (bits - 1):
         number -= 1 << bits
     return number
-
-
-def bit_count(number):
-    """How many ones abs(number) has in binary."""
-    return "{:b}".format(abs(number)).count("1")
 
 
 def decoded(data, encoding, errors):
@@ -84,22 +64,9 @@ def decoded(data, encoding, errors):
     return str(bytes(data), "utf-8")
 
 
-def encoded(text, encoding):
-    """str.encode; UnicodeError for text that is not ascii if ascii is asked for."""
-    data = text.encode()
-    if encoding.lower() == "ascii" and len(data) != len(text):
-        raise UnicodeError("not ascii")
-    return data
-
-
 def is_printable(text):
     """str.isprintable for ascii text."""
     return all(31 < ord(char) < 127 for char in text)
-
-
-def without_prefix(data, prefix):
-    """The text or bytes without the prefix, if it has it."""
-    return data[len(prefix):] if data.startswith(prefix) else data
 
 
 def takewhile(test, values):
@@ -110,6 +77,8 @@ def takewhile(test, values):
         yield value
 
 
-def clear_bytes(data):
-    """bytearray.clear"""
-    data[:] = b""
+def zip_strict(*values):
+    """zip(..., strict=True): ValueError if the lengths differ."""
+    if len(set(len(part) for part in values)) > 1:
+        raise ValueError("lengths differ")
+    return zip(*values)

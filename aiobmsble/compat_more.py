@@ -1,10 +1,15 @@
-# Helpers that only a few translated drivers need; apart, so that the others do not load them.
-# Each does what the CPython construct does that it is put in for.
+# Helpers that only a few drivers need: the translator copies each into the drivers that call it.
+# Each does what the CPython construct does that it is put in for. Not a module of the board.
 
-import json
-import time
+from aiobmsble.compat import ConnectionError
 
-_UNIX_2000_S = const(946684800)
+
+class ConnectionRefusedError(ConnectionError):
+    """The BMS rejected the secret or a command."""
+
+
+class PermissionError(OSError):
+    """The BMS rejected the secret."""
 
 
 def count_of(data, part):
@@ -36,6 +41,8 @@ def is_instance(value, kinds):
 
 def json_loads(data):
     """json.loads of bytes; ValueError for bad JSON or bad UTF-8."""
+    import json
+
     return json.loads(str(bytes(data), "utf-8"))
 
 
@@ -44,19 +51,44 @@ def translated(data, table):
     return bytes(table[byte] for byte in data)
 
 
+def unix_time():
+    """Seconds since 1970 as int; a single float could not hold them."""
+    import time
+
+    since_1970 = 946684800 if time.gmtime(0)[0] == 2000 else 0
+    return int(time.time()) + since_1970
+
+
+def enum_member(value, members):
+    """The value if it is one of the enum's values; ValueError otherwise."""
+    if value in members:
+        return value
+    raise ValueError("%r is no member" % (value,))
+
+
+def bit_count(number):
+    """How many ones abs(number) has in binary."""
+    return "{:b}".format(abs(number)).count("1")
+
+
+def encoded(text, encoding):
+    """str.encode; UnicodeError for text that is not ascii if ascii is asked for."""
+    data = text.encode()
+    if encoding.lower() == "ascii" and len(data) != len(text):
+        raise UnicodeError("not ascii")
+    return data
+
+
+def without_prefix(data, prefix):
+    """The text or bytes without the prefix, if it has it."""
+    return data[len(prefix):] if data.startswith(prefix) else data
+
+
+def clear_bytes(data):
+    """bytearray.clear"""
+    data[:] = b""
+
+
 def without_suffix(data, suffix):
     """The text or bytes without the suffix, if it has it."""
     return data[: len(data) - len(suffix)] if suffix and data.endswith(suffix) else data
-
-
-def zip_strict(*values):
-    """zip(..., strict=True): ValueError if the lengths differ."""
-    if len(set(len(part) for part in values)) > 1:
-        raise ValueError("lengths differ")
-    return zip(*values)
-
-
-def unix_time():
-    """Seconds since 1970 as int; a single float could not hold them."""
-    offset = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0
-    return int(time.time()) + offset

@@ -68,7 +68,7 @@ class Connection:
 
     Everything that waits ends after TIMEOUT or _CONNECT_TIMEOUT seconds (class attributes of
     BaseBMS). Raises asyncio.TimeoutError, bleak.BleakError, ValueError for incomplete data,
-    ConnectionError and PermissionError (OSErrors of aiobmsble.compat), EOFError from the link,
+    ConnectionError and PermissionError of our runtime (both OSError), EOFError from the link,
     and IndexError, KeyError or AssertionError where a driver trips over short data.
     """
 

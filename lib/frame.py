@@ -23,18 +23,6 @@ SHARD_BAD = 7  # its number, -
 TAIL_CUT = 8  # bytes cut from a torn shard, -
 GAP = 9  # seconds without samples before the next data frame, -
 
-EVENT_WORDS = {
-    LINK_FOUND: "connected to the BMS",
-    LINK_LOST: "lost the BMS",
-    FRAMES_DROPPED: "frames dropped",
-    SHARD_DELETED: "oldest shard deleted to make room",
-    CLOCK_STEPPED: "clock stepped",
-    FLASH_ERROR: "flash error",
-    SHARD_BAD: "shard set aside as bad",
-    TAIL_CUT: "torn end of a shard cut off",
-    GAP: "no samples",
-}
-
 
 def pack_data(
     buf, offset, uptime_s, voltage, current, temperature, soc, cell_min_mv, cell_max_mv, index

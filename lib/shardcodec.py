@@ -11,17 +11,20 @@ HEADER = b"BTS\x01\x0d"  # magic, version of the format, bytes per frame
 BLOCK_FRAMES = 315  # 4 kB raw: one block in and one out fit a board's memory
 MAX_BLOCK_BYTES = 12 + BLOCK_FRAMES * frame.SIZE
 
-_MARK = b"BK"
-_HEAD = "<2sHHI"  # mark, frames, bytes of payload, CRC-32 of frames, length and payload
+_MARK = const(b"BK")
+_HEAD = const("<2sHHI")  # mark, frames, bytes of payload, CRC-32 of frames, length and payload
 _HEAD_BYTES = const(10)
 _END_FRAMES = const(0xFFFF)  # a last block that says how many frames there were
 
 _STORED = const(0)
 _COLUMNS = const(1)
 
-_OFFSETS = b"\x00\x02\x04\x06\x07\x08\x0a\x0c"  # where a column lies in a frame
-_WIDTHS = b"\x02\x02\x02\x01\x01\x02\x02\x01"  # its bytes
-_TIME, _VOLTAGE, _CURRENT, _CELL_MIN, _CELL_MAX = const(0), const(1), const(2), const(5), const(6)
+_OFFSETS = const(b"\x00\x02\x04\x06\x07\x08\x0a\x0c")  # where a column lies in a frame
+_WIDTHS = const(b"\x02\x02\x02\x01\x01\x02\x02\x01")  # its bytes
+_TIME = const(0)
+_VOLTAGE = const(1)
+_CURRENT = const(2)
+_CELL_MAX = const(6)
 _ESCAPE = const(12)  # so many ones: the value follows in full
 _SLICE = const(64)  # values between two yields, a few ms on a board
 

@@ -121,10 +121,12 @@ class Peripheral:
     mtu = 247  # largest ATT MTU it agrees to; 0: never answers the question
     rssi = -60
     supervision_ms = 4000
+    pushes = False  # notifies without a subscription, as cheap modules do
     # faults, counted down by the radio
     refuse = 0  # so many connection attempts fail at once
     drop_early = 0  # so many connections fail right after they came up
     fail_writes = 0  # so many writes find no memory in the stack
+    fail_discovery = 0  # so many discoveries end with an error
     connect_delay_ms = 0  # from the advertisement that is answered to the link
 
     def __init__(self, name, addr, services, adv=None, scan_rsp=None, addr_type=0):
@@ -135,6 +137,7 @@ class Peripheral:
         self.scan_rsp = scan_rsp
         self.services = _layout(services)  # [start, end, uuid bytes, characteristics]
         self._link = None
+        self._advertising = 0  # how often it began to
         self._next_ms = 0  # when the next notification can go
 
     # to be overridden
@@ -165,7 +168,7 @@ class Peripheral:
         connection interval; lost in silence without link or subscription."""
         link = self._link
         char = self._find(value_handle, _NOTIFY_INDICATE)
-        if not link or not char or char.value_handle not in link.subscribed:
+        if not link or not char or not (self.pushes or char.value_handle in link.subscribed):
             return
         size = min(self.chunk, link.mtu - 3)
         view = memoryview(bytes(data))
@@ -217,9 +220,7 @@ def _layout(services):
             properties = 0
             for p in char[2]:
                 properties |= PROPERTIES.get(p, 0)
-            c = Characteristic(
-                uuid_bytes(char[0]), char[1], max(last + 2, char[1]), properties
-            )
+            c = Characteristic(uuid_bytes(char[0]), char[1], max(last + 2, char[1]), properties)
             if table:
                 table[-1].end_handle = c.value_handle - 2
             table.append(c)

@@ -40,10 +40,10 @@ class Battery:
     """A pack of LiFePO4 cells in series, with what charges and discharges it.
 
     Bring it to a time with `advance`, then read: `current_ma` (mean of the last 1000 ms,
-    positive = charging), `voltage_mv`, `cells_mv` (list), `temp_dc` (list of 0.1 degC: MOSFET,
-    two sensors), `soc_milli` (1/1000 %), `remaining_mah`, `design_mah`, `cycles`, `problem`
-    (code, settable). `charge_in_mas` and `charge_out_mas` are the exact sums of `current_ma`
-    at all full seconds since the start.
+    positive = charging), `voltage_mv`, `cells_mv` (one list, reused), `temp_dc` (list of
+    0.1 degC: MOSFET, two sensors), `soc_milli` (1/1000 %), `remaining_mah`, `design_mah`,
+    `cycles`, `problem` (code, settable). `charge_in_mas` and `charge_out_mas` are the exact
+    sums of `current_ma` at all full seconds since the start.
     """
 
     def __init__(self, seed, parts, cells, design_ah, soc, r_uohm, heat):
@@ -193,7 +193,8 @@ class Battery:
                 x = _FULL - ((_FULL - soc) * self._size[c] >> 10) + self._offset[c]
                 v = knots[x >> 10]
                 self._ocv_uv[c] = 100 * v + ((knots[(x >> 10) + 1] - v) * (x & 1023) * 25 >> 8)
-        polarised_uv = (self._fast_nv + self._slow_nv) // 1000 + 500
+        # + 500 to round, - 640 because the converter's noise below is 0 to 1280
+        common_uv = (self._fast_nv + self._slow_nv) // 1000 + 500 - 640
         current = self.current_ma
         ocv_uv = self._ocv_uv
         r_uohm = self._r_uohm
@@ -201,10 +202,10 @@ class Battery:
         noise = (self._t_s * 40503 & 0xFFFF) + 1
         noise = (noise ^ noise >> 7) * 25173 & 0xFFFF
         for c in range(len(cells)):
-            noise = (noise * 25173 + 13849) & 0xFFFF  # +-0.6 mV of the converter
-            cells[c] = (
-                ocv_uv[c] + current * r_uohm[c] // 1000 + polarised_uv + ((noise >> 6) - 512) * 5 // 4
-            ) // 1000
+            noise = (noise * 25173 + 13849) & 0xFFFF
+            noise_uv = (noise >> 6) * 5 >> 2
+            ohmic_uv = current * r_uohm[c] // 1000
+            cells[c] = (ocv_uv[c] + ohmic_uv + common_uv + noise_uv) // 1000
         self._measured = True
 
     @property

@@ -29,15 +29,16 @@ _STATUS_NOT_CONNECTED = const(7)
 _ATT_INVALID_HANDLE = const(0x101)
 _ATT_READ_NOT_PERMITTED = const(0x102)
 _ATT_WRITE_NOT_PERMITTED = const(0x103)
+_ATT_UNLIKELY = const(0x10E)
 
 _ADV_IND = const(0)
 _SCAN_RSP = const(4)
 _READ = const(0x02)
 _WRITE_NO_RESPONSE = const(0x04)
 _WRITE = const(0x08)
-_INDICATE_BIT = const(0x20)
 
 _MAX_LINKS = const(4)
+_MAX_RESULT = const(21)  # bytes of a discovered characteristic
 _MAX_PROCEDURES = const(4)
 _MAX_UNSENT = const(12)  # writes without response that wait for the air
 _NO_ADDR = bytes(6)
@@ -102,10 +103,11 @@ class _Link:
     # peer to central
 
     def notify(self, value_handle, view):
-        bits = self.subscribed.get(value_handle) if self.up and self.peer else 0
-        if bits:
-            event = _NOTIFY if bits & 1 else _INDICATE
-            self.radio.data_event(event, self.handle, value_handle, view)
+        if self.up and self.peer:
+            bits = self.subscribed.get(value_handle, self.peer.pushes)
+            if bits:
+                event = _NOTIFY if bits & 1 else _INDICATE
+                self.radio.data_event(event, self.handle, value_handle, view)
 
     def peer_lost(self):
         supervision_ms = self.peer.supervision_ms
@@ -160,14 +162,20 @@ class _Link:
             return
         done, handle, steps = self._procedures[0]
         status = 0
-        if steps:
-            step = steps.pop(0)
-            if isinstance(step, tuple):
-                self.radio.emit(step[0], step[1])
+        if steps and isinstance(steps[0], tuple):
+            if not self.peer.fail_discovery:
+                # one response of the peer brings several results
+                for _ in range((self.mtu - 2) // _MAX_RESULT):
+                    if steps and self.up:
+                        event, data = steps.pop(0)
+                        self.radio.emit(event, data)
                 if self.up:
                     vclock.call_later(2 * self.interval_ms, self._step)
                 return
-            status = step()
+            self.peer.fail_discovery -= 1
+            status = _ATT_UNLIKELY
+        elif steps:
+            status = steps[0]()
         self._procedures.pop(0)
         if self._procedures:
             vclock.call_later(2 * self.interval_ms, self._step)
@@ -321,12 +329,20 @@ class _Radio:
     def appeared(self, p):
         """A peripheral begins to advertise."""
         if self._scan or self._connecting:
-            vclock.call_later(air.rand(p.adv_interval_ms), self._advert, p, self._listening)
+            p._advertising += 1
+            delay_ms = air.rand(p.adv_interval_ms)
+            vclock.call_later(delay_ms, self._advert, p, self._listening, p._advertising)
 
-    def _advert(self, p, listening):
-        if listening != self._listening or p.connected or p not in air.peripherals:
+    def _advert(self, p, listening, advertising):
+        if (
+            listening != self._listening
+            or advertising != p._advertising
+            or p.connected
+            or p not in air.peripherals
+        ):
             return
-        vclock.call_later(p.adv_interval_ms + air.rand(10), self._advert, p, listening)
+        delay_ms = p.adv_interval_ms + air.rand(10)
+        vclock.call_later(delay_ms, self._advert, p, listening, advertising)
         if self._connecting:
             addr_type, addr, timer = self._connecting
             if addr_type == p.addr_type and addr == p.addr:
@@ -489,9 +505,7 @@ class _Radio:
 
     def gattc_read(self, conn_handle, value_handle):
         link = self._link(conn_handle)
-        self._procedure(
-            conn_handle, _READ_DONE, value_handle, [lambda: link.read(value_handle)]
-        )
+        self._procedure(conn_handle, _READ_DONE, value_handle, [lambda: link.read(value_handle)])
 
     def gattc_write(self, conn_handle, value_handle, data, mode=0):
         link = self._link(conn_handle)

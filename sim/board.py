@@ -1,253 +1,26 @@
-# The virtual board: boots the unmodified board code from a real littlefs or FAT volume
-# Usage: micropython board.py CONFIG.json, made by `batmon sim`, which reads the records printed.
+# The virtual board's first breath: sets the clock going and lets sim/world.py do the rest
+# Usage: micropython board.py CONFIG.json, made by `batmon sim`, which reads what is printed.
 import json
-import os
 import sys
-
-_RESET_EXIT = 75  # the caller starts the board again
-_STATUS_MS = 10_000  # virtual, and
-_STATUS_WALL_MS = 100
-_HOUR_MS = 3_600_000
-_DAY_MS = 24 * _HOUR_MS
-
-_PC = "/pc"  # where the PC's own files are seen from the board
-
 
 with open(sys.argv[1]) as f:
     config = json.load(f)
-
 sys.path[:] = [config["sim"], ".frozen"]
 if config.get("aioble"):
     sys.path.insert(0, config["aioble"])
 
-import utime  # noqa: E402
 import vclock  # noqa: E402
 
+try:
+    with open(config["rtc"] + ".world") as f:
+        past = json.load(f)
+except OSError:
+    past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None, "heap_at": {}}
+vclock.install(config["realtime"], past["t_ms"])
+vclock.set_rtc(past["unix_ms"])
 
-def _start_world():
-    """Load what outlived the last reset: how late it is, and the board's clock."""
-    try:
-        with open(config["rtc"] + ".world") as f:
-            world = json.load(f)
-    except OSError:
-        world = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None, "heap": {}}
-    vclock.install(config["realtime"], world["t_ms"])
-    vclock.set_rtc(world["unix_ms"])
-    return world
+from world import World  # noqa: E402
 
-
-world = _start_world()
-
-import air  # noqa: E402
-import battery  # noqa: E402
-import gc  # noqa: E402
-import lcd  # noqa: E402
-import machine  # noqa: E402
-import vfs  # noqa: E402
-from flash import Flash  # noqa: E402
-
-
-class Truth:
-    """Writes what the BMS told, as a poll log: time_s,voltage,…"""
-
-    def __init__(self, path):
-        self.polls = 0
-        try:
-            os.stat(path)
-            self._file = open(path, "a")
-        except OSError:
-            self._file = open(path, "w")
-            self._file.write(
-                "time_s,voltage,current,temperature,soc,cell_min_mv,cell_max_mv,idx_min,idx_max\n"
-            )
-
-    def sample(self, t_ms, cell):
-        cells = cell.cells_mv
-        low = min(cells)
-        high = max(cells)
-        unix_s = config["start_unix"] + t_ms // 1000
-        self._file.write(
-            "%d.%03d,%.3f,%.3f,%.1f,%.1f,%d,%d,%d,%d\n"
-            % (
-                unix_s,
-                t_ms % 1000,
-                cell.voltage_mv / 1000,
-                cell.current_ma / 1000,
-                cell.temp_dc[0] / 10,
-                cell.soc_milli / 1000,
-                low,
-                high,
-                cells.index(low),
-                cells.index(high),
-            )
-        )
-        self.polls += 1
-
-    def close(self):
-        self._file.close()
-
-
-class Board:
-    """What surrounds the board code: flash, radio, display, and the records for the caller."""
-
-    def __init__(self):
-        self.end_ms = int(config["days"] * _DAY_MS)
-        self.program = {"__name__": "__main__"}  # main.py's globals
-        self.reason = "done"
-        fat = config["volume"] == "fat"
-        self.flash = Flash(config["image"], config["size"], 512 if fat else 4096)
-        self._volume = vfs.VfsFat if fat else vfs.VfsLfs2
-        self._battery = battery.make(config["battery"], config["seed"])
-        self._truth = Truth(config["out"] + "/truth.csv")
-        self._display = None
-        self._wall_ms = 0
-
-    def boot(self):
-        """Mount the volume at / as on a board; the PC's files move to /pc."""
-        machine.power_on(config["rtc"])
-        fresh = not world["t_ms"]
-        if fresh:
-            self._volume.mkfs(self.flash)
-        vfs.umount("/")
-        vfs.mount(vfs.VfsPosix("/"), _PC)
-        machine.rtc_file = _PC + config["rtc"]
-        vfs.mount(self._volume(self.flash), "/")
-        os.chdir("/")
-        sys.path[:] = [_PC + p for p in sys.path[:-1]] + ["", ".frozen", "/lib"]
-        if fresh:
-            _copy(_PC + config["board"], "")
-            with open("/settings.json", "w") as f:
-                json.dump(config["settings"], f)
-        self._attach()
-
-    def _attach(self):
-        air.seed(config["seed"])
-        bms, _, rest = config["bms"].partition(":")
-        if bms == "replay":
-            import replay
-
-            path, _, case = rest.partition("#")
-            with open(_PC + path) as f:
-                cases = json.load(f)["cases"]
-            peripheral = replay.make(next(c for c in cases if c["case"] == case))
-        elif bms:
-            peripheral = __import__(bms).make(self._battery)
-            peripheral.on_sample = self._truth.sample
-        if bms:
-            air.add(peripheral)
-        if config["lcd"] != "none":
-            cols, rows = (int(n) for n in config["lcd"].split("x"))
-            self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
-        vclock.call_at(vclock.now_ms(), self._status)
-        vclock.call_at(self.end_ms, self._end)
-        for t_ms in range(_DAY_MS, self.end_ms + 1, _DAY_MS):
-            if t_ms > vclock.now_ms():
-                vclock.call_at(t_ms - 1, self._measure_heap, "day%d" % (t_ms // _DAY_MS))
-        if vclock.now_ms() < _HOUR_MS:
-            vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
-
-    def run(self):
-        """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
-        try:
-            for name in ("/boot.py", "/main.py"):
-                with open(name) as f:
-                    code = compile(f.read(), name, "exec")
-                exec(code, self.program)
-        except KeyboardInterrupt:
-            self.reason = "interrupted"
-        except machine.Reset:
-            self._save_world()
-            self.close()
-            sys.exit(_RESET_EXIT)
-        if vclock.now_ms() < self.end_ms:
-            self.reason = "interrupted"
-        self._record_end()
-        _copy("/data", _PC + config["out"] + "/data")
-        self.close()
-
-    def close(self):
-        self._truth.close()
-        vfs.umount("/")
-        self.flash.close()
-
-    def _save_world(self):
-        unix_ms = vclock.rtc_ms()
-        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "heap": world["heap"]}
-        with open(_PC + config["rtc"] + ".world", "w") as f:
-            json.dump(now, f)
-
-    def _end(self):
-        self._measure_heap("end")
-        raise KeyboardInterrupt
-
-    def _measure_heap(self, name):
-        gc.collect()
-        world["heap"][name] = gc.mem_alloc()
-
-    # ---- records
-
-    def _status(self):
-        vclock.call_later(_STATUS_MS, self._status)
-        if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < _STATUS_WALL_MS:
-            return
-        self._wall_ms = utime.ticks_ms()
-        self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
-
-    def _record_end(self):
-        self._battery.advance(vclock.now_ms())
-        self._record(
-            "end",
-            {
-                "reason": self.reason,
-                "truth": {
-                    "charge_in_ah": self._battery.charge_in_mas / 3_600_000,
-                    "charge_out_ah": self._battery.charge_out_mas / 3_600_000,
-                    "polls": self._truth.polls,
-                },
-                "heap_at": world["heap"],
-                "erases": self.flash.erases,
-                "max_erase": self.flash.most_erased(),
-                "bytes_programmed": self.flash.bytes_programmed,
-                "lcd_violations": self._display.violations if self._display else [],
-            },
-        )
-
-    def _record(self, kind, record):
-        record["type"] = kind
-        record["t_s"] = vclock.now_ms() // 1000
-        unix_ms = vclock.rtc_ms()
-        record["unix"] = unix_ms // 1000 if unix_ms else 0
-        record["heap"] = gc.mem_alloc()
-        app = self.program.get("app")
-        store = app.store if app else None
-        record["link"] = app.status.link if app else "starting"
-        record["connected"] = bool(app and app.status.connected)
-        for name in ("frames", "flushes", "shards", "bytes", "dropped"):
-            record[name] = getattr(store, name) if store else 0
-        if self._display:
-            record["lcd"] = self._display.snapshot()
-        print("\x1e" + json.dumps(record))
-
-
-def _copy(source, target):
-    """Copy a folder with what is in it."""
-    try:
-        os.mkdir(target or "/")
-    except OSError:
-        pass  # it is there
-    for entry in os.ilistdir(source):
-        name = entry[0]
-        if entry[1] == 0x4000:
-            _copy(source + "/" + name, target + "/" + name)
-            continue
-        with open(source + "/" + name, "rb") as f, open(target + "/" + name, "wb") as out:
-            while True:
-                chunk = f.read(4096)
-                if not chunk:
-                    break
-                out.write(chunk)
-
-
-board = Board()
-board.boot()
-board.run()
+world = World(config, past)
+world.boot()
+world.run()

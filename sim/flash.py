@@ -1,12 +1,14 @@
 # The flash chip: a block device on a file, which counts what it does
 # Serves both of MicroPython's block protocols; the file outlives a reset as flash does.
+from micropython import const
 
 
 class PowerCut(BaseException):
     """The power went away in the middle of an operation."""
 
 
-_EIO = -5
+_EIO = const(-5)
+_BLANK = b"\xff" * 128  # written in pieces: large ones would need a large hole in the heap
 
 
 class Flash:
@@ -26,9 +28,8 @@ class Flash:
             self._file = open(path, "r+b")
         except OSError:
             with open(path, "wb") as f:
-                blank = b"\xff" * 4096
-                for _ in range(size // 4096):
-                    f.write(blank)
+                for _ in range(size // len(_BLANK)):
+                    f.write(_BLANK)
             self._file = open(path, "r+b")
 
     def readblocks(self, block, buf, offset=0):
@@ -63,7 +64,8 @@ class Flash:
             cut = self._last_operation()
             self._erased(arg)
             self._file.seek(arg * self.block_size)
-            self._file.write(b"\xff" * (self.block_size // 2 if cut else self.block_size))
+            for _ in range((self.block_size // 2 if cut else self.block_size) // len(_BLANK)):
+                self._file.write(_BLANK)
             if cut:
                 raise PowerCut
         return 0

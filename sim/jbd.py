@@ -88,7 +88,8 @@ class Jbd(air.Peripheral):
             len(b.cells_mv),
             len(temps),
         )
-        self._send(_STATUS, data + struct.pack(">%dH" % len(temps), *[t + _KELVIN_DC for t in temps]))
+        data += struct.pack(">%dH" % len(temps), *[t + _KELVIN_DC for t in temps])
+        self._send(_STATUS, data)
         if self.on_sample:
             self.on_sample(now_ms, b)
 

@@ -1,17 +1,18 @@
 # An HD44780 LCD behind a PCF8574 I2C backpack, as the bus sees it
 # Checks every edge against the data sheets; draws what the eye would see.
 import vclock
+from micropython import const
 
-_BUS_HZ = 100000  # the PCF8574's limit
-_POWER_UP_US = 40000
-_SHORT_US = 37
-_WRITE_US = 41
-_LONG_US = 1520
+_BUS_HZ = const(100000)  # the PCF8574's limit
+_POWER_UP_US = const(40000)
+_SHORT_US = const(37)
+_WRITE_US = const(41)
+_LONG_US = const(1520)
 _FIRST_INIT_US = (4100, 100)  # the first two function sets after power-on
 
-_ENODEV = 19
-_ETIMEDOUT = 110
-_VIOLATIONS_MAX = 16
+_ENODEV = const(19)
+_ETIMEDOUT = const(110)
+_VIOLATIONS_MAX = const(16)
 
 # masks of RS, RW, E, backlight, shift of D4..D7, level that lights
 WIRINGS = {

@@ -1,6 +1,7 @@
 # The board's machine module: I2C bus, pins, RTC memory, watchdog, resets
 # What survives a reset (RTC memory, the reason) is kept in the file named by `rtc_file`.
 import vclock
+from micropython import const
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -8,12 +9,13 @@ WDT_RESET = 3
 DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
-_ENODEV = 19
-_RTC_BYTES = 2048
+_ENODEV = const(19)
+_RTC_BYTES = const(2048)
 
 i2c_devices = {}  # address -> object with write(buf, freq_hz)
 rtc_file = None
-_memory = b""
+_memory = bytearray(_RTC_BYTES)
+_used = 0  # bytes of it that were written
 _cause = PWRON_RESET
 
 
@@ -58,17 +60,27 @@ class I2C:
         return len(buf)
 
 
+    def readfrom_into(self, addr, buf, stop=True):
+        device = i2c_devices.get(addr)
+        if device is None or not device.present:
+            vclock.spend_us(9 * 1000000 // self._freq_hz)
+            raise OSError(_ENODEV)
+        buf[:] = device.read(len(buf), self._freq_hz)
+        vclock.spend_us((len(buf) + 1) * 9 * 1000000 // self._freq_hz)
+
+
 SoftI2C = I2C
 
 
 class RTC:
     def memory(self, data=None):
-        global _memory
+        global _used
         if data is None:
-            return _memory
+            return bytes(memoryview(_memory)[:_used])
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        _memory = bytes(data)
+        _used = len(data)
+        _memory[:_used] = data
 
     def datetime(self, value=None):
         import time
@@ -118,12 +130,12 @@ def freq(hz=None):
 
 def power_on(path):
     """Start from what the file `path` kept over the last reset; no file means power-on."""
-    global rtc_file, _memory, _cause
+    global rtc_file, _used, _cause
     rtc_file = path
     try:
         with open(path, "rb") as f:
             _cause = f.read(1)[0]
-            _memory = f.read()
+            _used = f.readinto(_memory)
     except OSError:
         pass
 
@@ -131,5 +143,6 @@ def power_on(path):
 def _reset(cause):
     if rtc_file:
         with open(rtc_file, "wb") as f:
-            f.write(bytes((cause,)) + _memory)
+            f.write(bytes((cause,)))
+            f.write(memoryview(_memory)[:_used])
     raise Reset(cause)

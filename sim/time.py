@@ -2,14 +2,15 @@
 # the epoch is 2000, ticks wrap after 2**30 ms, an unset clock starts at the epoch at power-on.
 import utime
 import vclock
+from micropython import const
 
-_MASK = (1 << 30) - 1
-_HALF = 1 << 29
-_EPOCH_2000 = 946684800
+_MASK = const((1 << 30) - 1)
+_HALF = const(1 << 29)
+_EPOCH_2000 = const(946684800)
 
 
 def ticks_ms():
-    return (vclock.now_ms() - vclock._boot_ms) & _MASK
+    return vclock.now - vclock.boot & _MASK
 
 
 def ticks_us():

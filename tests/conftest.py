@@ -7,12 +7,15 @@ A file runs once, when its first function is wanted, and all its functions on on
 import ast
 import functools
 import json
+import linecache
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from batmon import build
+from batmon.cli import UserError
 
 _DEVICE = Path(__file__).parent / "device"
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
@@ -38,7 +41,8 @@ class DeviceFile(pytest.File):
     @functools.cached_property
     def outcome(self) -> tuple[dict[str, dict], str]:
         """Run the file: results by function name, and all other output."""
-        build.build()
+        if problem := _build():
+            return {}, f"the board's files could not be built: {problem}"
         environment = {"BOARD": str(build.BOARD), **os.environ}
         command = [_MICROPYTHON, str(_DEVICE / "runner.py"), str(self.path)]
         try:
@@ -69,7 +73,8 @@ class DeviceItem(pytest.Item):
         result = results.get(self.name)
         if not (result and result["ok"]):
             self.add_report_section("call", "MicroPython", output)
-            raise DeviceFailure(result["error"] if result else "the test did not end; see below")
+            error = _with_source(result["error"]) if result else "the test did not end; see below"
+            raise DeviceFailure(error)
 
     def repr_failure(self, excinfo):
         if isinstance(excinfo.value, DeviceFailure):
@@ -78,6 +83,30 @@ class DeviceItem(pytest.Item):
 
     def reportinfo(self):
         return self.path, self.line, self.name
+
+
+@functools.cache
+def _build() -> str:
+    """Bring the board's files up to date, once; return what prevents it, or nothing."""
+    try:
+        build.build()
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _with_source(traceback: str) -> str:
+    """Add to a traceback the lines of source, which MicroPython does not know."""
+    lines = []
+    for line in traceback.rstrip().split("\n"):
+        lines.append(line)
+        if place := re.match(r'  File "(.+)", line (\d+)', line):
+            # A compiled module gives its bare name.
+            folders = (build.ROOT, build.ROOT / "lib", build.ROOT / "sim")
+            files = [place[1], *(str(folder / f"{place[1]}.py") for folder in folders)]
+            source = (linecache.getline(file, int(place[2])).strip() for file in files)
+            lines += [f"    {code}" for code in source if code][:1]
+    return "\n".join(lines)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent):

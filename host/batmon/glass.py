@@ -1,94 +1,15 @@
 """Draws an LCD module from a snapshot of its glass: as a PNG picture and as text in a frame.
 
 A snapshot is what sim/lcd.py returns: {"cols", "rows", "cells": a list of character codes for
-each row, "cgram": 64 rows of dots, "backlight"}. `python -m batmon.glass --docs` draws the
-pictures of the documentation by the code that runs on the board.
+each row, "cgram": 64 rows of dots, "backlight"}.
 """
 
-import argparse
-import json
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 from batmon import font5x8
-from batmon.build import ROOT
-from batmon.virtual import micropython
-
-# What an owner of a 16-cell pack with a Jikong BMS would see on a good day.
-SAMPLE = {
-    "voltage": 52.971,
-    "current": 2.329,
-    "power": 123.369,
-    "battery_level": 56,
-    "temperature": 19.833,
-    "cycle_charge": 113.245,
-    "design_capacity": 202,
-    "cell_voltages": [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309],
-    "problem": False,
-    "problem_code": 0,
-}
-STATUS = {
-    "link": "connected",
-    "connected": True,
-    "age_s": 1,
-    "message": "",
-    "frames": 48213,
-    "days_left": 131,
-    "alarm": False,
-}
-
-# Runs under MicroPython: the board's screen and driver on the simulated bus and module.
-_ON_THE_BOARD = """
-import sys
-import json
-case = json.loads({case!r})
-sys.path[:] = [case["root"] + "/sim", case["root"], ".frozen"]
-import vclock
-vclock.install()
-import asyncio, machine, lcd, lcd_hd44780, screen
-
-class Status:
-    pass
-
-for name in case["status"]:
-    setattr(Status, name, case["status"][name])
-cols, rows = case["cols"], case["rows"]
-glass = lcd.LCD(cols, rows)
-machine.i2c_devices[0x27] = glass
-display = lcd_hd44780.LCD(machine.I2C(0, freq=100000), cols=cols, rows=rows)
-display.show(screen.render(cols, rows, case["sample"], Status, case["tick_s"]), screen.GLYPHS)
-asyncio.run(display.start())
-assert not glass.violations, glass.violations
-print(json.dumps(glass.snapshot()))
-"""
-
-
-def from_board(
-    cols: int, rows: int, sample: dict | None, status: dict | None = None, tick_s: int = 0
-) -> dict:
-    """Return the snapshot of the glass after the board's own code has shown `sample`.
-
-    sample: the BMS driver's dict, or None. status: attributes of the status that differ from
-    `STATUS`. tick_s: the second that is shown. Raises RuntimeError when the board's code fails.
-    """
-    case = {
-        "root": str(ROOT),
-        "cols": cols,
-        "rows": rows,
-        "sample": sample,
-        "status": STATUS | (status or {}),
-        "tick_s": tick_s,
-    }
-    command = [micropython(), "-c", _ON_THE_BOARD.format(case=json.dumps(case))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the board's code failed:\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
-
 
 # Text
 
@@ -276,29 +197,3 @@ def _draw_glass(picture: _Picture, x0: int, y0: int, look, light: float, mm: flo
         depth = min(1, (y - y0) / (1.2 * mm)) * 0.3 + 0.7
         middle = 1 - 0.14 * (2 * (y - y0) / (y1 - y0) - 1) ** 2
         picture.box(x0, y, x1, y + 1, _mix((0, 0, 0), look.glass, light * depth * middle))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Draw the pictures of the documentation, or any snapshot."""
-    parser = argparse.ArgumentParser(prog="python -m batmon.glass", description=main.__doc__)
-    parser.add_argument("--docs", action="store_true", help="draw docs/lcd*.png anew")
-    parser.add_argument("snapshot", nargs="?", help="a snapshot as JSON, or - for stdin")
-    parser.add_argument("-o", "--out", help="picture to write; without it, text is printed")
-    args = parser.parse_args(argv)
-    if args.docs:
-        png(from_board(16, 2, SAMPLE), ROOT / "docs" / "lcd.png")
-        png(from_board(20, 4, SAMPLE), ROOT / "docs" / "lcd-20x4.png")
-        return 0
-    if not args.snapshot:
-        parser.error("give a snapshot or --docs")
-    text = sys.stdin.read() if args.snapshot == "-" else Path(args.snapshot).read_text()
-    snapshot = json.loads(text)
-    if args.out:
-        png(snapshot, args.out)
-    else:
-        print("\n".join(frame(snapshot)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,6 +8,18 @@ import numpy as np
 from batmon.cli import note, subcommand
 
 _KINDS = {"raw": "raw", "bts": "sealed"}
+# the codes of docs/FORMAT.md
+_EVENTS = {
+    1: "connected to the BMS",
+    2: "lost the BMS",
+    3: "frames dropped",
+    4: "oldest shard deleted to make room",
+    5: "clock stepped",
+    6: "flash error",
+    7: "shard set aside as bad",
+    8: "torn end of a shard left out",
+    9: "no samples",
+}
 
 
 def _run(args) -> int:
@@ -63,7 +75,7 @@ def _facts(shard, line, first: int, end: int) -> dict:
         "time_known": bool(len(data) and line.known[data].all()),
         "bytes": shard.size,
         "bytes_per_frame": round(shard.size / len(data), 2) if len(data) else None,
-        "events": {frame.EVENT_WORDS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
+        "events": {_EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
         "damage": shard.damage,
     }
 

@@ -22,8 +22,8 @@ _RESET = 75  # the exit code of a board that wants to start again
 _SILENCE_S = 60
 # So many starts without a record between them are a board that cannot run.
 _STARTS = 5
-# What main.py may need on a board, for the app and the simulator together.
-_HEAP = "400k"
+# For the app and the simulator together, unless the configuration says otherwise.
+_HEAP = "300k"
 
 
 def micropython() -> str:
@@ -37,7 +37,8 @@ def micropython() -> str:
         raise UserError(
             f"MICROPYTHON={path} is no program; unset it to use the installed one."
             if chosen
-            else f"{path} is missing; `make build` installs it."
+            else f"{path} is missing; if `make build` cannot install it for this machine, "
+            "set MICROPYTHON to a unix port of MicroPython 1.29 that you built."
         )
     return path
 
@@ -45,10 +46,11 @@ def micropython() -> str:
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
     """Run the board to its end and return its last record.
 
-    `on_record` gets each status record, `on_words` each line of the REPL. Ctrl-C stops the
+    `on_record` gets each record, `on_words` each line of the REPL. Ctrl-C stops the
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
-    command = [micropython(), "-X", f"heapsize={_HEAP}", str(SIM / "board.py"), str(config)]
+    heap = json.loads(config.read_text()).get("heap", _HEAP)
+    command = [micropython(), "-X", f"heapsize={heap}", str(SIM / "board.py"), str(config)]
     stop = _Stop()
     starts = 0
     while starts < _STARTS:
@@ -68,8 +70,7 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
                     continue
                 last = json.loads(line[1:])
                 starts = 0
-                if last["type"] == "status":
-                    on_record(last)
+                on_record(last)
         if board.returncode == 0 and last and last["type"] == "end":
             return last
         if stop.presses > 1:

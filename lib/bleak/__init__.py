@@ -1,5 +1,6 @@
 # bleak's client API for MicroPython, as far as BMS drivers use it, over aioble
 # aioble connects, discovers, reads and writes; everything it gets wrong is handled here.
+# ruff: noqa: F401
 from .client import (
     BleakClient,
     BleakGATTCharacteristic,
@@ -14,18 +15,3 @@ from .exc import (
 )
 from .scanner import AdvertisementData, BleakScanner, BLEDevice
 from .uuids import normalize_uuid_str
-
-__all__ = (
-    "AdvertisementData",
-    "BLEDevice",
-    "BleakCharacteristicNotFoundError",
-    "BleakClient",
-    "BleakDBusError",
-    "BleakDeviceNotFoundError",
-    "BleakError",
-    "BleakGATTCharacteristic",
-    "BleakGATTService",
-    "BleakGATTServiceCollection",
-    "BleakScanner",
-    "normalize_uuid_str",
-)

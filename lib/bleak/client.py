@@ -67,9 +67,6 @@ class BleakGATTService:
         self.handle = handle
         self.characteristics = characteristics
 
-    def __repr__(self):
-        return "%s (Handle: %d)" % (self.uuid, self.handle)
-
 
 class BleakGATTServiceCollection:
     """The services of a peer; iterable."""
@@ -125,6 +122,7 @@ class BleakClient:
         self._ready = False  # the attempt has ended, one way or the other
         self._error = None
         self._owner = None  # the task that owns the link
+        self._closing = False  # and that cleans up now, or has
         self._connection = None  # aioble's
         self._services = None
         self._operation = asyncio.Lock()
@@ -174,6 +172,7 @@ class BleakClient:
         turn = radio.turn
         await turn.acquire()  # the owner gives it back
         self._ready = False
+        self._closing = False
         self._error = None
         self._owner = asyncio.create_task(self._own(turn))
         in_time = False
@@ -201,11 +200,11 @@ class BleakClient:
                 self.on_link(None)
             if await _until(owner.done, _CANCEL_MS):
                 return
-        # connecting, or hanging in a callback
-        try:
-            await asyncio.sleep_ms(0)  # a task that was never started could not clean up
-        finally:
-            owner.cancel()
+        if not self._closing:  # still connecting, or hanging in a callback
+            try:
+                await asyncio.sleep_ms(0)  # a task that was never started could not clean up
+            finally:
+                owner.cancel()
         await _until(owner.done, _HANG_UP_MS + _CANCEL_MS)
 
     async def start_notify(self, char_specifier, callback):
@@ -267,8 +266,7 @@ class BleakClient:
 
     async def _subscribe(self, char, notify, indicate):
         async with self._operation:
-            async with radio.discovery:
-                await self._do(self._set_descriptor(char, notify, indicate))
+            await self._do(self._set_descriptor(char, notify, indicate))
 
     async def _set_descriptor(self, char, notify, indicate):
         with self._connection.timeout(_OPERATION_MS):  # aioble looks for it without one
@@ -276,6 +274,8 @@ class BleakClient:
 
     async def _do(self, operation):
         # One operation of aioble, with bleak's errors.
+        if not self.is_connected:  # lost while the operation before this one went on
+            raise BleakError("link lost")
         try:
             return await operation
         except _FAULTS as exc:
@@ -324,7 +324,7 @@ class BleakClient:
             self._ring.clear()
         self._failed = False
         self._flag.clear()
-        radio.clients.append(self)
+        radio.clients = radio.clients + [self]  # anew: an event may be going through the list
         radio.attempt = self
         # always a new Device: a used one may hold a dead connection
         dial = asyncio.create_task(self._dial(aioble.Device(self._addr_type, self.peer)))
@@ -343,11 +343,7 @@ class BleakClient:
             await self._connection.exchange_mtu(timeout_ms=_MTU_MS)
         except (asyncio.TimeoutError, OSError, ValueError):
             pass  # not needed: any size of notification will do
-        async with radio.discovery:
-            services = await self._discover()
-        if self.conn_handle is None:
-            raise BleakError("link lost")
-        self._services = services
+        self._services = await self._discover()
 
     async def _dial(self, device):
         try:
@@ -414,6 +410,7 @@ class BleakClient:
 
     async def _hang_up(self):
         # Leave neither an attempt nor a link behind, in the stack or in aioble.
+        self._closing = True
         if radio.attempt is self:
             if self.conn_handle is None and not self._failed:
                 wait_ms = _LATE_MS
@@ -428,8 +425,7 @@ class BleakClient:
             await _until(lambda: self.conn_handle is None, _HANG_UP_MS)
         self._services = None
         self._callbacks.clear()
-        if self in radio.clients:
-            radio.clients.remove(self)
+        radio.clients = [client for client in radio.clients if client is not self]
         self.conn_handle = None
         connection, self._connection = self._connection, None
         if connection and connection.is_connected():

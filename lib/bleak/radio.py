@@ -18,8 +18,7 @@ ble = core.ble
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
 scan = None  # the scan that is running
-turn = asyncio.Lock()  # the stack scans or connects one at a time
-discovery = asyncio.Lock()  # and discovers for one link at a time
+turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 
 
 class Ring:
@@ -36,7 +35,7 @@ class Ring:
         self._r = self._w
 
     def put(self, tag, a, b=b""):
-        """Append a + b, or nothing if it does not fit."""
+        """Append a + b; False, and nothing done, if it does not fit."""
         buf = self._buf
         na = len(a)
         nb = len(b)
@@ -52,7 +51,7 @@ class Ring:
                 w = 0
                 free = self._r
         if free <= size:
-            return
+            return False
         buf[w] = (na + nb) & 0xFF
         buf[w + 1] = (na + nb) >> 8
         buf[w + 2] = tag & 0xFF
@@ -64,6 +63,7 @@ class Ring:
             buf[w : w + nb] = b
             w += nb
         self._w = w
+        return True
 
     def get(self):
         """The oldest one as a bytearray, or None."""
@@ -113,14 +113,14 @@ def _irq(event, data):
 
 def _shutdown():
     # The radio was switched off: no events tell of what ended with it.
-    global attempt, scan, turn, discovery
+    global clients, attempt, scan, turn
     for client in clients:
         client.on_link(None)
+    clients = []
     if scan:
         scan.on_done()
     attempt = scan = None
     turn = asyncio.Lock()
-    discovery = asyncio.Lock()
 
 
 core.register_irq_handler(_irq, _shutdown)

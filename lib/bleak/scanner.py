@@ -24,9 +24,6 @@ class BLEDevice:
         self.name = name
         self.details = details
 
-    def __repr__(self):
-        return "BLEDevice(%s, %s)" % (self.address, self.name)
-
 
 class AdvertisementData:
     """What an advertiser says in its advertisement and scan response together.

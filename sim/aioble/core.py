@@ -1,8 +1,6 @@
 # The radio and the list of those who want its events
 import bluetooth
 
-log_level = 1
-
 _on_irq = []
 _on_shutdown = []
 
@@ -14,33 +12,10 @@ class GattError(Exception):
         self._status = status
 
 
-def _log(level, letter, args):
-    if log_level > level:
-        print("[aioble] %s:" % letter, *args)
-
-
-def log_error(*args):
-    _log(0, "E", args)
-
-
-def log_warn(*args):
-    _log(1, "W", args)
-
-
-def log_info(*args):
-    _log(2, "I", args)
-
-
 def ensure_active():
     """Switch the radio on unless it is."""
     if not ble.active():
         ble.active(True)
-
-
-def config(*args, **kwargs):
-    """`bluetooth.BLE().config` with the radio switched on first."""
-    ensure_active()
-    return ble.config(*args, **kwargs)
 
 
 def stop():

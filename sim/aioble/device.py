@@ -3,15 +3,13 @@ import asyncio
 
 from micropython import const
 
-from .core import ble, ensure_active, log_error, register_irq_handler
+from .core import ble, ensure_active, register_irq_handler
 
 _SCAN_RESULT = const(5)
 _SCAN_DONE = const(6)
 _CONNECT = const(7)
 _DISCONNECT = const(8)
 _MTU_EXCHANGED = const(21)
-
-_SCAN_RSP = const(4)
 
 _scanner = None
 _connecting = set()
@@ -31,8 +29,6 @@ class DeviceTimeout:
         self._timer = None
         self._expired = False
         self._task = asyncio.current_task()
-        if connection:
-            connection._timeouts.append(self)
 
     async def _expire(self):
         await asyncio.sleep_ms(self._timeout_ms)
@@ -40,45 +36,33 @@ class DeviceTimeout:
         self._task.cancel()
 
     def __enter__(self):
+        if self._connection:
+            self._connection._timeouts.append(self)
         if self._timeout_ms:
             self._timer = asyncio.create_task(self._expire())
 
     def __exit__(self, exc_type, exc, traceback):
-        if self._connection:
-            self._connection._timeouts.remove(self)
+        connection = self._connection
+        if connection:
+            connection._timeouts.remove(self)
         if self._timer and not self._expired:
             self._timer.cancel()
         if exc_type is asyncio.CancelledError:
             if self._expired:
                 raise asyncio.TimeoutError
-            if self._connection and not self._connection.is_connected():
+            if connection and not connection.is_connected():
                 raise DeviceDisconnectedError
 
 
 class Device:
-    """A peer by its address (6 bytes, or text with colons)."""
+    """A peer by its address, 6 bytes."""
 
     def __init__(self, addr_type, addr):
         self.addr_type = addr_type
-        self.addr = addr if len(addr) == 6 else bytes.fromhex(addr.replace(":", ""))
+        self.addr = addr
         self._connection = None
 
-    def __eq__(self, other):
-        return self.addr_type == other.addr_type and self.addr == other.addr
-
-    def __hash__(self):
-        return hash(self.addr)
-
-    def addr_hex(self):
-        return ":".join("%02x" % b for b in self.addr)
-
-    async def connect(
-        self,
-        timeout_ms=10000,
-        scan_duration_ms=None,
-        min_conn_interval_us=None,
-        max_conn_interval_us=None,
-    ):
+    async def connect(self, timeout_ms=10000, scan_duration_ms=None):
         # fault: what an earlier attempt left behind counts as a connection, alive or not
         if self._connection:
             return self._connection
@@ -90,13 +74,7 @@ class Device:
         try:
             # fault: giving up does not cancel the attempt in the stack
             with DeviceTimeout(None, timeout_ms):
-                ble.gap_connect(
-                    self.addr_type,
-                    self.addr,
-                    scan_duration_ms,
-                    min_conn_interval_us,
-                    max_conn_interval_us,
-                )
+                ble.gap_connect(self.addr_type, self.addr, scan_duration_ms)
                 await connection._event.wait()
                 DeviceConnection._connected[connection._conn_handle] = connection
         finally:
@@ -115,7 +93,7 @@ class DeviceConnection:
         self.mtu = None
         self._conn_handle = None
         self._event = asyncio.ThreadSafeFlag()  # link up, later: link down
-        self._mtu_event = None
+        self._mtu_event = asyncio.ThreadSafeFlag()
         self._discover = None
         self._characteristics = {}
         self._timeouts = []
@@ -136,71 +114,32 @@ class DeviceConnection:
         return DeviceTimeout(self, timeout_ms)
 
     async def disconnect(self, timeout_ms=2000):
-        await self.disconnected(timeout_ms, disconnect=True)
-
-    async def disconnected(self, timeout_ms=None, disconnect=False):
-        if not self.is_connected():
-            return
-        if disconnect:
-            try:
-                ble.gap_disconnect(self._conn_handle)
-            except OSError as e:
-                log_error("Disconnect", e)
-        with DeviceTimeout(None, timeout_ms):
-            await self._task
+        if self.is_connected():
+            ble.gap_disconnect(self._conn_handle)
+            with DeviceTimeout(None, timeout_ms):
+                await self._task
 
     def services(self, uuid=None, timeout_ms=2000):
         from .client import ClientDiscover, ClientService
 
-        return ClientDiscover(self, ClientService, self, timeout_ms, uuid)
-
-    async def service(self, uuid, timeout_ms=2000):
-        found = None
-        async for service in self.services(uuid, timeout_ms):
-            if not found and service.uuid == uuid:
-                found = service
-        return found
+        return ClientDiscover(self, ClientService, self, uuid)
 
     async def exchange_mtu(self, mtu=None, timeout_ms=1000):
         if not self.is_connected():
             raise ValueError("Not connected")
-        if mtu:
-            ble.config(mtu=mtu)
-        self._mtu_event = self._mtu_event or asyncio.ThreadSafeFlag()
         ble.gattc_exchange_mtu(self._conn_handle)
         with self.timeout(timeout_ms):
             await self._mtu_event.wait()
         return self.mtu
 
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, exc_type, exc, traceback):
-        await self.disconnect()
-
 
 class ScanResult:
-    """What one advertiser was heard to say; the same object comes again when that changes."""
+    """One advertisement, or one scan response."""
 
-    def __init__(self, device):
-        self.device = device
-        self.adv_data = None
-        self.resp_data = None
-        self.rssi = None
-        self.connectable = False
-
-    def _update(self, adv_type, rssi, data):
-        changed = rssi != self.rssi
+    def __init__(self, addr_type, addr, adv_type, rssi, data):
+        self.device = Device(addr_type, bytes(addr))
         self.rssi = rssi
-        if adv_type == _SCAN_RSP:
-            if data and data != self.resp_data:
-                self.resp_data = data
-                changed = True
-        elif data != self.adv_data:
-            self.adv_data = data
-            self.connectable = adv_type == 0
-            changed = True
-        return changed
+        self.adv_data = bytes(data)
 
 
 class scan:
@@ -210,7 +149,6 @@ class scan:
         # fault: by default the receiver listens for 0.9 % of the time
         self._args = (duration_ms, interval_us or 1280000, window_us or 11250, active)
         self._queue = []
-        self._results = []
         self._event = asyncio.ThreadSafeFlag()
         self._done = False
 
@@ -224,50 +162,32 @@ class scan:
         return self
 
     async def __aexit__(self, exc_type, exc, traceback):
-        if _scanner is self:
-            await self.cancel()
+        await self.cancel()
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        global _scanner
-        if _scanner is not self:
-            raise StopAsyncIteration
-        while True:
-            while self._queue:
-                addr_type, addr, adv_type, rssi, data = self._queue.pop()
-                result = self._find(addr_type, addr)
-                if result._update(adv_type, rssi, data):
-                    return result
+        while not self._queue:
             if self._done:
-                _scanner = None
                 raise StopAsyncIteration
             await self._event.wait()
-
-    def _find(self, addr_type, addr):
-        for r in self._results:
-            if r.device.addr_type == addr_type and r.device.addr == addr:
-                return r
-        r = ScanResult(Device(addr_type, addr))
-        self._results.append(r)
-        return r
+        return self._queue.pop()
 
     async def cancel(self):
         global _scanner
-        if self._done:
-            return
-        ble.gap_scan(None)
-        while not self._done:
-            await self._event.wait()
+        # fault: waits for ever when no event comes
+        if not self._done:
+            ble.gap_scan(None)
+            while not self._done:
+                await self._event.wait()
         _scanner = None
 
 
 def _irq(event, data):
     if event == _SCAN_RESULT:
         if _scanner:
-            addr_type, addr, adv_type, rssi, adv = data
-            _scanner._queue.append((addr_type, bytes(addr), adv_type, rssi, bytes(adv)))
+            _scanner._queue.append(ScanResult(*data))
             _scanner._event.set()
     elif event == _SCAN_DONE:
         if _scanner:
@@ -280,16 +200,14 @@ def _irq(event, data):
                 device._connection._conn_handle = conn_handle
                 device._connection._event.set()
                 break
-    elif event == _DISCONNECT:
-        # fault: an attempt that failed with handle 0 ends the link that has this handle
+    elif event == _DISCONNECT or event == _MTU_EXCHANGED:
         connection = DeviceConnection._connected.get(data[0])
         if connection:
-            connection._event.set()
-    elif event == _MTU_EXCHANGED:
-        connection = DeviceConnection._connected.get(data[0])
-        if connection:
-            connection.mtu = data[1]
-            if connection._mtu_event:
+            if event == _DISCONNECT:
+                # fault: an attempt that failed with handle 0 ends the link that has it
+                connection._event.set()
+            else:
+                connection.mtu = data[1]
                 connection._mtu_event.set()
 
 

@@ -1,6 +1,7 @@
 # A peer for the tests of the bleak shim: sends what it is asked for, remembers what it was told
 # Its value handles differ from those on the air where the two cannot agree.
 import asyncio
+import gc
 
 import aioble
 import air
@@ -99,3 +100,21 @@ async def until(condition, timeout_ms=20000):
             return True
         await asyncio.sleep_ms(10)
     return False
+
+
+class Heap:
+    """Watches the bytes in use over a loop."""
+
+    def __init__(self):
+        self._bytes = []
+
+    def look(self):
+        gc.collect()
+        self._bytes.append(gc.mem_alloc())
+        if len(self._bytes) > 20:
+            del self._bytes[10]  # only the first and the last ten are of interest
+
+    def growth(self):
+        """Bytes from the first ten looks to the last ten; the least of each counts, because
+        the collector may take a stray word on the stack for the address of something dead."""
+        return min(self._bytes[-10:]) - min(self._bytes[:10])

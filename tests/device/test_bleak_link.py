@@ -1,6 +1,5 @@
 # The client of the bleak shim on a radio that behaves
 import asyncio
-import gc
 
 import air
 from bleak import (
@@ -19,6 +18,7 @@ from bleak_peer import (
     NOTIFY_2,
     REQUEST,
     SERVICES,
+    Heap,
     Peer,
     find,
     fresh,
@@ -138,6 +138,7 @@ async def test_the_mtu_is_agreed_on_or_done_without():
         peer.mtu = mtu
         client = await link_to(peer)
         assert client.mtu_size == expected
+        assert len([c for s in client.services for c in s.characteristics]) == 5
         assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO
         await client.disconnect()
 
@@ -206,6 +207,28 @@ async def test_disconnect_from_a_callback():
     await client.disconnect()
 
 
+async def test_operations_that_are_begun_together_do_not_mix():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    for _ in range(3):
+        results = await asyncio.gather(
+            client.read_gatt_char("2a29"),
+            client.read_gatt_char("2a29"),
+            client.write_gatt_char("2a2a", b"a"),
+            client.start_notify("ffe1", print),
+            client.write_gatt_char(LONG_COMMAND, b"b", True),
+            client.start_notify("ffe2", print),
+            client.write_gatt_char(LONG_COMMAND, b"c", True),
+            client.read_gatt_char("2a29"),
+        )
+        assert [bytes(r) for r in results if r] == [b"maker %d" % INFO] * 3
+        assert [w[1] for w in peer.written] == [b"a", b"b", b"c"]
+        assert peer.subscriptions == [(NOTIFY, True), (NOTIFY_2, True)]
+        peer.written.clear()
+        peer.subscriptions.clear()
+    await client.disconnect()
+
+
 async def test_two_clients_at_once():
     fresh()
     peers = [air.add(Peer("a", 1)), air.add(Peer("b", 2))]
@@ -244,7 +267,7 @@ async def test_two_hundred_links_leave_the_heap_flat():
     peer = fresh(Peer())
     device = await find()
     gone = []
-    size = {}
+    heap = Heap()
     for n in range(200):
         client = BleakClient(device, gone.append)
         await client.connect()
@@ -255,8 +278,7 @@ async def test_two_hundred_links_leave_the_heap_flat():
         peer.written.clear()
         peer.subscriptions.clear()
         client = None
-        if n in (20, 199):
-            gc.collect()
-            size[n] = gc.mem_alloc()
+        if n >= 20:
+            heap.look()
     assert peer.seen == [200, 200]
-    assert size[199] - size[20] < 500, size
+    assert heap.growth() < 500, heap.growth()

@@ -1,12 +1,22 @@
 # Notifications: nothing is lost, torn, swapped or kept
 import asyncio
-import gc
 
 import aioble
-import air
 import bluetooth
 from bleak import BleakClient, BleakError
-from bleak_peer import LONG_COMMAND, NOTIFY, NOTIFY_2, Peer, find, fresh, link_to, pattern, raises, until
+from bleak_peer import (
+    LONG_COMMAND,
+    NOTIFY,
+    NOTIFY_2,
+    Heap,
+    Peer,
+    find,
+    fresh,
+    link_to,
+    pattern,
+    raises,
+    until,
+)
 
 
 async def test_bursts_of_twenty_lose_none_at_any_size():
@@ -66,8 +76,10 @@ async def test_aiobles_own_queue_loses_bursts():
     peer = fresh(Peer())
     await find()
     connection = await aioble.Device(0, peer.addr).connect()
-    service = await connection.service(bluetooth.UUID(0xFFE0))
-    char = await service.characteristic(bluetooth.UUID(0xFFE1))
+    async for service in connection.services(bluetooth.UUID(0xFFE0)):
+        pass
+    async for char in service.characteristics(bluetooth.UUID(0xFFE1)):
+        pass
     await char.subscribe(notify=True)
     peer.interval_ms = 0
     peer.burst(20, 20)
@@ -226,16 +238,15 @@ async def test_notifications_cost_no_memory():
         count[0] += len(data)
 
     await client.start_notify("ffe1", handler)
-    size = {}
+    heap = Heap()
     for n in range(60):
         await client.write_gatt_char(LONG_COMMAND, b"B\x14\xf4" + bytes((NOTIFY,)), False)
         await asyncio.sleep_ms(400)
         peer.written.clear()
-        if n in (10, 59):
-            gc.collect()
-            size[n] = gc.mem_alloc()
+        if n >= 10:
+            heap.look()
     assert count[0] == 60 * 20 * 244
-    assert size[59] - size[10] < 300, size
+    assert heap.growth() < 300, heap.growth()
     await client.disconnect()
 
 
@@ -246,6 +257,29 @@ async def test_subscribing_without_a_descriptor_is_an_error():
             char.cccd = 0
     client = BleakClient(await find())
     await client.connect()
-    await raises(BleakError, client.start_notify("ffe1", lambda c, d: None), 2000)
+    got = []
+    await raises(BleakError, client.start_notify("ffe1", lambda c, d: got.append(d)), 2000)
+    peer.pushes = True
+    peer.burst(3, 20)
+    await asyncio.sleep_ms(100)
+    assert not got
     await client.disconnect()
     fresh()
+
+
+async def test_what_a_peer_sends_unasked_reaches_only_who_asked_us():
+    peer = fresh(Peer())
+    peer.pushes = True
+    client = await link_to(peer)
+    got = []
+    for n in range(3):
+        peer.burst(3, 20)
+        await asyncio.sleep_ms(100)
+        assert not got
+        await client.start_notify("ffe1", lambda c, d: got.append(d))
+        peer.burst(3, 20)
+        assert await until(lambda: len(got) == 3, 100)
+        got.clear()
+        await client.disconnect()
+        await client.connect()
+    await client.disconnect()

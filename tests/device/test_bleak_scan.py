@@ -1,5 +1,6 @@
 # The scanner of the bleak shim: what it finds, how fast, and what it reads out of adverts
 import asyncio
+import gc
 
 import aioble
 import air
@@ -68,7 +69,7 @@ async def test_a_slow_advertiser_is_seen_at_once_here_and_missed_by_aioble_as_it
     for _ in range(4):
         async with aioble.scan(15000) as results:
             async for result in results:
-                heard += result.name() == "jk-pak01"
+                heard += result.device.addr == peer.addr
                 break
     assert heard < 3
 
@@ -124,6 +125,40 @@ async def test_more_neighbours_than_are_remembered():
     assert await find()
     assert len(await _collect(3.0)) == 61
     fresh()
+
+
+async def test_memory_does_not_grow_with_the_neighbourhood():
+    fresh()
+    for i in range(250):
+        peer = Peer("n%d" % i)
+        peer.addr = bytes((i, 2, 3, 4, 5, 6))
+        air.add(peer)
+    size = {}
+
+    def look(device, adv):
+        size.setdefault("n", 0)
+        size["n"] += 1
+        if size["n"] in (40, 250):
+            gc.collect()
+            size[size["n"]] = gc.mem_alloc()
+        return False
+
+    await BleakScanner.find_device_by_filter(look, 2)
+    assert size[250] - size[40] < 10000, size
+    fresh()
+
+
+async def test_the_filter_is_asked_once_about_the_same_words():
+    peer = fresh(Peer(scan_rsp=air.adv(services16=[0xFFE0], flags=False)))
+    asked = []
+
+    def look(device, adv):
+        asked.append(len(adv.service_uuids))
+        return False
+
+    vclock.call_later(5000, setattr, peer, "adv", air.adv("new"))
+    await BleakScanner.find_device_by_filter(look, 10)
+    assert asked == [0, 1, 1]
 
 
 async def test_an_error_in_the_filter_reaches_the_caller_and_the_scan_ends():

@@ -112,6 +112,13 @@ async def test_only_changes_cost_anything():
             display.show(text)
             assert glass.bytes - start <= most
             check(glass, text)
+    start = glass.bytes
+    text[2] = "first and the last."[:cols] + "\x07"
+    display.show(text)
+    start = glass.bytes
+    text[2] = "F" + text[2][1:-1] + "\x06"
+    display.show(text)
+    assert glass.bytes - start <= 22
 
 
 async def test_text_shown_before_the_start_is_there_after_it():
@@ -157,10 +164,27 @@ async def test_without_a_display_nothing_happens():
         assert not display.present
     glass = model.LCD()
     machine.i2c_devices[0x3F] = glass
-    await asyncio.sleep(1)
+    await asyncio.sleep(20)
     await display.tick()
     assert display.present
     check(glass, ["text 2"])
+
+
+async def test_an_empty_bus_is_not_flooded():
+    machine.i2c_devices.clear()
+    probes = 0
+
+    class Counting(Bus):
+        def writeto(self, addr, buf, stop=True):
+            nonlocal probes
+            probes += 1
+            return super().writeto(addr, buf, stop)
+
+    display = LCD(Counting(0, freq=100_000))
+    for _ in range(3600):
+        await display.tick()
+        await asyncio.sleep_ms(100)
+    assert 16 <= probes <= 360 + 16
 
 
 async def test_unplugging_at_any_time_is_survived():
@@ -199,6 +223,7 @@ async def test_broken_transfers_are_repaired():
                 noticed += not display.present
                 glass.break_off(random.randrange(60))
                 await display.tick()
+                await asyncio.sleep(1)
             glass.break_off(-1)
             await display.tick()
             check(glass, lines, glyphs)
@@ -236,6 +261,7 @@ async def test_a_power_cycle_that_nobody_saw_heals_at_the_next_tick():
         display.show(lines, glyphs)
         await display.tick()
         glass.power_cycle()
+        await asyncio.sleep(1)
         await display.tick()
         check(glass, lines, glyphs)
 
@@ -280,6 +306,11 @@ async def test_text_that_comes_during_the_setup_is_not_lost():
         await display.start()
         await asyncio.sleep_ms(100)
         check(glass, ["late", "%d" % delay_ms])
+        await asyncio.sleep(_RESYNC_S)
+        vclock.call_later(delay_ms, display.show, ["later", "%d" % delay_ms])
+        await display.tick()
+        await asyncio.sleep_ms(100)
+        check(glass, ["later", "%d" % delay_ms])
 
 
 async def test_a_cancelled_setup_is_made_up_for():
@@ -289,9 +320,21 @@ async def test_a_cancelled_setup_is_made_up_for():
         task = asyncio.create_task(display.start())
         await asyncio.sleep_ms(delay_ms)
         task.cancel()
-        await asyncio.sleep_ms(10)
+        await asyncio.sleep(20)
         await display.tick()
         check(glass, ["text"])
+        await asyncio.sleep(_RESYNC_S)
+        task = asyncio.create_task(display.tick())
+        await asyncio.sleep_ms(delay_ms)
+        assert display.present
+        task.cancel()
+        await asyncio.sleep_ms(10)
+        display.show(["text 2"])
+        if display.present:
+            check(glass, ["text 2"])
+        await asyncio.sleep(1)
+        await display.tick()
+        check(glass, ["text 2"])
 
 
 async def test_other_tasks_run_at_least_every_50_ms():

@@ -1,6 +1,5 @@
 """The pictures of the display: what is drawn is what is on the glass."""
 
-import json
 import struct
 import zlib
 
@@ -20,7 +19,7 @@ def snapshot(*rows: str, backlight=True, cgram=None) -> dict:
     }
 
 
-def pixels(path) -> tuple[int, int, list[list[bytes]]]:
+def read_png(path) -> tuple[int, int, list[list[bytes]]]:
     """Read a PNG as rows of RGB triples, checking its structure on the way."""
     data = path.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -50,7 +49,7 @@ def pixels(path) -> tuple[int, int, list[list[bytes]]]:
 
 
 def count_lit(path) -> int:
-    _, _, rows = pixels(path)
+    _, _, rows = read_png(path)
     return sum(row.count(bytes((226, 240, 255))) for row in rows)
 
 
@@ -79,7 +78,7 @@ def test_picture_grows_with_the_glass_and_the_scale(tmp_path):
     for cols, rows, scale in ((16, 2, 3), (20, 4, 3), (16, 2, 6)):
         path = tmp_path / "a.png"
         glass.png(snapshot(*[" " * cols] * rows), path, scale=scale)
-        sizes[cols, rows, scale] = pixels(path)[:2]
+        sizes[cols, rows, scale] = read_png(path)[:2]
     small, large, fine = sizes.values()
     assert large[0] > small[0] and large[1] > small[1]
     assert fine[0] == pytest.approx(2 * small[0], rel=0.05)
@@ -89,7 +88,7 @@ def test_picture_grows_with_the_glass_and_the_scale(tmp_path):
 def test_colours_and_backlight(tmp_path, colour):
     def light(backlight):
         glass.png(snapshot("x" * 16, backlight=backlight), tmp_path / "a.png", 3, colour)
-        _, _, rows = pixels(tmp_path / "a.png")
+        _, _, rows = read_png(tmp_path / "a.png")
         return sum(sum(pixel) for row in rows for pixel in row)
 
     assert light(False) < light(True)
@@ -116,31 +115,3 @@ def test_frame_finds_characters_that_look_alike():
     heart = [0, 10, 31, 31, 14, 4, 0, 0]
     cgram = letter_r + smudged + heart + [0] * 40
     assert glass.frame(snapshot("\x00\x01\x02\x03", cgram=cgram))[1] == "│ RR♥  │"
-
-
-@pytest.mark.parametrize(("cols", "rows"), [(16, 2), (20, 2), (16, 4), (20, 4)])
-def test_the_board_draws_the_recorded_sample(cols, rows):
-    text = "\n".join(
-        line for t in range(0, 16, 4)
-        for line in glass.frame(glass.from_board(cols, rows, glass.SAMPLE, tick_s=t))
-    )  # fmt: skip
-    for wanted in ("▅♥ 56 %", "52.97 V", "2.33 A", "3308/3314 mV", "+123 W"):
-        assert wanted in text
-    assert ("Δ" in text) == (cols == 20)
-
-
-def test_the_pictures_in_docs_are_the_boards(tmp_path):
-    for name, size in (("lcd.png", (16, 2)), ("lcd-20x4.png", (20, 4))):
-        glass.png(glass.from_board(*size, glass.SAMPLE), tmp_path / name)
-        drawn, kept = pixels(tmp_path / name), pixels(glass.ROOT / "docs" / name)
-        assert drawn == kept, f"docs/{name} is old; run `python -m batmon.glass --docs`"
-
-
-def test_command_draws_a_snapshot(tmp_path, capsys):
-    (tmp_path / "s.json").write_text(json.dumps(snapshot("Hi there")))
-    assert glass.main([str(tmp_path / "s.json")]) == 0
-    assert "│ Hi there │" in capsys.readouterr().out
-    assert glass.main([str(tmp_path / "s.json"), "-o", str(tmp_path / "s.png")]) == 0
-    assert count_lit(tmp_path / "s.png") == dots("Hi there") * 5 * 6
-    with pytest.raises(SystemExit):
-        glass.main([])

@@ -10,14 +10,25 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from batmon.drivers import emit, splice
-from batmon.drivers.module import Module, Tables, Unsupported, load, load_tables, source_file
+from batmon.drivers import emit, matchers, splice
+from batmon.drivers.module import (
+    PARTS,
+    RUNTIME,
+    Module,
+    Tables,
+    Unsupported,
+    load,
+    load_tables,
+    shared_attributes,
+    source_file,
+)
 from batmon.drivers.passes import PASSES
 
 __all__ = ["Unsupported", "add_parser", "drivers", "translate"]
 
-_RUNTIME = Path(__file__).resolve().parents[3] / "aiobmsble"
-_CORE = ("aiobmsble", "aiobmsble._sample_calc", "aiobmsble.basebms")
+# The translator copies its functions into drivers one by one.
+_NOT_ON_BOARD = "compat_more.py"
+_CORE = ("aiobmsble", "aiobmsble._sample_calc", "aiobmsble.basebms", *PARTS)
 
 
 def upstream() -> Path:
@@ -40,18 +51,21 @@ def translate(out_dir: Path, only: list[str] | None = None) -> list[str]:
     Unsupported for a construct that is not known to be safe, ValueError for an unknown driver.
     """
     target = Path(out_dir) / "aiobmsble"
-    if target.resolve() == _RUNTIME:
+    if target.resolve() == RUNTIME:
         raise ValueError(f"{target} holds the runtime's own source")
     version = importlib.metadata.version("aiobmsble")
     chosen = _chosen(only)
     texts = {name: source_of(load(upstream(), name), version) for name in chosen}
     shutil.rmtree(target, ignore_errors=True)
     (target / "bms").mkdir(parents=True)
-    for path in sorted(_RUNTIME.glob("*.py")):
-        shutil.copyfile(path, target / path.name)
+    for path in sorted(RUNTIME.glob("*.py")):
+        if path.name != _NOT_ON_BOARD:
+            shutil.copyfile(path, target / path.name)
     for name, text in texts.items():
         _file_of(target, name).write_text(text, encoding="utf-8")
     (target / "bms" / "__init__.py").write_text("")
+    names = [name.rpartition(".")[2] for name in texts if name.startswith("aiobmsble.bms.")]
+    (target / "matchers.py").write_text(matchers.source_of(names), encoding="ascii")
     return list(texts)
 
 
@@ -62,6 +76,7 @@ def source_of(module: Module, version: str) -> str:
         if imported.startswith("aiobmsble") and imported != module.name:
             tables = tables.joined(load_tables(upstream(), imported))
     module.tables = tables.joined(module.tables)
+    module.shared_attributes = shared_attributes(upstream(), RUNTIME)
     splice.keep(module)
     for run in PASSES:
         run(module)

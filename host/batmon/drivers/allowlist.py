@@ -1,6 +1,6 @@
 """What is known to behave the same on MicroPython; everything else is an error.
 
-Checked on the finished tree, so that what the passes replace needs no entry here.
+Checked behind the passes, so that what they replace needs no entry here.
 """
 
 import ast
@@ -47,18 +47,10 @@ RENAMED_BUILTINS = {"UnicodeDecodeError": "UnicodeError"}
 HELPERS = {
     **dict.fromkeys(
         (
-            "ConnectionError", "ConnectionRefusedError", "PermissionError", "bit_count",
-            "clear_bytes", "cut", "decoded", "encoded", "enum_member", "is_printable", "once",
-            "same", "signed_from_bytes", "suppress", "takewhile", "without_prefix",
+            "ConnectionError", "cut", "decoded", "is_printable", "once", "same",
+            "signed_from_bytes", "suppress", "takewhile", "zip_strict",
         ),
         "aiobmsble.compat",
-    ),
-    **dict.fromkeys(
-        (
-            "count_of", "every_nth", "int_base", "is_instance", "json_loads", "translated",
-            "unix_time", "without_suffix", "zip_strict",
-        ),
-        "aiobmsble.compat_more",
     ),
     **dict.fromkeys(
         (
@@ -74,12 +66,19 @@ HELPERS = {
     "namedtuple": "collections",
 }
 
+# Helpers that are copied into the modules that call them, from the runtime's compat_more.py.
+COPIED = {
+    "ConnectionRefusedError", "PermissionError", "bit_count", "clear_bytes", "count_of",
+    "encoded", "enum_member", "every_nth", "int_base", "is_instance", "json_loads",
+    "translated", "unix_time", "without_prefix", "without_suffix",
+}
+
 BUILTINS = set(
     "abs all any bool bytearray bytes chr dict enumerate float frozenset getattr int isinstance "
     "iter len list max min next ord range set sorted staticmethod classmethod property str sum "
-    "super tuple type True False None object AssertionError AttributeError EOFError Exception "
-    "IndexError KeyError NotImplementedError OSError OverflowError StopIteration TypeError "
-    "UnicodeError ValueError ZeroDivisionError slice".split()
+    "super tuple type const True False None object AssertionError AttributeError EOFError "
+    "Exception IndexError KeyError NotImplementedError OSError OverflowError StopIteration "
+    "TypeError UnicodeError ValueError ZeroDivisionError slice".split()
 )
 
 # Methods of builtin types, of asyncio's objects and of the bleak client.
@@ -119,7 +118,8 @@ def check(module: Module) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    known = BUILTINS | imported | _bound(module.tree)
+    known = BUILTINS | COPIED | set(HELPERS) | imported | set(module.constants)
+    known |= _bound(module.tree)
     for node in ast.walk(module.tree):
         if type(node) not in NODES:
             raise module.refuse(node, type(node).__name__)
@@ -144,9 +144,9 @@ def _bound(tree: ast.Module) -> set[str]:
 def _check_attribute(module: Module, node: ast.Attribute) -> None:
     if node.attr.startswith("__") and node.attr not in {"__init__", "__name__", "__class__"}:
         raise module.refuse(node, f"attribute {node.attr}")
-    if isinstance(node.value, ast.Name) and node.value.id in MODULES:
-        if node.attr not in MODULES[node.value.id]:
-            raise module.refuse(node, f"{node.value.id}.{node.attr}")
+    owner = node.value.id if isinstance(node.value, ast.Name) else ""
+    if owner in MODULES and node.attr not in MODULES[owner]:
+        raise module.refuse(node, f"{owner}.{node.attr}")
 
 
 def _check_method(module: Module, node: ast.Call) -> None:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 
-from batmon.drivers.module import Module
+from batmon.drivers.module import Module, origin
 
 _WIDTH = 100
 
@@ -14,9 +14,11 @@ _WIDTH = 100
 def source_of(module: Module, version: str) -> str:
     """The module as MicroPython source text, the same for the same input."""
     _spell_numbers(module)
-    blocks = ast.unparse(module.tree).splitlines()
-    text = "\n".join(part for line in blocks for part in _wrapped(line))
-    return f"{_header(module, version)}\n{text}\n"
+    imports = [part for part in module.tree.body if isinstance(part, ast.Import | ast.ImportFrom)]
+    rest = [part for part in module.tree.body if part not in imports]
+    texts = [ast.unparse(ast.Module(part, [])) for part in (imports, rest)]
+    lines = [part for text in texts for line in [*text.splitlines(), ""] for part in _wrapped(line)]
+    return f"{_header(module, version)}\n" + "\n".join(lines)
 
 
 def _header(module: Module, version: str) -> str:
@@ -24,10 +26,11 @@ def _header(module: Module, version: str) -> str:
     lines = [line.strip() for line in doc.splitlines()]
     project = next((line for line in lines if line.startswith("Project:")), "")
     licence = next((line for line in lines if line.startswith("License:")), "")
+    source = origin(module.name)
     if "Apache-2.0" not in licence:
         raise module.refuse(module.tree, "no Apache-2.0 licence line")
     return (
-        f"# Translated for MicroPython by batmon, do not edit. From {module.name} {version}.\n"
+        f"# Translated for MicroPython by batmon, do not edit. From {source} {version}.\n"
         f"# {project} {licence}"
     )
 

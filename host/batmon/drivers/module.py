@@ -9,6 +9,17 @@ import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# Our half of what the board has, in the checkout.
+RUNTIME = Path(__file__).resolve().parents[3] / "aiobmsble"
+
+# Functions that few drivers call get a module of their own, which the others do not load.
+PARTS = {
+    "aiobmsble._sample_packs": ("aiobmsble._sample_calc", ("derive_from_packs",)),
+    "aiobmsble.checksums": (
+        "aiobmsble.basebms", ("crc8", "crc_xmodem", "lrc_modbus", "lstr2int", "swap32"),
+    ),
+}
+
 
 class Unsupported(Exception):
     """A construct that is not known to behave the same on MicroPython; names file and line."""
@@ -45,6 +56,8 @@ class Module:
     host: object  # the same module, imported on the PC; None in tests of single passes
     tables: Tables
     kinds: dict[str, str] = field(default_factory=dict)  # name or attribute -> dict|set|bytearray
+    constants: dict[str, ast.expr] = field(default_factory=dict)  # of the module, as const()
+    shared_attributes: set[str] = field(default_factory=set)  # read from instances somewhere
     source: str = ""
 
     def refuse(self, node: ast.AST, what: str) -> Unsupported:
@@ -56,6 +69,9 @@ class Module:
         return getattr(self.host, "BMS", None)
 
 
+_LEAVES = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop, ast.Constant)
+
+
 class Rewriter(ast.NodeTransformer):
     """A transformer that knows its module and keeps source lines on what it replaces."""
 
@@ -63,12 +79,35 @@ class Rewriter(ast.NodeTransformer):
         self.module = module
 
     def visit(self, node: ast.AST):
+        if isinstance(node, _LEAVES):
+            return node  # no pass asks for them, and they are half of a tree
         new = super().visit(node)
         for part in new if isinstance(new, list) else [new]:
             if isinstance(part, ast.AST) and part is not node and not hasattr(part, "lineno"):
                 ast.copy_location(part, node)
                 ast.fix_missing_locations(part)
         return new
+
+    def generic_visit(self, node: ast.AST):
+        """The library's, without a look at leaves and plain values: half of the running time."""
+        for field in node._fields:
+            old = getattr(node, field, None)
+            if isinstance(old, list):
+                new = []
+                for part in old:
+                    made = self.visit(part) if isinstance(part, ast.AST) else part
+                    if isinstance(made, list):
+                        new += made
+                    elif made is not None or part is None:
+                        new.append(made)
+                old[:] = new
+            elif isinstance(old, ast.AST) and not isinstance(old, _LEAVES):
+                made = self.visit(old)
+                if made is None:
+                    delattr(node, field)
+                else:
+                    setattr(node, field, made)
+        return node
 
     @classmethod
     def run(cls, module: Module) -> None:
@@ -170,7 +209,7 @@ def load(package: Path, module_name: str) -> Module:
     path = source_file(package, module_name)
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source, str(path))
-    host = importlib.import_module(module_name)
+    host = importlib.import_module(origin(module_name))
     return Module(module_name, path, tree, host, tables_of(tree, host), source=source)
 
 
@@ -182,5 +221,23 @@ def load_tables(package: Path, module_name: str) -> Tables:
 
 def source_file(package: Path, module_name: str) -> Path:
     """The file of one upstream module."""
-    parts = module_name.split(".")[1:]
+    parts = origin(module_name).split(".")[1:]
     return package.joinpath(*parts).with_suffix(".py") if parts else package / "__init__.py"
+
+
+def origin(module_name: str) -> str:
+    """The upstream module whose text a module of the board has."""
+    return PARTS[module_name][0] if module_name in PARTS else module_name
+
+
+@functools.cache
+def shared_attributes(*folders: Path) -> set[str]:
+    """Attributes that some file in the folders reads from something else than a class by name."""
+    found = set()
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                if owner not in {"BMS", "BaseBMS"}:
+                    found.add(node.attr)
+    return found

@@ -2,7 +2,7 @@
 
 import ast
 
-from batmon.drivers.module import Module, name
+from batmon.drivers.module import PARTS, Module, name
 
 # Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
 _BASE_METHODS = {
@@ -10,6 +10,8 @@ _BASE_METHODS = {
     "_disconnect", "_cmd_modbus", "_decode_data", "_decode_pack", "_cell_voltages",
     "_temp_values", "_check_integrity",
 }
+MOVED = {(origin, label): part for part, (origin, names) in PARTS.items() for label in names}
+
 # Upstream declares these for its own use on a PC.
 _UNUSED_METHODS = {"matcher_dict_list", "__hash__"}
 _UNUSED_CLASSES = {"MatcherPattern"}
@@ -17,6 +19,17 @@ _UNUSED_CLASSES = {"MatcherPattern"}
 
 def keep(module: Module) -> None:
     """Reduce a module to what the board needs of it."""
+    if module.name in PARTS:
+        _, names = PARTS[module.name]
+        module.tree.body = [
+            part for part in module.tree.body
+            if isinstance(part, ast.Import | ast.ImportFrom) or getattr(part, "name", "") in names
+        ]
+        return
+    module.tree.body = [
+        part for part in module.tree.body
+        if (module.name, getattr(part, "name", "")) not in MOVED
+    ]
     _SPLICES.get(module.name, _driver)(module)
 
 
@@ -61,12 +74,29 @@ def _sample_calc(module: Module) -> None:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name) and node.id == "_validated_calc_registry":
             node.id = "BMSSample_Calc_registry"
+        if isinstance(node, ast.FunctionDef) and node.name == "derive_missing_fields":
+            node.body = [_only_with_packs(part) for part in node.body]
+
+
+def _only_with_packs(node: ast.stmt) -> ast.stmt:
+    """Import what handles packs when there are some; upstream's function does nothing else."""
+    if ast.unparse(node) != "derive_from_packs(data)":
+        return node
+    source = """
+if data.get("packs"):
+    from aiobmsble._sample_packs import derive_from_packs
+    derive_from_packs(data)
+"""
+    made = ast.parse(source).body[0]
+    for part in ast.walk(made):
+        ast.copy_location(part, node)
+    return made
 
 
 def _utils(module: Module) -> None:
     module.tree.body = [
         part for part in module.tree.body
-        if isinstance(part, ast.ImportFrom) and part.module == "typing"
+        if (isinstance(part, ast.ImportFrom) and part.module == "typing")
         or getattr(part, "name", "") == "StreamParser"
     ]
 

@@ -1,7 +1,7 @@
 """The passes in the order in which they run; each is small, has one job and its own test."""
 
 from batmon.drivers.allowlist import check
-from batmon.drivers.passes import classes, imports, numbers, order, strip, syntax, values
+from batmon.drivers.passes import classes, constants, imports, numbers, order, strip, syntax, values
 
 PASSES = (
     strip.Docstrings.run,
@@ -12,9 +12,11 @@ PASSES = (
     order.OrderedDicts.run,
     classes.NamedTuples.run,
     classes.DataClasses.run,
+    constants.ClassConstants.run,
     strip.Annotations.run,
     classes.TypedDicts.run,
     classes.Enums.run,
+    constants.EnumMembers.run,
     classes.Bases.run,
     strip.Decorators.run,
     strip.Causes.run,
@@ -42,6 +44,8 @@ PASSES = (
     imports.Renames.run,
     imports.drop_unused,
     imports.Sources.run,
-    imports.add_helpers,
     check,
+    imports.copy_helpers,
+    imports.add_helpers,
+    constants.define,
 )

@@ -42,12 +42,19 @@ class TypedDicts(Rewriter):
 class NamedTuples(Rewriter):
     """Named tuples and frozen records become `namedtuple`; calls get all arguments by position."""
 
+    def __init__(self, module: Module) -> None:
+        super().__init__(module)
+        self._made: dict[tuple[str, ...], str] = {}  # one type serves all with the same fields
+
     def visit_ClassDef(self, node: ast.ClassDef):
         if not (is_record(node) or any(last_name(base) == "NamedTuple" for base in node.bases)):
             return self.generic_visit(node)
         if any(isinstance(part, ast.FunctionDef) for part in node.body):
             raise self.module.refuse(node, "named tuple with methods")
         fields, _ = self.module.tables.tuples[node.name]
+        twin = self._made.setdefault(tuple(fields), node.name)
+        if twin != node.name:
+            return ast.Assign([ast.Name(node.name, ast.Store())], name(twin))
         made = call("namedtuple", ast.Constant(node.name), literal(tuple(fields)))
         return ast.Assign([ast.Name(node.name, ast.Store())], made)
 

@@ -2,8 +2,8 @@
 
 import ast
 
-from batmon.drivers import allowlist
-from batmon.drivers.module import Module, Rewriter, literal, name
+from batmon.drivers import allowlist, splice
+from batmon.drivers.module import RUNTIME, Module, Rewriter, literal, name
 
 
 class Constants(Rewriter):
@@ -29,7 +29,7 @@ class Constants(Rewriter):
 
 
 class Renames(Rewriter):
-    """Names that MicroPython spells differently, such as `struct.error` and `contextlib.suppress`."""
+    """Names that the board has elsewhere, such as `struct.error` and `contextlib.suppress`."""
 
     def visit_Module(self, node: ast.Module):
         self._names = dict(allowlist.RENAMED_BUILTINS)
@@ -82,7 +82,15 @@ class Sources(Rewriter):
                 raise self.module.refuse(node, f"from {source} import {alias.name}")
         node.module = source.split(".")[0] if source.startswith("bleak.") else source
         node.level = 0
-        return node
+        return self._parted(node)
+
+    def _parted(self, node: ast.ImportFrom) -> list[ast.ImportFrom]:
+        """One import for each of the board's modules that upstream's module became."""
+        sources: dict[str, list[ast.alias]] = {}
+        for alias in node.names:
+            source = splice.MOVED.get((node.module, alias.name), node.module)
+            sources.setdefault(source, []).append(alias)
+        return [ast.ImportFrom(source, names, 0) for source, names in sources.items()]
 
 
 def drop_unused(module: Module) -> None:
@@ -96,6 +104,26 @@ def drop_unused(module: Module) -> None:
                 continue
         body.append(node)
     module.tree.body = body
+
+
+def copy_helpers(module: Module) -> None:
+    """Copy the rare helpers that the passes brought in; the board has no module of them."""
+    bound = module_names(module.tree)
+    used = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+    wanted = used & allowlist.COPIED
+    if wanted & bound:
+        raise module.refuse(module.tree.body[0], f"{min(wanted & bound)} is the name of a helper")
+    source = (RUNTIME / "compat_more.py").read_text(encoding="utf-8")
+    copies = []
+    for node in ast.parse(source).body:
+        if getattr(node, "name", "") in wanted:
+            node.body = node.body[1:] or [ast.Pass()]  # without the docstring
+            for part in ast.walk(node):
+                part.__dict__.pop("lineno", None)  # its lines are not upstream's
+            copies.append(node)
+    where = sum(isinstance(part, ast.Import | ast.ImportFrom) for part in module.tree.body)
+    module.tree.body[where:where] = copies
+    ast.fix_missing_locations(module.tree)
 
 
 def add_helpers(module: Module) -> None:

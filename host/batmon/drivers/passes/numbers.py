@@ -21,7 +21,7 @@ _OPERATIONS = {
 }
 _SUMS = {"sum": "exact_sum", "fmean": "exact_mean"}
 # Here every quotient and sum may end in an integer or a comparison, so all are exact.
-_EXACT_MODULES = {"aiobmsble._sample_calc"}
+_EXACT_MODULES = {"aiobmsble._sample_calc", "aiobmsble._sample_packs"}
 
 
 class SharedLambdas(Rewriter):
@@ -33,15 +33,23 @@ class SharedLambdas(Rewriter):
 
 
 class Quotients(Rewriter):
-    """A lambda that divides by a constant keeps the exact quotient for later arithmetic."""
+    """A lambda that divides or scales by a constant keeps the exact value for later arithmetic."""
 
     def visit_Lambda(self, node: ast.Lambda):
         body = node.body
-        if isinstance(body, ast.BinOp) and isinstance(body.op, ast.Div):
-            divisor = _constant(body.right)
-            if divisor and divisor == int(divisor):
-                node.body = call("quotient", body.left, literal(int(divisor)))
+        if not isinstance(body, ast.BinOp):
+            return node
+        constant = _constant(body.right)
+        if isinstance(body.op, ast.Div) and constant and constant == int(constant):
+            node.body = call("quotient", body.left, literal(int(constant)))
+        elif isinstance(body.op, ast.Mult) and self._is_float(body.right):
+            node.body = call("as_float", call("exact_mul", body.left, body.right))
         return node
+
+    def _is_float(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Attribute):
+            return isinstance(getattr(self.module.host_class(), node.attr, None), float)
+        return isinstance(_constant(node), float)
 
 
 def _constant(node: ast.expr) -> float:
@@ -99,6 +107,7 @@ def _is_float(node: ast.expr) -> bool:
 def check_floor(module: Module) -> None:
     """Refuse `//` and `%` with a float constant; of single floats they can be off by one."""
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv | ast.Mod):
-            if any(isinstance(getattr(side, "value", 0), float) for side in (node.left, node.right)):
-                raise module.refuse(node, "floor of a float")
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv | ast.Mod):
+            continue
+        if any(isinstance(getattr(side, "value", 0), float) for side in (node.left, node.right)):
+            raise module.refuse(node, "floor of a float")

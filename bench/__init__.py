@@ -1,0 +1,6 @@
+"""Measurements. A section is a module of this package with `measure`, named in SECTIONS.
+
+`measure()` returns {row: {metric: number}}; the metric's name says the unit.
+"""
+
+SECTIONS = ("sim", "size")

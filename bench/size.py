@@ -1,0 +1,18 @@
+"""What the board's code takes on flash."""
+
+from batmon.build import BOARD, build
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Return the bytes of each file of build/board; the drivers as one row, and their largest."""
+    build()
+    sizes = {
+        path.relative_to(BOARD).as_posix(): path.stat().st_size
+        for path in sorted(BOARD.rglob("*"))
+        if path.is_file()
+    }
+    drivers = {name: size for name, size in sizes.items() if name.startswith("aiobmsble/bms/")}
+    rows = {name: {"bytes": size} for name, size in sizes.items() if name not in drivers}
+    rows["all drivers"] = {"bytes": sum(drivers.values()), "largest": max(drivers.values())}
+    rows["everything"] = {"bytes": sum(sizes.values())}
+    return rows

@@ -1,0 +1,177 @@
+"""The screens of the documentation, drawn by the code that runs on the board.
+
+`python -m batmon.screens` writes docs/LCD.md and docs/lcd*.png anew.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+from batmon import glass
+from batmon.build import ROOT
+from batmon.virtual import micropython
+
+DOCS = ROOT / "docs"
+
+# What the owner of a 16-cell pack with a Jikong BMS sees on a good day.
+SAMPLE = {
+    "voltage": 52.971,
+    "current": 2.329,
+    "power": 123.369,
+    "battery_level": 56,
+    "temperature": 19.833,
+    "cycle_charge": 113.245,
+    "design_capacity": 202,
+    "cell_voltages": [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309],
+    "problem": False,
+    "problem_code": 0,
+}
+_HEAVY = {
+    "voltage": 102.44,
+    "current": -123.44,
+    "power": -12345.0,
+    "battery_level": 100,
+    "temperature": -12.0,
+    "cycle_charge": 280.0,
+    "cell_voltages": [3.192, 3.199, 3.204] * 10 + [3.187, 3.206],
+}
+_LOW = {
+    "voltage": 12.07,
+    "current": -0.62,
+    "power": -7.48,
+    "battery_level": 8,
+    "temperature": 4.2,
+    "cycle_charge": 8.1,
+    "cell_voltages": [3.021, 3.044, 2.961, 3.044],
+}
+
+# title, sample, what differs from _STATUS, seconds to show on 16x2 and on 20x4
+_STATUS = {
+    "link": "connected",
+    "connected": True,
+    "age_s": 1,
+    "message": "",
+    "frames": 48213,
+    "days_left": 131,
+    "alarm": False,
+}
+_LOST = {"link": "no answer from jk-pak01, retry 3 in 4 s", "connected": False, "age_s": 47}
+_NO_DRIVER = {
+    "message": "conn.py: there is no BMS driver jikon_bms, see docs/BMS.md for names",
+    "link": "starting",
+    "age_s": None,
+}
+_CASES = (
+    ("A good day, charging", SAMPLE, {}, (0, 4, 12, 28, 44, 60), (0, 8)),
+    ("The widest numbers: a 32-cell pack under load", _HEAVY, {}, (0, 4, 12, 44), (0, 8)),
+    ("Nearly empty: the battery blinks", _LOW, {"days_left": None}, (0, 5, 12), (0, 9)),
+    ("A value that the BMS does not tell", {"voltage": 13.3, "current": 0.0}, {}, (0, 4), (0,)),
+    (
+        "The BMS reports a fault",
+        SAMPLE | {"problem": True, "problem_code": 0x804},
+        {"alarm": True},
+        (1, 8),
+        (1, 4),
+    ),
+    ("No data for 47 s", SAMPLE, _LOST, (0, 4, 8, 12), (0, 4, 8)),
+    ("No data for two hours", SAMPLE, _LOST | {"age_s": 7300}, (0, 4, 8), (0,)),
+    (
+        "After the start",
+        None,
+        {"link": "looking for jk-pak01", "connected": False, "age_s": None},
+        (0,),
+        (0,),
+    ),
+    ("A sentence, read in pages of words", None, _NO_DRIVER, (0, 4, 8), (0, 4)),
+)
+_PICTURES = {  # name: columns, rows, sample, status, second
+    "lcd": (16, 2, SAMPLE, {}, 0),
+    "lcd-cells": (16, 2, SAMPLE, {}, 4),
+    "lcd-lost": (16, 2, SAMPLE, _LOST, 12),
+    "lcd-20x4": (20, 4, SAMPLE, {}, 0),
+}
+_FRAMES_IN_A_LINE = {16: 4, 20: 3}
+
+_TEXT = """# What the display says
+
+Made by `python -m batmon.screens` with the code that runs on the board; a test compares.
+
+![16x2](lcd.png)
+![20x4](lcd-20x4.png)
+
+The heart beats while data come. `?` in its place marks old data, `!` an alarm. The battery
+fills while charging and blinks when low. Pages turn every four seconds.
+"""
+
+# Runs under MicroPython: the board's screen and driver on the simulated bus and module.
+_ON_THE_BOARD = """
+import json, sys
+root = sys.argv[1]
+sys.path[:] = [root + "/sim", root, ".frozen"]
+import vclock
+vclock.install()
+import asyncio, machine, lcd, lcd_hd44780, screen
+
+class Status:
+    pass
+
+async def main():
+    for line in sys.stdin:
+        cols, rows, sample, status, tick_s = json.loads(line)
+        for name in status:
+            setattr(Status, name, status[name])
+        module = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
+        display = lcd_hd44780.LCD(machine.I2C(0, freq=100000), cols=cols, rows=rows)
+        display.show(screen.render(cols, rows, sample, Status, tick_s), screen.GLYPHS)
+        await display.start()
+        assert not module.violations, module.violations
+        print(json.dumps(module.snapshot()))
+
+asyncio.run(main())
+"""
+
+
+def from_board(cases: list[tuple[int, int, dict | None, dict, int]]) -> list[dict]:
+    """Return snapshots of the glass, one for each case, as the board's own code fills it.
+
+    A case is (columns, rows, the BMS driver's sample or None, what differs from the usual
+    status, the second that is shown). Raises RuntimeError when the board's code fails.
+    """
+    lines = [json.dumps([cols, rows, s, _STATUS | st, t]) for cols, rows, s, st, t in cases]
+    command = [micropython(), "-c", _ON_THE_BOARD, str(ROOT)]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the board's code failed:\n{done.stdout}{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def page() -> str:
+    """Return docs/LCD.md."""
+    cases = [
+        (cols, rows, sample, status, second)
+        for _, sample, status, *seconds in _CASES
+        for (cols, rows), times in zip(((16, 2), (20, 4)), seconds, strict=True)
+        for second in times
+    ]
+    frames = iter([glass.frame(snapshot) for snapshot in from_board(cases)])
+    text = _TEXT
+    for title, _, _, *seconds in _CASES:
+        text += f"\n## {title}\n\n```\n"
+        for cols, times in zip((16, 20), seconds, strict=True):
+            shown = [next(frames) for _ in times]
+            for at in range(0, len(shown), _FRAMES_IN_A_LINE[cols]):
+                side_by_side = zip(*shown[at : at + _FRAMES_IN_A_LINE[cols]], strict=True)
+                text += "".join("  ".join(lines) + "\n" for lines in side_by_side)
+        text += "```\n"
+    return text
+
+
+def pictures(folder: Path):
+    """Write the pictures into `folder`."""
+    for name, snapshot in zip(_PICTURES, from_board(list(_PICTURES.values())), strict=True):
+        glass.png(snapshot, folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    (DOCS / "LCD.md").write_text(page())
+    pictures(DOCS)

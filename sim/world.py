@@ -1,0 +1,241 @@
+# The world around the virtual board: flash, radio, display, and the records for the caller
+# Boots the unmodified board code from a real littlefs or FAT volume; see sim/board.py.
+import gc
+import json
+import os
+import sys
+
+import air
+import battery
+import lcd
+import machine
+import utime
+import vclock
+import vfs
+from flash import Flash
+from micropython import const
+
+_RESET_EXIT = const(75)  # the caller starts the board again
+_STATUS_MS = const(10_000)  # virtual, and
+_STATUS_WALL_MS = const(100)
+_HOUR_MS = const(3_600_000)
+_DAY_MS = const(24 * _HOUR_MS)
+
+_PC = const("/pc")  # where the PC's own files are seen from the board
+
+
+class Truth:
+    """Writes what the BMS told, as a poll log: time_s,voltage,…"""
+
+    def __init__(self, path, start_unix):
+        self.polls = 0
+        self._start_unix = start_unix
+        try:
+            os.stat(path)
+            self._file = open(path, "a")
+        except OSError:
+            self._file = open(path, "w")
+            self._file.write(
+                "time_s,voltage,current,temperature,soc,cell_min_mv,cell_max_mv,idx_min,idx_max\n"
+            )
+
+    def sample(self, t_ms, cell):
+        cells = cell.cells_mv
+        low = min(cells)
+        high = max(cells)
+        unix_s = self._start_unix + t_ms // 1000
+        self._file.write(
+            "%d.%03d,%.3f,%.3f,%.1f,%.1f,%d,%d,%d,%d\n"
+            % (
+                unix_s,
+                t_ms % 1000,
+                cell.voltage_mv / 1000,
+                cell.current_ma / 1000,
+                sum(cell.temp_dc) / len(cell.temp_dc) / 10,
+                cell.soc_milli / 1000,
+                low,
+                high,
+                cells.index(low),
+                cells.index(high),
+            )
+        )
+        self.polls += 1
+
+    def close(self):
+        self._file.close()
+
+
+class World:
+    """`config` is the caller's, `past` what outlived the last reset."""
+
+    def __init__(self, config, past):
+        self._config = config
+        self._past = past
+        self.end_ms = int(config["days"] * _DAY_MS)
+        self.program = {"__name__": "__main__"}  # main.py's globals
+        self.reason = "done"
+        fat = config["volume"] == "fat"
+        self.flash = Flash(config["image"], config["size"], 512 if fat else 4096)
+        self._volume = vfs.VfsFat if fat else vfs.VfsLfs2
+        self._battery = battery.make(config["battery"], config["seed"])
+        self._truth = Truth(config["out"] + "/truth.csv", config["start_unix"])
+        self._display = None
+        self._wall_ms = 0
+
+    def boot(self):
+        """Mount the volume at / as on a board; the PC's files move to /pc."""
+        machine.power_on(self._config["rtc"])
+        fresh = not self._past["t_ms"]
+        if fresh:
+            self._volume.mkfs(self.flash)
+        vfs.umount("/")
+        vfs.mount(vfs.VfsPosix("/"), _PC)
+        machine.rtc_file = _PC + self._config["rtc"]
+        vfs.mount(self._volume(self.flash), "/")
+        os.chdir("/")
+        sys.path[:] = [_PC + p for p in sys.path[:-1]] + ["", ".frozen", "/lib"]
+        if fresh:
+            _copy(_PC + self._config["board"], "")
+            with open("/settings.json", "w") as f:
+                json.dump(self._config["settings"], f)
+            if self._config.get("hog"):
+                _fill("/hog")
+        self._attach()
+
+    def _attach(self):
+        air.seed(self._config["seed"])
+        bms, _, path = self._config["bms"].partition(":")
+        if bms == "replay":
+            import replay
+
+            with open(_PC + path) as f:
+                peripheral = replay.make(json.load(f))
+        elif bms:
+            peripheral = __import__(bms).make(self._battery)
+            peripheral.on_sample = self._truth.sample
+        if bms:
+            air.add(peripheral)
+        if self._config["lcd"] != "none":
+            cols, rows = (int(n) for n in self._config["lcd"].split("x"))
+            self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
+        vclock.call_at(vclock.now_ms(), self._status)
+        vclock.call_at(self.end_ms, self._end)
+        for t_ms in range(_DAY_MS, self.end_ms + 1, _DAY_MS):
+            if t_ms > vclock.now_ms():
+                vclock.call_at(t_ms - 1, self._measure_heap, "day%d" % (t_ms // _DAY_MS))
+        if vclock.now_ms() < _HOUR_MS:
+            vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
+
+    def run(self):
+        """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
+        try:
+            for name in ("/boot.py", "/main.py"):
+                with open(name) as f:
+                    code = compile(f.read(), name, "exec")
+                exec(code, self.program)
+        except KeyboardInterrupt:
+            self.reason = "interrupted"
+        except machine.Reset:
+            self._save_world()
+            self.close()
+            sys.exit(_RESET_EXIT)
+        if vclock.now_ms() < self.end_ms:
+            self.reason = "interrupted"
+        self._record_end()
+        if "data" in os.listdir("/"):
+            _copy("/data", _PC + self._config["out"] + "/data")
+        self.close()
+
+    def close(self):
+        self._truth.close()
+        vfs.umount("/")
+        self.flash.close()
+
+    def _save_world(self):
+        unix_ms = vclock.rtc_ms()
+        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "heap_at": self._past["heap_at"]}
+        with open(_PC + self._config["rtc"] + ".world", "w") as f:
+            json.dump(now, f)
+
+    def _end(self):
+        self._measure_heap("end")
+        raise KeyboardInterrupt
+
+    def _measure_heap(self, name):
+        gc.collect()
+        self._past["heap_at"][name] = gc.mem_alloc()
+
+    # ---- records
+
+    def _status(self):
+        vclock.call_later(_STATUS_MS, self._status)
+        if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < _STATUS_WALL_MS:
+            return
+        self._wall_ms = utime.ticks_ms()
+        self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
+
+    def _record_end(self):
+        self._battery.advance(vclock.now_ms())
+        self._record(
+            "end",
+            {
+                "reason": self.reason,
+                "truth": {
+                    "charge_in_ah": self._battery.charge_in_mas / 3_600_000,
+                    "charge_out_ah": self._battery.charge_out_mas / 3_600_000,
+                    "polls": self._truth.polls,
+                },
+                "heap_at": self._past["heap_at"],
+                "erases": self.flash.erases,
+                "max_erase": self.flash.most_erased(),
+                "bytes_programmed": self.flash.bytes_programmed,
+                "lcd_violations": self._display.violations if self._display else [],
+            },
+        )
+
+    def _record(self, kind, record):
+        record["type"] = kind
+        record["t_s"] = vclock.now_ms() // 1000
+        unix_ms = vclock.rtc_ms()
+        record["unix"] = unix_ms // 1000 if unix_ms else 0
+        record["heap"] = gc.mem_alloc()
+        app = self.program.get("app")
+        store = app.store if app else None
+        record["link"] = app.status.link if app else "starting"
+        record["connected"] = bool(app and app.status.connected)
+        for name in ("frames", "flushes", "shards", "bytes", "dropped"):
+            record[name] = getattr(store, name) if store else 0
+        if self._display:
+            record["lcd"] = self._display.snapshot()
+        print("\x1e" + json.dumps(record))
+
+
+def _fill(path):
+    """Take all the room there is, as a user's own files may."""
+    with open(path, "wb") as f:
+        try:
+            while True:
+                f.write(bytes(512))
+                f.flush()
+        except OSError:
+            pass  # full
+
+
+def _copy(source, target):
+    """Copy a folder with what is in it."""
+    try:
+        os.mkdir(target or "/")
+    except OSError:
+        pass  # it is there
+    for entry in os.ilistdir(source):
+        name = entry[0]
+        if entry[1] == 0x4000:
+            _copy(source + "/" + name, target + "/" + name)
+            continue
+        with open(source + "/" + name, "rb") as f, open(target + "/" + name, "wb") as out:
+            chunk = bytearray(512)  # small: the heap may have no large holes left
+            while True:
+                n = f.readinto(chunk)
+                if not n:
+                    break
+                out.write(memoryview(chunk)[:n])

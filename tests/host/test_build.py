@@ -1,0 +1,121 @@
+"""`batmon build`: only what changed is made, nothing stale stays, nothing foreign is touched."""
+
+import re
+
+import pytest
+
+from batmon import build, drivers
+from batmon.cli import UserError, main
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A small checkout; the translator is a stand-in that writes one module per driver."""
+    root = tmp_path / "checkout"
+    for name in ("main.py", "boot.py", "store.py", "lib/half.py", "sim/board.py", "sim/air.py"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"name = {name!r}\n")
+    monkeypatch.setattr(build, "ROOT", root)
+    monkeypatch.setattr(build, "BUILD", root / "build")
+    monkeypatch.setattr(build, "BOARD", root / "build/board")
+    monkeypatch.setattr(build, "SIM", root / "build/sim")
+    monkeypatch.setattr(build, "_DRIVERS", root / "build/drivers")
+    monkeypatch.setattr(build, "_STATE", root / "build/state.json")
+
+    def translate(out, only):
+        folder = out / "aiobmsble/bms"
+        folder.mkdir(parents=True)
+        for name in only or ["jbd_bms", "jikong_bms"]:
+            (folder / f"{name}.py").write_text(f"driver = {name!r}\n")
+
+    monkeypatch.setattr(drivers, "translate", translate)
+    return root
+
+
+def _files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_trees(tree):
+    built = build.build(tree / "build/board")
+    assert _files(tree / "build/board") == {
+        "boot.py", "main.py", "store.mpy", "lib/half.mpy", "aiobmsble/bms/jbd_bms.mpy",
+        "aiobmsble/bms/jikong_bms.mpy",
+    }  # fmt: skip
+    assert _files(tree / "build/sim") == {"board.py", "air.mpy"}
+    assert (built.files, built.made) == (8, 8)
+
+
+def test_only_what_changed_is_made(tree):
+    board = tree / "build/board"
+    build.build(board)
+    assert build.build(board).made == 0
+    (tree / "store.py").write_text("name = 1\n")
+    assert build.build(board).made == 1
+    (board / "lib/half.mpy").write_bytes(b"")
+    (board / "boot.py").unlink()
+    assert build.build(board).made == 2
+    assert build.build(board).made == 0
+
+
+def test_what_lost_its_source_goes(tree):
+    board = tree / "build/board"
+    build.build(board)
+    (tree / "lib/half.py").unlink()
+    (tree / "store.py").rename(tree / "shop.py")
+    build.build(board)
+    assert "shop.mpy" in _files(board)
+    assert not _files(board) & {"store.mpy", "lib/half.mpy"} and not (board / "lib").exists()
+    build.build(board, ["jbd_bms"])
+    assert "aiobmsble/bms/jikong_bms.mpy" not in _files(board)
+
+
+def test_native_code_stays_source(tree):
+    (tree / "lib/half.py").write_text("import micropython\n@micropython.viper\ndef f(): pass\n")
+    build.build(tree / "build/board")
+    assert "lib/half.py" in _files(tree / "build/board")
+
+
+def test_same_sources_same_bytes(tree):
+    build.build(tree / "a")
+    build.build(tree / "b")
+    assert _files(tree / "a") == _files(tree / "b")
+    for name in _files(tree / "a"):
+        assert (tree / "a" / name).read_bytes() == (tree / "b" / name).read_bytes()
+
+
+def test_mistakes_get_a_sentence(tree):
+    (tree / "lib/half.py").write_text("def broken(:\n")
+    with pytest.raises(UserError, match=re.escape("lib/half.py does not compile: SyntaxError")):
+        build.build(tree / "build/board")
+    (tree / "lib/half.py").write_text("")
+    assert build.build(tree / "build/board").files == 8
+
+
+def test_forgotten_state_is_no_trouble(tree):
+    board = tree / "build/board"
+    build.build(board)
+    (board / "stale.mpy").write_bytes(b"")
+    (tree / "build/state.json").write_text("rubbish")
+    assert build.build(board).made == 8
+    assert "stale.mpy" not in _files(board)
+
+
+def test_foreign_folder_is_left_alone(tree, capsys):
+    other = tree / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    assert main(["build", "--out", str(other)]) == 2
+    assert "holds other files" in capsys.readouterr().err
+    assert _files(other) == {"thesis.txt"}
+    before = _files(tree)
+    assert main(["build", "--out", str(tree)]) == 2
+    assert main(["build", "--out", str(tree.parent)]) == 2
+    assert _files(tree) - before <= {"build/lock"}
+
+
+def test_unknown_driver_is_named(capsys, tmp_path):
+    assert main(["build", "--out", str(tmp_path / "x"), "--bms", "lemon"]) == 2
+    said = capsys.readouterr().err
+    assert "lemon" in said and "jikong_bms" in said and len(said.splitlines()) == 1

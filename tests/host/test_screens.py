@@ -1,0 +1,42 @@
+"""The screens of the documentation are those of the board's code."""
+
+import zlib
+
+import pytest
+
+from batmon import glass, screens
+
+
+@pytest.mark.parametrize(("cols", "rows"), [(16, 2), (20, 2), (16, 4), (20, 4)])
+def test_the_board_shows_the_recorded_sample(cols, rows):
+    cases = [(cols, rows, screens.SAMPLE, {}, second) for second in range(0, 16, 4)]
+    text = "\n".join(line for shown in screens.from_board(cases) for line in glass.frame(shown))
+    for wanted in ("▅♥ 56 %", "52.97 V", "2.33 A", "3308/3314 mV", "+123 W"):
+        assert wanted in text
+    assert ("Δ" in text) == (cols == 20)
+
+
+def test_the_page_in_docs_is_not_old():
+    kept = (screens.DOCS / "LCD.md").read_text()
+    assert screens.page() == kept, "run `python -m batmon.screens` and look at the difference"
+
+
+def test_the_pictures_in_docs_are_not_old(tmp_path):
+    screens.pictures(tmp_path)
+    names = [path.name for path in tmp_path.iterdir()]
+    assert len(names) >= 2
+    for name in names:
+        drawn, kept = dots(tmp_path / name), dots(screens.DOCS / name)
+        assert drawn == kept, f"docs/{name} is old; run `python -m batmon.screens`"
+
+
+def dots(path) -> bytes:
+    # the rows of the only IDAT chunk: another zlib may compress the same picture differently
+    data = path.read_bytes()
+    at = data.index(b"IDAT")
+    return zlib.decompress(data[at + 4 : data.index(b"IEND") - 8])
+
+
+def test_a_failure_of_the_boards_code_is_told():
+    with pytest.raises(RuntimeError, match="the board's code failed"):
+        screens.from_board([(16, 2, {}, {"age_s": "not a number"}, 0)])

@@ -1,0 +1,223 @@
+"""`batmon sim` against a stand-in for the interpreter that speaks the virtual board's protocol."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shardfiles import anchor, data, write
+
+from batmon import sim, virtual
+from batmon.cli import main
+
+# What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
+_STAND_IN = """#!{python}
+import json, os, signal, sys
+config = json.load(open(sys.argv[-1]))
+assert sys.argv[1:3] == ["-X", "heapsize=256k"], sys.argv
+
+def record(kind, **more):
+    print("\\x1e" + json.dumps(dict(
+        type=kind, t_s=43200, unix=0, link="connected", connected=True, frames=2, flushes=1,
+        shards=1, bytes=52, heap=1, **more)), flush=True)
+
+def status():
+    record("status", progress=0.5, lcd={{
+        "cols": 16, "rows": 2, "cells": [[72, 73] + [32] * 14] * 2, "cgram": [0] * 64,
+        "backlight": True}})
+
+def end(reason):
+    record("end", reason=reason, heap_at={{"first_hour": 1024, "end": 2048}},
+           truth={{"charge_in_ah": 3.0, "charge_out_ah": 1.0, "polls": 2}})
+
+{behaviour}
+"""
+
+_BEHAVIOURS = {
+    "done": "print('hello'); status(); end('done')",
+    "crash": "print('Traceback: trouble'); sys.exit(1)",
+    "reset once": """
+first = not os.path.exists(config["rtc"])
+open(config["rtc"], "w").close()
+status()
+if first:
+    sys.exit(75)
+end("done")
+""",
+    "reset for ever": "sys.exit(75)",
+    "vanish": "status()",
+    "hang": "status(); signal.pause()",
+    "stop": """
+def stop(*_):
+    end("interrupted")
+    sys.exit(0)
+signal.signal(signal.SIGINT, stop)
+status()
+while True:
+    signal.pause()
+""",
+    "ignore": """
+signal.signal(signal.SIGINT, lambda *_: print("ignored", flush=True))
+status()
+while True:
+    signal.pause()
+""",
+}
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """Make a stand-in behave as named."""
+
+    def behave(name):
+        path = tmp_path / "micropython"
+        path.write_text(_STAND_IN.format(python=sys.executable, behaviour=_BEHAVIOURS[name]))
+        path.chmod(0o755)
+        monkeypatch.setenv("MICROPYTHON", str(path))
+
+    return behave
+
+
+def _sim(tmp_path, *more):
+    return main(["sim", "--out", str(tmp_path / "out"), *more])
+
+
+def test_plain_lines_and_summary(tmp_path, board, capsys):
+    board("done")
+    assert _sim(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "hello\n" in said and "\x1e" not in said and "\x1b" not in said
+    assert "day 1 12:00  connected  2 frames, 0.1 kB on flash  50%" in said
+    assert "0.5 days in" in said and "heap           1 kB after an hour, 2 kB at the end" in said
+    assert (tmp_path / "out" / "repl.txt").read_text() == "hello\n"
+
+
+def test_json_is_all_there_is(tmp_path, board, capsys):
+    board("done")
+    assert _sim(tmp_path, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) >= {
+        "days", "frames", "shards", "bytes", "bytes_per_frame", "charge_in_ah", "charge_out_ah",
+        "truth_charge_in_ah", "truth_charge_out_ah", "charge_error_percent",
+        "voltage_max_error_mv", "heap_first_hour", "heap_end", "reason", "out", "seconds",
+    }  # fmt: skip
+    assert (result["reason"], result["heap_end"], result["frames"]) == ("done", 2048, 0)
+
+
+def test_reset_starts_the_board_again(tmp_path, board, capsys):
+    board("reset once")
+    assert _sim(tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["reason"] == "done"
+
+
+@pytest.mark.parametrize(
+    "behaviour, words",
+    [
+        ("crash", "crashed (exit code 1)"),
+        ("vanish", "crashed (exit code 0)"),
+        ("reset for ever", "reset 5 times"),
+        ("hang", "said nothing"),
+    ],
+)
+def test_a_board_that_fails(tmp_path, board, capsys, monkeypatch, behaviour, words):
+    monkeypatch.setattr(virtual, "_SILENCE_S", 1)
+    board(behaviour)
+    assert _sim(tmp_path) == 1
+    said = capsys.readouterr().err
+    assert words in said and str(tmp_path / "out" / "repl.txt") in said
+    assert len(said.splitlines()) == 1
+
+
+def _started(tmp_path):
+    command = [sys.executable, "-m", "batmon", "sim", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    assert "connected" in process.stdout.readline()
+    return process
+
+
+def test_ctrl_c_lets_the_board_finish(tmp_path, board):
+    board("stop")
+    with _started(tmp_path) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+        said, error = process.communicate(timeout=20)
+    assert process.returncode == 0, error
+    assert "(stopped early)" in said and error == ""
+
+
+def test_second_ctrl_c_kills_it(tmp_path, board):
+    board("ignore")
+    with _started(tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "ignored\n"
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert error == "batmon: stopped\n"
+
+
+def test_out_must_hold_nothing_foreign(tmp_path, board, capsys):
+    board("done")
+    assert _sim(tmp_path) == 0  # twice into the same folder is fine
+    assert _sim(tmp_path) == 0
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    capsys.readouterr()
+    assert _sim(tmp_path) == 2
+    assert "thesis.txt" in capsys.readouterr().err
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "out" / "repl.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--days", "0"], "0 is not a number of days"),
+        (["--days", "x"], "x is not a number of days"),
+        (["--size", "2T"], "2T is not a flash size"),
+        (["--seed", "-1"], "-1 is not a whole number"),
+        (["--lcd", "8x1"], "8x1"),
+        (["--battery", "lemon"], "neither one of van, house, ebike nor a file"),
+    ],
+)
+def test_wrong_options_get_a_sentence(tmp_path, capsys, arguments, word):
+    try:
+        code = _sim(tmp_path, *arguments)
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2
+    said = capsys.readouterr().err
+    assert word in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_interpreter_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MICROPYTHON", "/nowhere/micropython")
+    assert _sim(tmp_path) == 2
+    assert "/nowhere/micropython" in capsys.readouterr().err
+
+
+def test_figures_against_the_truth(tmp_path):
+    out = tmp_path
+    (out / "data").mkdir()
+    start = 1_767_247_200
+    frames = [anchor(0, start), data(10, 13.2, 9.0), data(3610, 13.3, 3.0), data(7210, 13.2, -1.0)]
+    write(out / "data", "a-00001.raw", frames)
+    truth = ["time_s,voltage,current"]
+    truth += [f"{start + t + 0.4},{v},1" for t, v in ((8, 13.1), (10, 13.2), (3610, 13.31))]
+    truth += [f"{start + 7205},99,1", f"{start + 7211},13.18,1"]
+    (out / "truth.csv").write_text("\n".join(truth))
+    end = {
+        "t_s": 7210,
+        "reason": "done",
+        "heap_at": {},
+        "truth": {"charge_in_ah": 3.0, "charge_out_ah": 1.004},
+    }
+    result = sim._compare(end, Path(out))
+    assert (result["charge_in_ah"], result["charge_out_ah"]) == (3.0, 1.0)
+    assert result["charge_error_percent"] == pytest.approx(0.1, abs=0.001)
+    assert result["voltage_max_error_mv"] == pytest.approx(20)
+    assert (result["frames"], result["shards"], result["bytes"]) == (3, 1, 65)

@@ -1,0 +1,143 @@
+"""Every driver of the pinned aiobmsble is translated, the same at every run, and identified."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiobmsble.test_data import bms_advertisements, ignore_advertisements
+from aiobmsble.utils import bms_identify
+
+from batmon import build, drivers
+
+_MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """All drivers, translated once."""
+    out = tmp_path_factory.mktemp("drivers")
+    drivers.translate(out)
+    return out
+
+
+def _run(tree, code: str) -> str:
+    """Run device code with the translated tree and the project's lib; returns what it prints."""
+    paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), ".frozen"]
+    command = [_MICROPYTHON, "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_driver_is_there_and_can_be_imported(tree):
+    names = drivers.drivers()
+    assert len(names) == 53
+    assert [path.stem for path in sorted((tree / "aiobmsble/bms").glob("*_bms.py"))] == names
+    code = (
+        "from aiobmsble.identify import driver\n"
+        f"for name in {names!r}:\n    print(driver(name).bms_id())"
+    )
+    printed = _run(tree, code).splitlines()
+    assert len(printed) == len(names)
+    assert "Jikong smart BMS" in printed
+
+
+def test_every_module_carries_its_licence_and_version(tree):
+    for name in drivers.drivers():
+        head = (tree / f"aiobmsble/bms/{name}.py").read_text().splitlines()[:2]
+        assert f"aiobmsble.bms.{name} 0.31.0" in head[0]
+        assert "aiobmsble" in head[1] and "Apache-2.0" in head[1]
+
+
+def test_two_runs_write_the_same_bytes(tree, tmp_path):
+    code = (
+        "import pathlib, sys; from batmon.drivers import translate; "
+        "translate(pathlib.Path(sys.argv[1]), sys.argv[2:])"
+    )
+    # Those that iterate sets, whose order may depend on the salt of the run.
+    names = "braunpwr dpwrcore greenway humsienk roypow seplos seplos_v2 tdt tianpwr vatrer".split()
+    salted = {**os.environ, "PYTHONHASHSEED": "4711"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), *names], env=salted, check=True)
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
+    assert len(files) > len(names)
+    for file in files - {Path("aiobmsble/matchers.py")}:
+        assert (tree / file).read_bytes() == (tmp_path / file).read_bytes(), file
+
+
+def test_only_takes_what_the_chosen_drivers_need(tmp_path):
+    written = drivers.translate(tmp_path, ["pwrxtreme", "dummy_bms"])
+    assert [name for name in written if ".bms." in name] == [
+        "aiobmsble.bms.dummy_bms", "aiobmsble.bms.pwrxtreme_bms", "aiobmsble.bms.topband_bms",
+    ]
+    with pytest.raises(ValueError, match="no driver 'nosuch'"):
+        drivers.translate(tmp_path, ["nosuch"])
+
+
+def test_the_runtime_is_not_overwritten():
+    with pytest.raises(ValueError, match="runtime"):
+        drivers.translate(build.ROOT, ["dummy"])
+
+
+def _advertisements() -> list[dict]:
+    async def identified(adv, address):
+        found = await bms_identify(adv, address)
+        return found.__module__.rpartition(".")[2] if found else None
+
+    return [
+        {
+            "name": adv.local_name,
+            "manufacturer": [[key, data.hex()] for key, data in adv.manufacturer_data.items()],
+            "service_data": [[key, data.hex()] for key, data in adv.service_data.items()],
+            "services": adv.service_uuids,
+            "address": address,
+            "driver": asyncio.run(identified(adv, address)),
+        }
+        for adv, address, _, _ in (*bms_advertisements(), *ignore_advertisements())
+    ]
+
+
+_IDENTIFY = """
+import json
+from aiobmsble.identify import identify
+
+class Thing:
+    pass
+
+for line in open({path!r}):
+    part = json.loads(line)
+    device, adv = Thing(), Thing()
+    device.address = part["address"]
+    adv.local_name = part["name"]
+    adv.service_uuids = part["services"]
+    adv.manufacturer_data = {{key: bytes.fromhex(data) for key, data in part["manufacturer"]}}
+    adv.service_data = {{key: bytes.fromhex(data) for key, data in part["service_data"]}}
+    print(json.dumps(identify(device, adv)))
+"""
+
+
+def test_identifies_every_advertisement_as_upstream_does(tree, tmp_path):
+    advertisements = _advertisements()
+    assert len({part["driver"] for part in advertisements}) > 40
+    path = tmp_path / "advertisements.jsonl"
+    path.write_text("".join(json.dumps(part) + "\n" for part in advertisements))
+    answers = [json.loads(line) for line in _run(tree, _IDENTIFY.format(path=str(path))).split("\n")
+               if line]
+    assert answers == [part["driver"] for part in advertisements]
+
+
+def test_patterns_match_as_on_the_pc(tree):
+    from fnmatch import fnmatchcase
+
+    long = "[0-5][2-8]V[0-9]*A[Hh]-[0-9]*"
+    patterns = ["", *"* a* *a a?c [a-c]x [!a]x a*b*c [ a[ []x] ** ? [2,4]* *[!b]".split(), long]
+    texts = ["", *"a abc ax bx dx aXbXc [ a[ ] x 12V0Ah-3 ,1 ab".split()]
+    code = (
+        "from aiobmsble.identify import glob\n"
+        f"for p in {patterns!r}:\n    print([glob(p, t) for t in {texts!r}])"
+    )
+    expected = [str([fnmatchcase(text, p) for text in texts]) for p in patterns]
+    assert _run(tree, code).splitlines() == expected

@@ -1,0 +1,198 @@
+"""The unmodified board code on the virtual board: the main job, and what users get wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import batmon
+from batmon import virtual
+from batmon.build import BOARD, SIM, build
+
+_DATA = Path(__file__).parents[1] / "data"
+_START = 1_767_247_200
+_CONN = "from aiobmsble.bms.jikong_bms import BMS"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs the board for a while: (last record, what the REPL said)."""
+    build()
+
+    def run(minutes, **changes):
+        tree = tmp_path / "board"
+        if not tree.exists():
+            shutil.copytree(BOARD, tree)
+        config = {
+            "board": str(tree),
+            "sim": str(SIM),
+            "image": str(tmp_path / "flash.img"),
+            "rtc": str(tmp_path / "rtc.bin"),
+            "out": str(tmp_path),
+            "volume": "lfs2",
+            "size": 2 << 20,
+            "bms": "jikong",
+            "battery": "van",
+            "days": minutes / 1440,
+            "lcd": "16x2",
+            "seed": 1,
+            "realtime": False,
+            "start_unix": _START,
+            "settings": {},
+        } | changes
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config))
+        words = []
+        glasses = []
+
+        def see(record):
+            if "lcd" in record:
+                glasses.append(_text(record["lcd"]))
+
+        end = virtual.run(path, see, words.append)
+        if "lcd" in end:
+            glasses.append(_text(end["lcd"]))
+        return end, "\n".join(words), "\n".join(glasses)
+
+    return run
+
+
+def _text(snapshot):
+    return "\n".join("".join(chr(c) if c > 31 else "*" for c in row) for row in snapshot["cells"])
+
+
+def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
+    cases = json.loads((_DATA / "vectors" / "jikong_bms.json").read_text())["cases"]
+    (case,) = (c for c in cases if c["case"] == "test_update[JK02_24S-keep_alive]")
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(case))
+    # the recording itself takes memory that no board would spend on it
+    end, _, glass = run(
+        20, bms=f"replay:{path}", settings={"dev_name": "MockBLEDevice"}, heap="512k"
+    )
+    assert end["connected"] and end["lcd_violations"] == []
+    table = batmon.read(tmp_path / "data")
+    row = table.iloc[0]
+    assert abs(row["voltage_V"] - 52.971) <= 1 / 32
+    assert abs(row["current_A"] - 2.329) <= 1 / 1024
+    assert (row["soc_percent"], row["cell_min_mV"], row["cell_max_mV"]) == (56, 3308, 3314)
+    assert (row["cell_min_index"], row["cell_max_index"]) == (5, 1)
+    assert (table["soc_percent"] == 56).all()
+    for text in ("52.97 V", "56 %", "2.33 A", "3308/3314 mV"):
+        assert text in glass, text
+
+
+@pytest.mark.parametrize("bms, battery", [("jikong", "van"), ("jbd", "ebike")])
+def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
+    name = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}[bms]
+    capacity = {"van": 280, "ebike": 24}[battery]
+    end, _, _ = run(
+        120,
+        bms=bms,
+        battery=battery,
+        settings={"bms": bms + "_bms", "dev_name": name, "capacity_ah": capacity},
+    )
+    assert end["reason"] == "done" and end["lcd_violations"] == []
+    polls = pd.read_csv(tmp_path / "truth.csv")
+    table = batmon.read(tmp_path / "data")
+    assert table["time_known"].all() and table["time_utc"].is_monotonic_increasing
+    times = table["time_utc"].astype("datetime64[s, UTC]").astype("int64").to_numpy()
+    held = np.diff(polls["time_s"], prepend=polls["time_s"][0]) * polls["current"]
+    kept = (table["current_A"] * table["interval_s"]).fillna(0)
+    assert abs(kept.sum() - held.sum()) < 1e-3 * np.abs(held).sum()
+    # time is in whole seconds: a step may lie between a frame and the line at its second
+    resolution = 1 / 32 if polls["voltage"].max() > 32 else 1 / 128  # steps of half floats
+    line = np.interp(polls["time_s"], times, table["voltage_V"])
+    off = np.abs(line - polls["voltage"])
+    assert np.quantile(off, 0.99) <= 0.004 * polls["voltage"].mean() + resolution
+    for t, volts in zip(times, table["voltage_V"], strict=True):
+        near = polls[(polls["time_s"] - t).abs() <= 2]["voltage"]
+        assert (near - volts).abs().min() <= resolution
+
+
+def test_heap_does_not_grow(run):
+    end, _, _ = run(180)
+    assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
+
+
+def test_a_name_that_never_appears(run):
+    end, words, glass = run(15, settings={"dev_name": "my-bms"}, lcd="20x4")
+    assert end["reason"] == "done" and not end["connected"]
+    assert "my-bms not found (seen: jk-pak01), retry 1" in words
+    assert "my-bms" in glass
+
+
+@pytest.mark.parametrize("where", ["conn.py", "settings.json"])
+def test_an_unknown_bms_module(run, tmp_path, where):
+    settings = {"lcd": "20x4"}  # on which the sentence fits at once
+    if where == "conn.py":
+        run(0.1)  # makes the tree
+        conn = tmp_path / "board" / "conn.py"
+        conn.write_text(conn.read_text().replace(_CONN, _CONN.replace("jikong", "jikonk")))
+        (tmp_path / "flash.img").unlink()
+    else:
+        settings["bms"] = "jikonk_bms"
+    end, words, glass = run(5, settings=settings, lcd="20x4")
+    assert f"{where}: there is no BMS driver jikonk_bms" in words
+    assert end["reason"] == "done" and "jikonk_bms" in glass.replace("\n", "")
+
+
+def test_nonsense_in_conn_py(run, tmp_path):
+    run(0.1)
+    conn = tmp_path / "board" / "conn.py"
+    good = conn.read_text()
+    for bad, sentence in (
+        (good.replace("DESIGN_CAP = 280", "DESIGN_CAP = -5"), "DESIGN_CAP is -5, must be"),
+        (good.replace('dev_name = "jk-pak01"', "dev_name = 7"), "dev_name is 7, must be"),
+        (good.replace('dev_name = "jk-pak01"', 'dev_name = "jk-pak01'), "not valid Python"),
+        (good.replace("DESIGN_CAP = 280", "DESIGN_CAP = 280Ah"), "not valid Python"),
+    ):
+        conn.write_text(bad)
+        (tmp_path / "flash.img").unlink()
+        end, words, _ = run(2)
+        assert sentence in words and "Traceback" not in words, sentence
+        assert end["reason"] == "done"
+
+
+def test_no_display(run):
+    end, words, _ = run(10, lcd="none")
+    assert "no display found on I2C (SDA GPIO21, SCL GPIO22)" in words
+    assert end["connected"] and end["frames"] > 0
+
+
+def test_a_full_volume(run):
+    end, words, glass = run(30, hog=True)
+    assert end["reason"] == "done" and end["connected"] and end["flushes"] == 0
+    assert "Flash is full: delete files" in words and "Flash is full" in glass.replace("\n", " ")
+
+
+def test_wrong_settings_are_refused_one_by_one(run):
+    settings = {"lcd": "21x2", "poll_s": "fast", "colour": "blue", "scl_pin": 99}
+    end, words, glass = run(10, settings=settings)
+    assert end["connected"] and end["frames"] > 0
+    for sentence in (
+        "settings.json: lcd is 21x2, must be one of 16x2, 20x2, 16x4, 20x4, none; using 16x2",
+        "settings.json: poll_s is fast, must be a number; using 2",
+        "settings.json: unknown key colour, ignored",
+        "settings.json: scl_pin is 99, must be 0 to 48; using 22",
+    ):
+        assert sentence in words
+    assert "must be" in glass or "using" in glass or "settings.json" in glass
+
+
+def test_ctrl_c_stores_the_rest(run, tmp_path):
+    # the end of the simulation is a Ctrl-C: long before the ten minutes between flushes
+    end, words, _ = run(4)
+    assert "stopped, everything is stored" in words and end["flushes"] == 1
+    table = batmon.read(tmp_path / "data")
+    polls = pd.read_csv(tmp_path / "truth.csv")
+    last = table["time_utc"].astype("datetime64[s, UTC]").astype("int64").iloc[-1]
+    assert polls["time_s"].iloc[-1] - last <= 2
+
+
+def test_fat_volume(run, tmp_path):
+    end, _, _ = run(30, volume="fat")
+    assert end["connected"] and len(batmon.read(tmp_path / "data")) == end["frames"]
