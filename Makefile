@@ -5,7 +5,7 @@ LCD ?= 16x2
 DAYS ?= 1
 JOBS ?= 2
 
-.PHONY: help run test bench build lint campaign venv
+.PHONY: help run test bench build lint campaign drivers-check venv
 
 help:
 	@echo "make run       one simulated day on the virtual board (LCD=20x4, DAYS=7)"
@@ -14,6 +14,7 @@ help:
 	@echo "make build     build/board: what is copied onto an ESP32"
 	@echo "make lint      check the style of the code"
 	@echo "make campaign  the long random tests"
+	@echo "make drivers-check  do other releases of aiobmsble translate? (RELEASES='0.28.0 ...')"
 
 run: venv
 	@$(PY) -m batmon sim --days $(DAYS) --lcd $(LCD)
@@ -32,6 +33,9 @@ lint: venv
 
 campaign: venv
 	@$(PY) -m pytest -n $(JOBS) -m campaign
+
+drivers-check: venv
+	@$(PY) tests/host/releases.py $(RELEASES)
 
 venv:
 	@sh host/venv.sh

@@ -26,6 +26,7 @@ Sizes: 16x2, 20x2, 16x4, 20x4. Characters go out as their codes: chr(0)..chr(7) 
 glyphs, chr(0xDF) is the degree sign of the usual character ROM (A00).
 """
 import asyncio
+import struct
 import time
 from micropython import const
 
@@ -45,6 +46,8 @@ _FUNCTION = const(0x28)  # 4 bits, 2 lines, 5x8 dots
 _CGRAM = const(0x40)
 _BLANK = const(0x20)
 _UNKNOWN = const(0x3F)
+_RAW = const(84)
+_LINE = const("83s")  # 20 characters of at most 4 bytes; the last byte of the buffer stays 0
 
 # PCF8574 and PCF8574A; the addresses that backpacks are sold with come first
 _ADDRESSES = b"\x27\x3f\x20\x21\x22\x23\x24\x25\x26\x38\x39\x3a\x3b\x3c\x3d\x3e"
@@ -76,6 +79,7 @@ class LCD:
         self._looked_ms = None
         self._want = bytearray(b" " * (cols * rows))
         self._glass = bytearray(cols * rows)  # what the display was told to show
+        self._raw = bytearray(_RAW)  # a line in UTF-8
         self._font = bytearray(64)
         self._cgram = bytearray(64)
         # rows 2 and 3 go on where rows 0 and 1 end
@@ -130,17 +134,24 @@ class LCD:
         a row. Without a display the text is kept until there is one.
         """
         want = self._want
+        raw = self._raw
         size = len(want)
         at = end = 0
         for line in lines:
             if end == size:
                 break
             end += self.cols
-            for char in line:
-                if at == end:
-                    break
-                code = ord(char)
-                want[at] = code if code < 256 else _UNKNOWN
+            # through a buffer: MicroPython keeps every character that a loop over a str meets
+            struct.pack_into(_LINE, raw, 0, line)
+            i = 0
+            for _ in range(min(self.cols, len(line))):
+                code = raw[i]
+                i += 1
+                if code & 0x80:  # UTF-8: two bytes up to 0xFF, more above
+                    code = (code & 3) << 6 | raw[i] & 0x3F if code <= 0xC3 else _UNKNOWN
+                    while raw[i] & 0xC0 == 0x80:
+                        i += 1
+                want[at] = code
                 at += 1
             while at < end:
                 want[at] = _BLANK

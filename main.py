@@ -1,8 +1,17 @@
 # The battery logger: composes link, sampler, store and screen, and survives all of them
-import asyncio
+import gc
 import sys
+
+try:
+    import conn  # first: it is compiled here, which takes memory
+except Exception as exc:  # a user edits it: anything may be in it
+    conn = exc
+gc.collect()
+
+import asyncio
 import time
 
+import frame
 import machine
 import screen
 import settings
@@ -11,8 +20,6 @@ from lcd_hd44780 import LCD
 from micropython import const
 from sampler import Sampler
 from store import Store
-
-import frame
 
 _DATA = const("/data")
 _SCREEN_MS = const(2000)  # longest time between refreshes
@@ -83,8 +90,8 @@ class App:
         want = self.settings
         where = "conn.py"
         try:
-            import conn
-
+            if isinstance(conn, Exception):
+                raise conn
             where = "settings.json"
             driver = _driver(want["bms"]) if want["bms"] else conn.BMS
             where = "conn.py"
@@ -94,7 +101,9 @@ class App:
                 raise ValueError('dev_name is %r, must be the BMS\'s Bluetooth name' % (name,))
             if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
                 raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
-        except Exception as exc:  # a user edits conn.py: anything may be in it
+        except MemoryError:
+            raise  # the board starts again, with a tidy heap
+        except Exception as exc:
             self._refuse("%s: %s" % (where, _reason(exc)))
             return
         self.sampler = Sampler(int(capacity))
@@ -105,6 +114,7 @@ class App:
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
+        self.status.link = "edit it and restart"
         print(sentence)
 
     # ---- link → sampler → store

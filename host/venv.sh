@@ -34,8 +34,14 @@ install one (python.org, your package manager, pyenv or uv) or set PYTHON=/path/
 log=$(mktemp) || fail "cannot write a temporary file."
 trap 'rm -f "$log"' EXIT
 
-# An environment whose interpreter and pip still run is updated, anything else is made anew.
-if ! { works .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
+# Its programs name the folder they were made for; python and pip must still run.
+usable() {
+    [ "$(head -n 1 .venv/bin/pip 2>/dev/null | cut -c "3-$((${#PWD} + 2))")" = "$PWD" ] &&
+        works .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1
+}
+
+# An environment that is only out of date is updated, anything else is made anew.
+if ! usable; then
     python=$(find_python) || exit 1
     echo "batmon: making .venv with $("$python" --version)"
     if ! "$python" -m venv --clear .venv >"$log" 2>&1; then

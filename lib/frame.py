@@ -94,7 +94,8 @@ def soc_u8(percent):
 
 def shard_name(bms_name):
     """Reduce a BMS name to what a file may be called: [A-Za-z0-9_], at most 24 characters."""
-    name = ""
-    for c in bms_name[:24]:
-        name += c if "a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" else "_"
-    return name or "bms"
+    name = bytearray(bms_name.encode()[:24])
+    for i, c in enumerate(name):
+        if not (48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122):
+            name[i] = 95  # _
+    return str(name, "utf-8") or "bms"

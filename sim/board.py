@@ -9,7 +9,7 @@ sys.path[:] = [config["sim"], ".frozen"]
 if config.get("aioble"):
     sys.path.insert(0, config["aioble"])
 
-import vclock  # noqa: E402
+import vclock
 
 try:
     with open(config["rtc"] + ".world") as f:
@@ -19,7 +19,7 @@ except OSError:
 vclock.install(config["realtime"], past["t_ms"])
 vclock.set_rtc(past["unix_ms"])
 
-from world import World  # noqa: E402
+from world import World
 
 world = World(config, past)
 world.boot()

@@ -8,7 +8,7 @@ _POWER_UP_US = const(40000)
 _SHORT_US = const(37)
 _WRITE_US = const(41)
 _LONG_US = const(1520)
-_FIRST_INIT_US = (4100, 100)  # the first two function sets after power-on
+_FIRST_INIT_US = const((4100, 100))  # the first two function sets after power-on
 
 _ENODEV = const(19)
 _ETIMEDOUT = const(110)
@@ -20,7 +20,7 @@ WIRINGS = {
     "mjkdz": (0x40, 0x20, 0x10, 0x80, 0, 0),
 }
 
-_LEVELS = "▁▂▃▅▆▇"
+_LEVELS = const("▁▂▃▅▆▇")
 _LOOKS = {
     b"\x00\x0a\x1f\x1f\x0e\x04\x00\x00": "♥",
     b"\x00\x04\x04\x0a\x0a\x11\x1f\x00": "Δ",

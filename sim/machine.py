@@ -6,7 +6,6 @@ from micropython import const
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
-DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
 _ENODEV = const(19)
@@ -24,10 +23,6 @@ class Reset(BaseException):
 
 
 class Pin:
-    IN = 1
-    OUT = 3
-    PULL_UP = 2
-
     def __init__(self, number, mode=None, pull=None, value=None):
         if not 0 <= number <= 39:
             raise ValueError("invalid pin")
@@ -59,7 +54,6 @@ class I2C:
         vclock.spend_us((len(buf) + 1) * 9 * 1000000 // self._freq_hz)
         return len(buf)
 
-
     def readfrom_into(self, addr, buf, stop=True):
         device = i2c_devices.get(addr)
         if device is None or not device.present:
@@ -67,9 +61,6 @@ class I2C:
             raise OSError(_ENODEV)
         buf[:] = device.read(len(buf), self._freq_hz)
         vclock.spend_us((len(buf) + 1) * 9 * 1000000 // self._freq_hz)
-
-
-SoftI2C = I2C
 
 
 class RTC:
@@ -118,14 +109,6 @@ def soft_reset():
 
 def reset_cause():
     return _cause
-
-
-def unique_id():
-    return b"\x24\x0a\xc4\x00\x00\x01"
-
-
-def freq(hz=None):
-    return 160000000
 
 
 def power_on(path):

@@ -16,8 +16,8 @@ from flash import Flash
 from micropython import const
 
 _RESET_EXIT = const(75)  # the caller starts the board again
-_STATUS_MS = const(10_000)  # virtual, and
-_STATUS_WALL_MS = const(100)
+_STATUS_MS = const(10_000)  # virtual, and if the configuration does not say otherwise
+_STATUS_WALL_MS = const(100)  # real
 _HOUR_MS = const(3_600_000)
 _DAY_MS = const(24 * _HOUR_MS)
 
@@ -81,6 +81,7 @@ class World:
         self._truth = Truth(config["out"] + "/truth.csv", config["start_unix"])
         self._display = None
         self._wall_ms = 0
+        self._pause_ms = config.get("status_wall_ms", _STATUS_WALL_MS)
 
     def boot(self):
         """Mount the volume at / as on a board; the PC's files move to /pc."""
@@ -169,7 +170,7 @@ class World:
 
     def _status(self):
         vclock.call_later(_STATUS_MS, self._status)
-        if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < _STATUS_WALL_MS:
+        if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < self._pause_ms:
             return
         self._wall_ms = utime.ticks_ms()
         self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
@@ -207,7 +208,9 @@ class World:
             record[name] = getattr(store, name) if store else 0
         if self._display:
             record["lcd"] = self._display.snapshot()
-        print("\x1e" + json.dumps(record))
+        sys.stdout.write("\x1e")
+        json.dump(record, sys.stdout)  # piece by piece: the heap may have no large holes left
+        print()
 
 
 def _fill(path):

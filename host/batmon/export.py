@@ -5,6 +5,7 @@ from pathlib import Path
 from batmon.cli import UserError, note, subcommand
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_FLOAT_FORMAT = "%.6g"  # ten times finer than what a half float can tell
 
 
 def _run(args) -> int:
@@ -46,7 +47,13 @@ def _write_csv(table, out: Path):
     with open(out, "w", newline="") as file:
         for first in track(range(0, max(1, len(table)), rows), "writing"):
             part = table.iloc[first : first + rows]
-            part.to_csv(file, index=False, header=first == 0, date_format=_TIME_FORMAT)
+            part.to_csv(
+                file,
+                index=False,
+                header=first == 0,
+                date_format=_TIME_FORMAT,
+                float_format=_FLOAT_FORMAT,
+            )
 
 
 def _write_parquet(table, out: Path):

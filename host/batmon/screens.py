@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batmon import glass
 from batmon.build import ROOT
-from batmon.virtual import micropython
+from batmon.interpreter import micropython
 
 DOCS = ROOT / "docs"
 

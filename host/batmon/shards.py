@@ -250,8 +250,8 @@ def _table(log: Log, names: list[str]) -> pd.DataFrame:
             "time_known": line.known[rows],
             "boot": _nullable(line.boot[rows], line.boot[rows] == timeline.NO_BOOT, "Int64"),
             "uptime_s": line.uptime[rows],
-            "voltage_V": _decimal(frames["voltage"]),
-            "current_A": _exact(frames["current"]),
+            "voltage_V": frames["voltage"].view("<f2").astype(np.float64),
+            "current_A": frames["current"].view("<f2").astype(np.float64),
             "temperature_degC": _halves(frames["temperature"]) - 40,
             "soc_percent": _halves(frames["soc"]),
             "cell_min_mV": _nullable(frames["cell_min"], no_cells, "UInt16"),
@@ -284,25 +284,6 @@ def utc(unix: np.ndarray) -> pd.DatetimeIndex:
     times = np.where(unknown, 0, unix).astype("datetime64[s]").astype("datetime64[ms]")
     times[unknown] = np.datetime64("NaT", "ms")
     return pd.DatetimeIndex(times).tz_localize("UTC")
-
-
-def _decimal(bits: np.ndarray) -> np.ndarray:
-    """Return half floats as the shortest decimals that mean the same bits.
-
-    A BMS counts voltage in 10 or 100 mV: 13.2 was sent, is stored as 13.203125, and comes back as 13.2.
-    """
-    patterns, places = np.unique(bits, return_inverse=True)
-    values = [float(str(half)) for half in patterns.view("<f2")]
-    return np.array(values, np.float64)[places]
-
-
-def _exact(bits: np.ndarray) -> np.ndarray:
-    """Return half floats as they are, to a millionth.
-
-    A current is a mean, whose error is made up for in the next frame: a nicer number would add
-    an error of its own to the charge.
-    """
-    return np.round(bits.view("<f2").astype(np.float64), 6)
 
 
 def _halves(counts: np.ndarray) -> np.ndarray:

@@ -4,17 +4,17 @@ The board prints its REPL, and between those lines records: JSON after the chara
 """
 
 import json
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from batmon.build import SIM
 from batmon.cli import UserError
+from batmon.interpreter import micropython
 
 _MARK = b"\x1e"
 _RESET = 75  # the exit code of a board that wants to start again
@@ -22,25 +22,10 @@ _RESET = 75  # the exit code of a board that wants to start again
 _SILENCE_S = 60
 # So many starts without a record between them are a board that cannot run.
 _STARTS = 5
+# Two Ctrl-C within this time are one.
+_ECHO_S = 0.3
 # For the app and the simulator together, unless the configuration says otherwise.
-_HEAP = "300k"
-
-
-def micropython() -> str:
-    """Return the interpreter: $MICROPYTHON, or the one installed beside this Python.
-
-    Raises UserError when there is none.
-    """
-    chosen = os.environ.get("MICROPYTHON")
-    path = chosen or str(Path(sys.executable).with_name("micropython"))
-    if not os.access(path, os.X_OK):
-        raise UserError(
-            f"MICROPYTHON={path} is no program; unset it to use the installed one."
-            if chosen
-            else f"{path} is missing; if `make build` cannot install it for this machine, "
-            "set MICROPYTHON to a unix port of MicroPython 1.29 that you built."
-        )
-    return path
+_HEAP = "256k"
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
@@ -85,6 +70,7 @@ class _Stop:
 
     def __init__(self):
         self.presses = 0
+        self._pressed = -_ECHO_S
         self._board = None
 
     def watching(self, board):
@@ -100,6 +86,10 @@ class _Stop:
             self._board.kill()
 
     def _press(self, *_):
+        # A shell or a wrapper may pass on what the terminal has sent already.
+        if time.monotonic() - self._pressed < _ECHO_S:
+            return
+        self._pressed = time.monotonic()
         self.presses += 1
         self._board.send_signal(signal.SIGINT if self.presses == 1 else signal.SIGKILL)
 

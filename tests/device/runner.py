@@ -27,12 +27,12 @@ sys.path[:] = [_ROOT + "/sim", _TREE, _TREE + "/lib", _HERE, ".frozen"]
 if os.getenv("AIOBLE"):
     sys.path.insert(0, os.getenv("AIOBLE"))
 
-import vclock  # noqa: E402
+import vclock
 
 vclock.install()
 
-import asyncio  # noqa: E402
-import json  # noqa: E402
+import asyncio
+import json
 
 
 async def _bounded(coro, timeout_s=24 * 3600):

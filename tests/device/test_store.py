@@ -368,7 +368,8 @@ def test_clock_set_late_gets_an_anchor():
         store.tick()
         store.flush()
         got = _frames(_MOUNT + "/data")
-        anchors = [struct.unpack_from("<I", f, 4)[0] for f in got if frame.kind(f, 0) == frame.ANCHOR]
+        anchors = [f for f in got if frame.kind(f, 0) == frame.ANCHOR]
+        anchors = [struct.unpack_from("<I", f, 4)[0] for f in anchors]
         assert anchors == [0, 1_780_272_100, 1_780_275_700], anchors
     finally:
         volume.remove()

@@ -19,7 +19,7 @@ def clone(tmp_path):
     shutil.copy(_ROOT / "pyproject.toml", root)
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("sh", "cat", "cksum", "dirname", "head", "mktemp", "rm", "printf", "mkdir"):
+    for name in ("sh", "cat", "cksum", "cut", "dirname", "head", "mktemp", "rm", "mkdir"):
         (programs / name).symlink_to(shutil.which(name))
     return root
 
@@ -38,6 +38,12 @@ _GOOD = """case "$*" in
 {}    *) exit 0 ;;
 esac
 """
+
+
+def _environment(clone: Path, body: str, made_for: Path | None = None):
+    """A stand-in for .venv."""
+    _python(clone / ".venv/bin/python", body)
+    (clone / ".venv/bin/pip").write_text(f"#!{made_for or clone}/.venv/bin/python\n")
 
 
 def _run(clone, **environment):
@@ -80,7 +86,7 @@ def test_venv_without_ensurepip(clone):
 
 def test_pip_that_fails(clone):
     fails = '    *"pip install"*) echo "no route"; exit 1 ;;\n'
-    _python(clone / ".venv/bin/python", _GOOD.format(fails))
+    _environment(clone, _GOOD.format(fails))
     done = _run(clone)
     assert done.returncode == 1
     assert "no route" in done.stderr and "check the network" in done.stderr
@@ -88,7 +94,7 @@ def test_pip_that_fails(clone):
 
 def test_current_environment_is_left_alone_and_a_changed_one_is_not(clone):
     log = clone.parent / "pip.log"
-    _python(clone / ".venv/bin/python", _GOOD.format(f'    *pip*) echo "$*" >>{log} ;;\n'))
+    _environment(clone, _GOOD.format(f'    *pip*) echo "$*" >>{log} ;;\n'))
     assert _run(clone).returncode == 0
     assert "--editable .[dev]" in log.read_text()
     log.unlink()
@@ -103,15 +109,15 @@ def test_current_environment_is_left_alone_and_a_changed_one_is_not(clone):
 def test_broken_environment_is_made_anew(clone):
     (clone / ".venv/bin").mkdir(parents=True)
     (clone / ".venv/bin/python").symlink_to("/nowhere/python3")
-    makes = (
-        '    "-m venv"*) rm -rf .venv; mkdir -p .venv/bin; printf "#!/bin/sh\\n" >.venv/bin/python;'
-        " chmod +x .venv/bin/python ;;\n"
-    )
-    (clone.parent / "bin/chmod").symlink_to(shutil.which("chmod"))
-    _python(clone.parent / "bin/python3", _GOOD.format(makes))
-    done = _run(clone)
-    assert done.returncode == 0, done.stderr
-    assert os.access(clone / ".venv/bin/python", os.X_OK)
+    _python(clone.parent / "bin/python3", _GOOD.format('    "-m venv"*) exit 3 ;;\n'))
+    assert "making .venv" in _run(clone).stdout
+
+
+def test_environment_of_another_folder_is_made_anew(clone):
+    # As after moving or copying the checkout: its programs would run the old interpreter.
+    _environment(clone, _GOOD.format(""), made_for=clone.parent / "old")
+    _python(clone.parent / "bin/python3", _GOOD.format('    "-m venv"*) exit 3 ;;\n'))
+    assert "making .venv" in _run(clone).stdout
 
 
 def test_every_target_is_explained():

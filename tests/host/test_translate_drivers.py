@@ -12,6 +12,7 @@ from aiobmsble.test_data import bms_advertisements, ignore_advertisements
 from aiobmsble.utils import bms_identify
 
 from batmon import build, drivers
+from batmon.drivers import table
 
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 
@@ -80,6 +81,12 @@ def test_only_takes_what_the_chosen_drivers_need(tmp_path):
 def test_the_runtime_is_not_overwritten():
     with pytest.raises(ValueError, match="runtime"):
         drivers.translate(build.ROOT, ["dummy"])
+
+
+def test_the_table_of_supported_bms_is_current():
+    made = table.text_of(drivers.drivers())
+    assert made.count("\n| `") == 52
+    assert (build.ROOT / "docs/BMS.md").read_text() == made, "batmon drivers --table docs/BMS.md"
 
 
 def _advertisements() -> list[dict]:

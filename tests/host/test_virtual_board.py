@@ -41,6 +41,7 @@ def run(tmp_path):
             "seed": 1,
             "realtime": False,
             "start_unix": _START,
+            "status_wall_ms": 0,
             "settings": {},
         } | changes
         path = tmp_path / "config.json"

@@ -10,7 +10,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from batmon.drivers import emit, matchers, splice
+from batmon.drivers import emit, matchers, splice, table
 from batmon.drivers.module import (
     PARTS,
     RUNTIME,
@@ -44,18 +44,28 @@ def drivers() -> list[str]:
     return sorted(path.stem for path in (upstream() / "bms").glob("*_bms.py"))
 
 
-def translate(out_dir: Path, only: list[str] | None = None) -> list[str]:
+def translate(
+    out_dir: Path, only: list[str] | None = None, refused: list[str] | None = None
+) -> list[str]:
     """Write `out_dir/aiobmsble`: translated modules and our runtime; returns the modules' names.
 
     `only` names driver modules ("jbd_bms" or "jbd"); what they import comes along. Raises
-    Unsupported for a construct that is not known to be safe, ValueError for an unknown driver.
+    Unsupported for a construct that is not known to be safe, or, if there is a list `refused`,
+    adds the sentence to that and leaves the module out; ValueError for an unknown driver.
     """
     target = Path(out_dir) / "aiobmsble"
     if target.resolve() == RUNTIME:
         raise ValueError(f"{target} holds the runtime's own source")
     version = importlib.metadata.version("aiobmsble")
     chosen = _chosen(only)
-    texts = {name: source_of(load(upstream(), name), version) for name in chosen}
+    texts = {}
+    for name in chosen:
+        try:
+            texts[name] = source_of(load(upstream(), name), version)
+        except Unsupported as error:
+            if refused is None:
+                raise
+            refused.append(str(error))
     shutil.rmtree(target, ignore_errors=True)
     (target / "bms").mkdir(parents=True)
     for path in sorted(RUNTIME.glob("*.py")):
@@ -86,7 +96,9 @@ def source_of(module: Module, version: str) -> str:
 def _chosen(only: list[str] | None) -> list[str]:
     known = drivers()
     names = known if only is None else [_full_name(name, known) for name in only]
-    wanted, found = [f"aiobmsble.bms.{name}" for name in names], set(_CORE)
+    wanted = [f"aiobmsble.bms.{name}" for name in names]
+    # Releases before 0.28 have no _sample_calc.
+    found = {name for name in _CORE if source_file(upstream(), name).exists()}
     while wanted:
         name = wanted.pop()
         if name in found:
@@ -122,7 +134,7 @@ def _file_of(target: Path, name: str) -> Path:
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `batmon drivers [--out DIR] [--only NAME...]`."""
+    """Add `batmon drivers [--out DIR] [--only NAME...] [--table FILE]`."""
     parser = subparsers.add_parser(
         "drivers",
         help="translate aiobmsble's BMS drivers to MicroPython",
@@ -135,10 +147,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="driver modules, for example jikong_bms jbd"
     )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE",
+        help="only write the table of supported BMSs, as Markdown: docs/BMS.md",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.table:
+        arguments.table.write_text(table.text_of(drivers()), encoding="utf-8")
+        return 0
     try:
         names = translate(arguments.out, arguments.only)
     except (Unsupported, ValueError) as error:

