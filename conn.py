@@ -1,7 +1,7 @@
 # Your battery: the make of its BMS, its Bluetooth name and its design capacity in Ah
 from aiobmsble.bms.jikong_bms import BMS
 
-dev_name = "jk-pak01"
+dev_name = "jk-pak01"  # "" takes the nearest BMS there is, of any make
 DESIGN_CAP = 280
 
 # ---- Nothing to change below: the link that finds the BMS, polls it and heals itself.
@@ -15,6 +15,7 @@ from bleak import BleakError, BleakScanner
 from micropython import const
 
 _SCAN_S = const(10)
+_IDENTIFY_S = const(6)  # for the nearest to be heard
 _UPDATE_S = const(40)  # with connecting; a driver may try several protocols
 _UNANSWERED = const(3)  # polls without an answer before the link is dropped
 _STALE_MS = const(60_000)  # unchanged so long although current flows: the BMS hangs
@@ -26,8 +27,10 @@ _SEEN = const(8)  # names listed when the right one is not there
 class BmsLink:
     """An endless asynchronous iterator of samples from one BMS.
 
-    `driver` is a BMS class of aiobmsble, `name` the Bluetooth name to look for, `secret` the
-    BMS's password or "". `on_change(link)` is called when `connected` or `text` changes.
+    `driver` is a BMS class of aiobmsble, or None to tell it by the advertisement; `name` the
+    Bluetooth name to look for, or "" for the strongest of all that are a BMS (`name` is then
+    what was found); `secret` the BMS's password or "". `on_change(link)` is called when
+    `connected` or `text` changes.
 
     `async for sample in link:` gives aiobmsble's dict about every `poll_ms`, never raises for
     anything the radio or the BMS does, and starts over after every trouble. Samples that
@@ -92,6 +95,14 @@ class BmsLink:
         aioble.stop()
 
     async def _find(self):
+        if self._driver and self.name:
+            device = await self._find_named()
+        else:
+            device = await self._identify()
+        self._say("connecting to " + self.name)
+        self._bms = self._driver(device, self._config)
+
+    async def _find_named(self):
         self._say("looking for " + self.name)
         seen = []
 
@@ -99,14 +110,37 @@ class BmsLink:
             name = adv.local_name or device.name
             if name and name not in seen and len(seen) < _SEEN:
                 seen.append(name)
-            return name == self.name
+            return self.name == name or self.name == device.address
 
         device = await BleakScanner.find_device_by_filter(wanted, timeout=_SCAN_S)
         if device is None:
             others = ", ".join(seen) if seen else "none"
             raise BleakError("%s not found (seen: %s)" % (self.name, others))
-        self._say("connecting to " + self.name)
-        self._bms = self._driver(device, self._config)
+        return device
+
+    async def _identify(self):
+        """Find the strongest advertiser (of our name) that is a BMS, and its driver."""
+        from aiobmsble import identify
+
+        self._say("looking for a BMS" + (" named " + self.name if self.name else ""))
+        seen = {}  # address: (RSSI, device, advertisement)
+
+        def collect(device, adv):
+            if not self.name or self.name == (adv.local_name or device.name):
+                if device.address in seen or len(seen) < _SEEN:
+                    seen[device.address] = adv.rssi, device, adv
+            return False
+
+        await BleakScanner.find_device_by_filter(collect, timeout=_IDENTIFY_S)
+        for _, device, adv in sorted(seen.values(), key=lambda one: -one[0]):
+            await asyncio.sleep_ms(0)  # the table takes a while
+            module = identify.identify(device, adv)
+            if module:
+                self._driver = identify.driver(module)
+                self.name = adv.local_name or device.name or device.address
+                print("found %s, driver %s" % (self.name, module))
+                return device
+        raise BleakError("no BMS found among %d devices" % len(seen))
 
     async def _fail(self, why):
         """Let go of everything, wait, and leave the next attempt a clean start."""

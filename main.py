@@ -65,8 +65,6 @@ class App:
         if self.settings["lcd"] != "none":
             asyncio.create_task(self._keep("display", self._show))
         self._configure()
-        if self.store:
-            asyncio.create_task(self._keep("sealing", self.store.run))
         asyncio.create_task(self._keep("housekeeping", self._housekeeping))
         while True:
             await self._keep("link", self._log)
@@ -93,12 +91,12 @@ class App:
             if isinstance(conn, Exception):
                 raise conn
             where = "settings.json"
-            driver = _driver(want["bms"]) if want["bms"] else conn.BMS
+            driver = _driver(want["bms"]) if want["bms"] else getattr(conn, "BMS", None)
             where = "conn.py"
             name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
             capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
-            if not isinstance(name, str) or not name:
-                raise ValueError('dev_name is %r, must be the BMS\'s Bluetooth name' % (name,))
+            if not isinstance(name, str):
+                raise ValueError("dev_name is %r, must be text in quotes" % (name,))
             if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
                 raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
         except MemoryError:
@@ -106,11 +104,16 @@ class App:
         except Exception as exc:
             self._refuse("%s: %s" % (where, _reason(exc)))
             return
-        self.sampler = Sampler(int(capacity))
-        self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
-        self.store.open()
+        self.sampler = Sampler(max(1, int(capacity)))
+        if name:
+            self._open_store(name)
         poll_ms = int(want["poll_s"] * 1000)
         self.link = conn.BmsLink(driver, name, poll_ms, want["secret"], self._link_changed)
+
+    def _open_store(self, name):
+        self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
+        self.store.open()
+        asyncio.create_task(self._keep("sealing", self.store.run))
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
@@ -144,6 +147,8 @@ class App:
         if link.connected != self.status.connected:
             self.status.connected = link.connected
             if link.connected:
+                if self.store is None:  # whose name nobody knew before
+                    self._open_store(link.name)
                 self.store.event(frame.LINK_FOUND)
             else:
                 self._store(self.sampler.finish())

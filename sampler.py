@@ -8,6 +8,7 @@ _GAP_MS = const(10_000)  # a longer silence between polls is a gap, not an inter
 _SILENCE_MS = const(1_800_000)  # longest time between frames, near zero current
 _SILENCE_MIN_MS = const(120_000)  # the same at high current
 _CELL_BAND_MV = const(10)
+_TURN_MA = const(100)  # less is noise around zero; also not less than 0.05 % of the capacity
 _SOC_STEP = const(2)  # half percents
 _TEMPERATURE_STEP = const(4)  # half degrees
 
@@ -66,6 +67,7 @@ class Sampler:
       value, plus the half-float step of the stored ends;
     - current: every poll is within 1 % of `capacity_ah` (as A) + 10 % of the stored mean, or
       the frame before it is stored and a new mean begins with it;
+    - a current that changes its sign to more than 0.05 % of `capacity_ah` and 0.1 A, likewise;
     - cell extremes: within 10 mV of the straight line; SoC within 1 %, temperature within 2 C;
     - never more than 30 min between frames, down to 2 min as the current rises;
     - a step is stored in the poll that sees it, together with the poll before.
@@ -77,6 +79,7 @@ class Sampler:
     def __init__(self, capacity_ah):
         self._band_ma = capacity_ah * 10
         self._rest_ma = capacity_ah * 5
+        self._turn_ma = max(_TURN_MA, capacity_ah // 2)
         self.frames = bytearray(3 * frame.SIZE)
         self._n = 0
         self._now = [0] * 8
@@ -140,7 +143,11 @@ class Sampler:
         else:
             tolerance = self._band_ma + abs(self._mean_ma) // 10
             # the first poll after a frame founds the mean: only later ones can leave it
-            drift = last[_T] != self._t0_ms and abs(i - self._mean_ma) > tolerance
+            drift = last[_T] != self._t0_ms and (
+                abs(i - self._mean_ma) > tolerance
+                # what goes in and what goes out must not cancel in one mean
+                or (abs(i) > self._turn_ma and (i > 0) != (self._mean_ma > 0))
+            )
             step = abs(i - last[_I]) > tolerance
         step = step or abs(now[_V] - last[_V]) > band_v
         ticks = (now[_T] - self._t0_ms) // 10

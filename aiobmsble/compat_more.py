@@ -19,6 +19,28 @@ def count_of(data, part):
     return data.count(part)
 
 
+def decoded_leniently(data, errors):
+    """bytes.decode("utf-8", errors) for "ignore" and "replace"."""
+    text = ""
+    i = 0
+    while i < len(data):
+        lead = data[i]
+        more = (lead > 0xC1) + (lead > 0xDF) + (lead > 0xEF) if lead < 0xF5 else 0
+        # The second byte's range is smaller behind some, to exclude what is no character.
+        low = {0xE0: 0xA0, 0xF0: 0x90}.get(lead, 0x80)
+        high = {0xED: 0x9F, 0xF4: 0x8F}.get(lead, 0xBF)
+        end = i + 1
+        while end <= i + more and end < len(data) and low <= data[end] <= high:
+            low, high = 0x80, 0xBF
+            end += 1
+        if end == i + 1 + more and (more or lead < 0x80):
+            text += str(bytes(data[i:end]), "utf-8")
+        elif errors == "replace":
+            text += "\ufffd"
+        i = end
+    return text
+
+
 def every_nth(values, start, stop, step):
     """values[start:stop:step] for a list, a tuple, text or bytes."""
     picked = list(values)[start:stop:step]

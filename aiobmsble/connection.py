@@ -143,7 +143,7 @@ class Connection:
             self._alive_task = asyncio.create_task(self._alive_loop(self.ALIVE_INTERVAL))
 
     async def _init_connection(self, char_notify=None):
-        self._frame.clear()
+        self._frame[:] = b""  # a driver may have put a plain bytearray there
         self._msg_event.clear()
         await self._client.start_notify(
             char_notify or self.uuid_rx(), self._notification_handler

@@ -99,32 +99,45 @@ def _both_int(a, b):
     return isinstance(a, int) and isinstance(b, int)
 
 
+def _odd(a, b):
+    """Whether one is infinite or not a number: then the processor's arithmetic will do."""
+    return (isinstance(a, float) and a - a != 0) or (isinstance(b, float) and b - b != 0)
+
+
 def exact_add(a, b):
-    """a + b as CPython computes it: an int, or an exact pair."""
+    """a + b as CPython computes it: an int, an exact pair, or infinite or not a number."""
     if _both_int(a, b):
         return a + b
+    if _odd(a, b):
+        return as_float(a) + as_float(b)
     (an, ad), (bn, bd) = _pair(a), _pair(b)
     return near(an * bd + bn * ad, ad * bd)
 
 
 def exact_sub(a, b):
-    """a - b as CPython computes it: an int, or an exact pair."""
+    """a - b likewise."""
     if _both_int(a, b):
         return a - b
+    if _odd(a, b):
+        return as_float(a) - as_float(b)
     bn, bd = _pair(b)
     return exact_add(a, (-bn, bd))
 
 
 def exact_mul(a, b):
-    """a * b as CPython computes it: an int, or an exact pair."""
+    """a * b likewise."""
     if _both_int(a, b):
         return a * b
+    if _odd(a, b):
+        return as_float(a) * as_float(b)
     (an, ad), (bn, bd) = _pair(a), _pair(b)
     return near(an * bn, ad * bd)
 
 
 def exact_div(a, b):
-    """a / b as CPython computes it, an exact pair. Raises ZeroDivisionError."""
+    """a / b likewise, never an int. Raises ZeroDivisionError."""
+    if _odd(a, b):
+        return as_float(a) / as_float(b)
     (an, ad), (bn, bd) = _pair(a), _pair(b)
     if not bn:
         raise ZeroDivisionError("division by zero")
@@ -135,6 +148,8 @@ def exact_sum(values):
     """Sum of ints and floats, rounded once."""
     n, d, ints = 0, 1, True
     for value in values:
+        if _odd(value, n):
+            return value + sum(values)  # of a list or of what is left: the same in this case
         ints = ints and isinstance(value, int)
         vn, vd = _pair(value)
         n, d = n * vd + vn * d, d * vd

@@ -32,6 +32,7 @@ _OUR_FILES = (
     "truth.csv",
 )
 _LINE_S = 2  # of our time, between two lines where there is no terminal
+_SOME_AH = 1  # of less, a percentage says nothing
 _NEAR_S = 2  # a frame and the poll behind it are no further apart
 
 
@@ -218,7 +219,7 @@ def _compare(end: dict, out: Path) -> dict:
     truth = end["truth"]
     heap = end["heap_at"]
     result = {
-        "days": round(days, 3),
+        "days": round(days, 4),
         "frames": 0,
         "shards": 0,
         "bytes": 0,
@@ -259,7 +260,7 @@ def _compare(end: dict, out: Path) -> dict:
 def charge_ah(table) -> tuple[float, float]:
     """Return the charge (in, out) in Ah of a table as `batmon.read` gives it."""
     charge = (table["current_A"] * table["interval_s"] / 3600).fillna(0)
-    return float(charge[charge > 0].sum()), float(-charge[charge < 0].sum())
+    return float(charge[charge > 0].sum()), float(abs(charge[charge < 0].sum()))
 
 
 def _voltage_error_mv(table, truth: Path) -> float | None:
@@ -279,12 +280,14 @@ def _voltage_error_mv(table, truth: Path) -> float | None:
         error = np.abs(polls["voltage"].to_numpy()[at] - rows["voltage_V"].to_numpy())
         error[np.abs(polls["time_s"].to_numpy()[at] - times) > _NEAR_S] = np.nan
         nearest = np.fmin(nearest, error)
-    return round(1000 * float(np.nanmax(nearest)), 1)
+    return None if np.isnan(nearest).all() else round(1000 * float(np.nanmax(nearest)), 1)
 
 
 def _print_summary(result: dict):
-    out = result["out"]
-    print(f"\n{result['days']:g} days in {result['seconds']} s", end="")
+    out = _short(Path(result["out"]))
+    days = result["days"]
+    span = f"{days:g} days" if days >= 1 else f"{days * 24:.1f} hours"
+    print(f"\n{span} in {result['seconds']} s", end="")
     print(" (stopped early)" if result["reason"] == "interrupted" else "")
     print(
         f"  stored         {result['frames']} frames in {result['shards']} shards,"
@@ -296,13 +299,22 @@ def _print_summary(result: dict):
         print(f"  charge {way:3}     {logged:.2f} Ah, truly {truth:.2f} Ah")
     if result["voltage_max_error_mv"] is not None:
         error = result["charge_error_percent"]
+        moved = result["truth_charge_in_ah"] + result["truth_charge_out_ah"]
         print(
             f"  largest error  {result['voltage_max_error_mv']} mV of a stored voltage"
-            + (f", {error} % of the charge" if error is not None else "")
+            + (f", {error} % of the charge" if moved >= _SOME_AH else "")
         )
     print(f"  heap           {_kb(result['heap_first_hour'])} after an hour,", end="")
     print(f" {_kb(result['heap_end'])} at the end")
-    print(f"Open it with:  batmon export {out}/data -o {out}.csv")
+    beside = _short(Path(sys.executable).with_name("batmon"))
+    batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
+    print(f"Open it with:  {batmon} export {out}/data -o {out}.csv")
+
+
+def _short(path: Path) -> Path:
+    """Return the path as seen from where the user is, if it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _kb(size: int | None) -> str:

@@ -65,6 +65,7 @@ class Tape:
     def __init__(self, case):
         self.services = case["services"] or []
         self.events = case["events"]
+        self.yields = case.get("yields", _YIELDS)
         self.played = [False] * len(self.events)
         self.problems = []
 
@@ -169,7 +170,7 @@ class Client:
 
     async def _pump(self, events):
         for event in events:
-            for _ in range(_YIELDS):
+            for _ in range(self.tape.yields):
                 await asyncio.sleep(0)
             if not self.is_connected:
                 return
@@ -266,14 +267,21 @@ async def answer(line):
     return json.dumps([outcomes, problems])
 
 
+def _accept(*arguments, **options):
+    """In place of a driver's checksum, so that damaged data comes through."""
+    return True
+
+
 async def perform(module, case):
-    """Make the calls of one case.
+    """Make the calls of one case; if it is "unchecked", without a look at checksums.
 
     Returns [[index of the call's event, "sample" | "error" | "undocumented", the sample or the
     error's name], ...] and what was odd on the way, as text.
     """
     tape = Client.tape = Tape(case)
     bms = _driver(module, case)
+    if case.get("unchecked"):
+        bms._check_integrity = _accept
     events = tape.events
     outcomes = []
     i = 0

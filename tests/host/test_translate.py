@@ -86,6 +86,8 @@ _HEAD = "import asyncio\nfrom typing import NamedTuple\nfrom enum import IntEnum
          "z = (1).to_bytes(length=2)",
          "x = int.from_bytes(b'a', 'big')\ny = signed_from_bytes(b'a', 'little', True)\n"
          "z = 1 .to_bytes(2, 'big')"),
+        (values.Methods.run, "x = b'a'.decode(errors='ignore')",
+         "x = decoded_leniently(b'a', 'ignore')"),
         (values.Methods.run, "x = b'a'.decode()\ny = b'a'.decode('ascii', errors='ignore')",
          "x = decoded(b'a', 'utf-8', 'strict')\ny = decoded(b'a', 'ascii', 'ignore')"),
         (values.Bytearrays.run, "x = bytearray([1])", "x = bytearray(bytes([1]))"),
@@ -197,6 +199,7 @@ def test_iterated_dicts_keep_their_order():
         ("x = 3\ny = f'{1:{x}}'", 2, "computed format"),
         ("def f(self):\n    self._log.debug(x := 1)", 2, r"effect inside debug\(\)"),
         ("from functools import wraps\n@wraps(print)\ndef f():\n    return 1", 3, "wraps"),
+        ("y = 0\nx = lambda: b''.decode('ascii', 'replace')", 2, "decode"),
         ("y = 0\nx = lambda: (1).to_bytes(2, signed=True)", 2, "to_bytes"),
     ],
 )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiobmsble.test_data import bms_advertisements, ignore_advertisements
 from aiobmsble.utils import bms_identify
 
 from batmon import build, drivers
-from batmon.drivers import table
+from batmon.drivers import allowlist, table
 
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 
@@ -76,6 +77,15 @@ def test_only_takes_what_the_chosen_drivers_need(tmp_path):
     ]
     with pytest.raises(ValueError, match="no driver 'nosuch'"):
         drivers.translate(tmp_path, ["nosuch"])
+
+
+def test_what_cannot_be_translated_is_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(allowlist, "METHODS", allowlist.METHODS - {"fromhex"})
+    refused = []
+    written = drivers.translate(tmp_path, ["topband", "jbd"], refused)
+    assert "aiobmsble.bms.jbd_bms" in written and "aiobmsble.bms.topband_bms" not in written
+    assert len(refused) == 1
+    assert re.fullmatch(r"topband_bms\.py:\d+: method fromhex\(\)", refused[0])
 
 
 def test_the_runtime_is_not_overwritten():

@@ -89,6 +89,14 @@ for data in (b'ab', b'a\xc3\xa9', b'\xff'):
         print('refused')
 print(b'a\xc3\xa9b'.decode('ascii', errors='ignore'))
 """,
+    "lenient decode": r"""
+def show(seed, some=b'A\x80\x8f\x90\x9f\xa0\xbf\xc1\xc3\xe0\xe2\xed\xf0\xf1\xf4\xf5\xff'):
+    data = bytes([some[(seed := seed * 75 % 65537) % len(some)] for _ in range(6)])
+    print([ord(c) for c in data.decode(errors='replace')],
+        [ord(c) for c in data.decode('utf-8', 'ignore')])
+for n in range(1, 999):
+    show(n)
+""",
     "ascii encode": r"""
 print('ab'.encode('ASCII'))
 try:
@@ -114,6 +122,16 @@ for c in (345.6, 1.0, 99.99, 0.1, 7.0):
     "large quotient": r"""
 f = lambda x: x / 1e6
 print(int(f(98765432) / 12.3 * 3600), int(f(99999999) / 0.7 * 3600))
+""",
+    "not a number": r"""
+inf = float('inf')
+def show(x, y):
+    try:
+        print(round(x * y, 2), round(x / y - 1, 2), round(sum([x, y]) + 0.5, 2), int(x / y))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        print('refused')
+for x, y in ((inf, 2.5), (2.5, inf), (inf, inf), (inf - inf, 1), (1, inf - inf), (inf, 0.0)):
+    show(x, y)
 """,
     "assert": r"""
 try:

@@ -147,7 +147,7 @@ def test_nonsense_in_conn_py(run, tmp_path):
     good = conn.read_text()
     for bad, sentence in (
         (good.replace("DESIGN_CAP = 280", "DESIGN_CAP = -5"), "DESIGN_CAP is -5, must be"),
-        (good.replace('dev_name = "jk-pak01"', "dev_name = 7"), "dev_name is 7, must be"),
+        (good.replace('dev_name = "jk-pak01"', "dev_name = 7"), "dev_name is 7, must be text"),
         (good.replace('dev_name = "jk-pak01"', 'dev_name = "jk-pak01'), "not valid Python"),
         (good.replace("DESIGN_CAP = 280", "DESIGN_CAP = 280Ah"), "not valid Python"),
     ):
@@ -156,6 +156,24 @@ def test_nonsense_in_conn_py(run, tmp_path):
         end, words, _ = run(2)
         assert sentence in words and "Traceback" not in words, sentence
         assert end["reason"] == "done"
+
+
+@pytest.mark.parametrize("bms", ["jikong", "jbd"])
+def test_any_bms_is_identified_by_its_advertisement(run, tmp_path, bms):
+    end, words, _ = run(10, bms=bms, settings={"dev_name": ""})
+    assert f"driver {bms}_bms" in words and end["connected"]
+    table = batmon.read(tmp_path / "data")
+    assert len(table) == end["frames"] > 0
+    assert set(table["battery"]) == {{"jikong": "jk_pak01", "jbd": "JBD_SP25S020"}[bms]}
+
+
+def test_the_make_is_identified_when_only_the_name_is_known(run, tmp_path):
+    run(0.1)
+    conn = tmp_path / "board" / "conn.py"
+    conn.write_text(conn.read_text().replace(_CONN, ""))
+    (tmp_path / "flash.img").unlink()
+    end, words, _ = run(10, bms="jbd", settings={"dev_name": "JBD-SP25S020"})
+    assert "found JBD-SP25S020, driver jbd_bms" in words and end["connected"]
 
 
 def test_no_display(run):

@@ -87,7 +87,18 @@ class Methods(Rewriter):
             return node
         helper, keys = _HELPERS[label]
         defaults = [_DEFAULTS.get(key) for key in keys]
-        return call(helper, owner, *bound_arguments(self.module, node, keys, defaults))
+        arguments = bound_arguments(self.module, node, keys, defaults)
+        if helper == "decoded":
+            return self._decode(node, owner, *map(ast.literal_eval, arguments))
+        return call(helper, owner, *arguments)
+
+    def _decode(self, node: ast.Call, owner: ast.expr, encoding: str, errors: str) -> ast.Call:
+        kind = encoding.lower().replace("utf8", "utf-8")
+        if (kind, errors) in {("utf-8", "ignore"), ("utf-8", "replace")}:
+            return call("decoded_leniently", owner, ast.Constant(errors))
+        if kind not in {"ascii", "utf-8"} or errors not in {"strict", "ignore"}:
+            raise self.module.refuse(node, f"decode({encoding!r}, {errors!r})")
+        return call("decoded", owner, ast.Constant(kind), ast.Constant(errors))
 
 
 class Bytearrays(Rewriter):
