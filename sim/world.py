@@ -121,9 +121,7 @@ class World:
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
         vclock.call_at(vclock.now_ms(), self._status)
         vclock.call_at(self.end_ms, self._end)
-        for t_ms in range(_DAY_MS, self.end_ms + 1, _DAY_MS):
-            if t_ms > vclock.now_ms():
-                vclock.call_at(t_ms - 1, self._measure_heap, "day%d" % (t_ms // _DAY_MS))
+        vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
         if vclock.now_ms() < _HOUR_MS:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
 
@@ -162,6 +160,11 @@ class World:
         self._measure_heap("end")
         raise KeyboardInterrupt
 
+    def _end_day(self):
+        day = vclock.now_ms() // _DAY_MS + 1
+        self._measure_heap("day%d" % day)
+        vclock.call_at((day + 1) * _DAY_MS - 1, self._end_day)
+
     def _measure_heap(self, name):
         gc.collect()
         self._past["heap_at"][name] = gc.mem_alloc()
@@ -169,7 +172,7 @@ class World:
     # ---- records
 
     def _status(self):
-        vclock.call_later(_STATUS_MS, self._status)
+        vclock.call_later(500 if self._config["realtime"] else _STATUS_MS, self._status)
         if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < self._pause_ms:
             return
         self._wall_ms = utime.ticks_ms()

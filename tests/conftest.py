@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from batmon import build
 from batmon.cli import UserError
+from batmon.interpreter import micropython
 
 _DEVICE = Path(__file__).parent / "device"
-_MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 _TIMEOUT_S = 150
 _HEAP = "heapsize=8M"  # tests keep what a board would not: days of samples, whole volumes
 
@@ -45,7 +45,7 @@ class DeviceFile(pytest.File):
         if problem := _build():
             return {}, f"the board's files could not be built: {problem}"
         environment = {"BOARD": str(build.BOARD), **os.environ}
-        command = [_MICROPYTHON, "-X", _HEAP, str(_DEVICE / "runner.py"), str(self.path)]
+        command = [micropython(), "-X", _HEAP, str(_DEVICE / "runner.py"), str(self.path)]
         try:
             done = subprocess.run(
                 command, env=environment, cwd=build.ROOT, capture_output=True, timeout=_TIMEOUT_S

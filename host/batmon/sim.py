@@ -231,6 +231,7 @@ def _compare(end: dict, out: Path) -> dict:
         "charge_error_percent": None,
         "voltage_max_error_mv": None,
         "heap_first_hour": heap.get("first_hour"),
+        "heap_days": [heap[f"day{day}"] for day in range(1, int(days) + 1) if f"day{day}" in heap],
         "heap_end": heap.get("end"),
         "reason": end["reason"],
         "out": str(out),

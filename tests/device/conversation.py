@@ -68,6 +68,12 @@ class Tape:
         self.yields = case.get("yields", _YIELDS)
         self.played = [False] * len(self.events)
         self.problems = []
+        self.pumps = 0  # tasks that deliver notifications
+
+    async def settle(self):
+        """Wait until all notifications under way are delivered."""
+        while self.pumps:
+            await asyncio.sleep(0)
 
     def take(self, kind, char=None, data=None):
         """Mark the first event of this kind not yet played; its index, or None."""
@@ -166,6 +172,7 @@ class Client:
         """Deliver the notifications from event i on while the caller goes on."""
         events = [self.tape.events[j] for j in self.tape.notifications(i)]
         if events:
+            self.tape.pumps += 1
             asyncio.create_task(self._pump(events))
 
     async def _pump(self, events):
@@ -173,8 +180,9 @@ class Client:
             for _ in range(self.tape.yields):
                 await asyncio.sleep(0)
             if not self.is_connected:
-                return
+                break
             await self.notify(event)
+        self.tape.pumps -= 1
 
     async def notify(self, event):
         """Hand one notification to its callback; an error there stays there, as in bleak."""
@@ -301,6 +309,7 @@ async def perform(module, case):
             outcomes.append([i, kind, type(error).__name__])
         else:
             outcomes.append([i, "sample", plain(got)])
+        await tape.settle()
         i = await _until_next_call(bms, tape, _end_of_call(events, i))
     await bms.disconnect()
     return outcomes, tape.problems

@@ -1,0 +1,31 @@
+"""The long runs: every power cut, and a week in the heap of a day."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from batmon import build
+from batmon.cli import main
+from batmon.interpreter import micropython
+
+pytestmark = pytest.mark.campaign
+
+
+def test_the_power_is_cut_at_every_operation():
+    build.build()
+    tests = build.ROOT / "tests" / "device"
+    command = [micropython(), "-X", "heapsize=8M", tests / "runner.py", tests / "test_store.py"]
+    environment = {**os.environ, "BOARD": str(build.BOARD), "CAMPAIGN": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=1800)
+    lines = done.stdout.decode(errors="replace").splitlines()
+    print("\n".join(line for line in lines if "power cuts" in line))
+    results = [json.loads(line[1:]) for line in lines if line.startswith("\x1e")]
+    assert len(results) >= 10 and all(result["ok"] for result in results), results
+
+
+def test_a_week_leaves_the_heap_as_a_day_does(tmp_path, capsys):
+    assert main(["sim", "--days", "7", "--json", "--out", str(tmp_path)]) == 0
+    week = json.loads(capsys.readouterr().out)
+    assert week["heap_days"][6] <= week["heap_days"][0] + 1024, week
+    assert week["charge_error_percent"] <= 0.1
