@@ -175,6 +175,11 @@ class World:
         vclock.call_later(500 if self._config["realtime"] else _STATUS_MS, self._status)
         if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < self._pause_ms:
             return
+        try:
+            os.stat(_PC + self._config["out"] + "/stop")
+            raise KeyboardInterrupt  # as Ctrl-C on the REPL
+        except OSError:
+            pass  # nobody wants it to stop
         self._wall_ms = utime.ticks_ms()
         self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
 

@@ -29,6 +29,7 @@ _OUR_FILES = (
     "repl.txt",
     "rtc.bin",
     "rtc.bin.world",
+    "stop",
     "truth.csv",
 )
 _LINE_S = 2  # of our time, between two lines where there is no terminal

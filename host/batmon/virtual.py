@@ -34,9 +34,10 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
     `on_record` gets each record, `on_words` each line of the REPL. Ctrl-C stops the
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
-    heap = json.loads(config.read_text()).get("heap", _HEAP)
+    settings = json.loads(config.read_text())
+    heap = settings.get("heap", _HEAP)
     command = [micropython(), "-X", f"heapsize={heap}", str(SIM / "board.py"), str(config)]
-    stop = _Stop()
+    stop = _Stop(Path(settings["out"]) / "stop")
     starts = 0
     while starts < _STARTS:
         board = subprocess.Popen(
@@ -44,7 +45,7 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C comes to us; we pass it on once
+            process_group=0,  # Ctrl-C comes to us alone
         )
         starts += 1
         with board, stop.watching(board):
@@ -53,7 +54,10 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
                 if not line.startswith(_MARK):
                     on_words(line.decode(errors="replace"))
                     continue
-                last = json.loads(line[1:])
+                try:
+                    last = json.loads(line[1:])
+                except ValueError:
+                    continue  # Ctrl-C came in the middle of it
                 starts = 0
                 on_record(last)
         if board.returncode == 0 and last and last["type"] == "end":
@@ -66,12 +70,14 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
 
 
 class _Stop:
-    """Passes Ctrl-C on to the board."""
+    """Asks the board to stop by a file, for a signal would hit its interpreter anywhere."""
 
-    def __init__(self):
+    def __init__(self, request: Path):
         self.presses = 0
         self._pressed = -_ECHO_S
         self._board = None
+        self._request = request
+        request.unlink(missing_ok=True)
 
     def watching(self, board):
         self._board = board
@@ -82,6 +88,7 @@ class _Stop:
 
     def __exit__(self, *_):
         signal.signal(signal.SIGINT, self._before)
+        self._request.unlink(missing_ok=True)
         if self._board.poll() is None:
             self._board.kill()
 
@@ -91,7 +98,10 @@ class _Stop:
             return
         self._pressed = time.monotonic()
         self.presses += 1
-        self._board.send_signal(signal.SIGINT if self.presses == 1 else signal.SIGKILL)
+        if self.presses == 1:
+            self._request.touch()
+        else:
+            self._board.kill()
 
 
 def _lines(board: subprocess.Popen):

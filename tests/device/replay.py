@@ -2,19 +2,22 @@
 # The folders become sys.path. The same for upstream's drivers on CPython: tests/host/reference.py.
 import sys
 
+
+def main(path):
+    import vclock
+
+    vclock.install()
+    import asyncio
+    import gc
+
+    import conversation
+
+    with open(path) as file:
+        for line in file:
+            asyncio.new_event_loop()
+            print("\x1e" + asyncio.run(conversation.answer(line)))
+            gc.collect()
+
+
 sys.path[:] = sys.argv[2:]
-
-import vclock
-
-vclock.install()
-
-import asyncio
-import gc
-
-import conversation
-
-with open(sys.argv[1]) as file:
-    for line in file:
-        asyncio.new_event_loop()
-        print("\x1e" + asyncio.run(conversation.answer(line)))
-        gc.collect()
+main(sys.argv[1])

@@ -1,12 +1,12 @@
 """Plays the same cases through aiobmsble on CPython and the translated drivers, and compares."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from batmon import build
+from batmon.interpreter import micropython
 
 _HERE = Path(__file__).parent
 _DEVICE = _HERE.parent / "device"
@@ -15,7 +15,6 @@ sys.path.append(str(_DEVICE))
 from conversation import differences  # noqa: E402
 
 _VECTORS = _HERE.parent / "data/vectors"
-_MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 # What CPython raises and MicroPython has under another name.
 _ERRORS = {"JSONDecodeError": "ValueError", "UnicodeDecodeError": "UnicodeError"}
 
@@ -43,14 +42,14 @@ def on_pc(cases: list[Case], folder: Path, package: Path | None = None) -> list:
 
 def on_board(cases: list[Case], folder: Path, tree: Path) -> list:
     """What the drivers in `tree` answer on MicroPython; see conversation.py."""
-    command = [_MICROPYTHON, "-X", "heapsize=8M", str(_DEVICE / "replay.py")]
+    command = [micropython(), "-X", "heapsize=8M", str(_DEVICE / "replay.py")]
     return _answers(command, cases, folder / "board.jsonl", _paths(tree))
 
 
 def run_on_board(code: str, tree: Path) -> str:
     """Run device code with the drivers in `tree`; returns what it prints."""
     paths = [str(path) for path in _paths(tree)]
-    command = [_MICROPYTHON, "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
+    command = [micropython(), "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 

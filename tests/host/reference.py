@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path[:0] = [*sys.argv[2:], str(Path(__file__).parents[1] / "device")]
 
 import conversation  # noqa: E402
+
 from aiobmsble import basebms  # noqa: E402
 
 

@@ -16,7 +16,7 @@ from batmon.cli import main
 
 # What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
 _STAND_IN = """#!{python}
-import json, os, signal, sys
+import json, os, signal, sys, time
 config = json.load(open(sys.argv[-1]))
 assert sys.argv[1] == "-X" and sys.argv[2].startswith("heapsize="), sys.argv
 
@@ -52,19 +52,17 @@ end("done")
     "vanish": "status()",
     "hang": "status(); signal.pause()",
     "stop": """
-def stop(*_):
-    end("interrupted")
-    sys.exit(0)
-signal.signal(signal.SIGINT, stop)
 status()
-while True:
-    signal.pause()
+while not os.path.exists(config["out"] + "/stop"):
+    time.sleep(0.01)
+end("interrupted")
 """,
     "ignore": """
-signal.signal(signal.SIGINT, lambda *_: print("ignored", flush=True))
 status()
-while True:
-    signal.pause()
+while not os.path.exists(config["out"] + "/stop"):
+    time.sleep(0.01)
+print("ignored", flush=True)
+signal.pause()
 """,
 }
 

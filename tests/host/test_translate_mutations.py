@@ -11,7 +11,7 @@ import random
 import differential
 import pytest
 
-from batmon import drivers
+from batmon import build
 
 _SEED = int(os.environ.get("SEED", "1"))
 _MUTANTS = int(os.environ.get("MUTANTS", "20000"))
@@ -111,11 +111,10 @@ def _compare(first: int, count: int, folder, tree) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    """All drivers, translated once."""
-    out = tmp_path_factory.mktemp("drivers")
-    drivers.translate(out)
-    return out
+def tree():
+    """The board's files, with all drivers compiled."""
+    build.build()
+    return build.BOARD
 
 
 def test_mutants_give_the_same_sample_or_an_error_on_both_sides(tree, tmp_path):

@@ -69,8 +69,8 @@ HELPERS = {
 # Helpers that are copied into the modules that call them, from the runtime's compat_more.py.
 COPIED = {
     "ConnectionRefusedError", "PermissionError", "bit_count", "clear_bytes", "count_of",
-    "decoded_leniently", "encoded", "enum_member", "every_nth", "int_base", "is_instance", "json_loads",
-    "translated", "unix_time", "without_prefix", "without_suffix",
+    "decoded_leniently", "encoded", "enum_member", "every_nth", "int_base", "is_instance",
+    "json_loads", "translated", "unix_time", "without_prefix", "without_suffix",
 }
 
 BUILTINS = set(
