@@ -3,7 +3,11 @@ import gc
 import sys
 
 try:
-    import conn  # first: it is compiled here, which takes memory
+    # One after the other, not each from within the next: imports inside imports take stack.
+    import aioble  # noqa: F401
+    import bleak  # noqa: F401
+    import aiobmsble.basebms  # noqa: F401
+    import conn  # before the rest: it is compiled here, which takes memory
 except Exception as exc:  # a user edits it: anything may be in it
     conn = exc
 gc.collect()

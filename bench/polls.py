@@ -1,6 +1,10 @@
 # Polls one driver on the interpreter and prints what it took: run by bench/drivers.py
 # A module `peer`, made by it, says what the BMS answers; bleak is reduced to what drivers name.
+import asyncio
 import gc
+
+import bleak
+import peer
 
 
 class Client:
@@ -32,7 +36,7 @@ class Client:
     def answer(self, key):
         """Send what the BMS says to a write, or of itself."""
         if key in peer.REPLIES:
-            asyncio.create_task(self._notify(peer.REPLIES[key]))
+            self._task = asyncio.create_task(self._notify(peer.REPLIES[key]))
 
     async def _notify(self, replies):
         for sender, data in replies:
@@ -50,6 +54,8 @@ def used():
 
 
 async def main():
+    for name in ("Event", "Lock", "sleep", "wait_for"):
+        getattr(asyncio, name)  # loads it: asyncio is not what is measured
     before = used()
     driver = __import__("aiobmsble.bms." + peer.MODULE, None, None, ("BMS",)).BMS
     imported = used() - before
@@ -63,13 +69,6 @@ async def main():
             early = used()
     print(imported, used() - early)
 
-
-import asyncio
-
-asyncio.sleep_ms, asyncio.sleep  # loaded now: asyncio is not what is measured
-
-import bleak
-import peer
 
 bleak.BleakClient = Client
 asyncio.run(main())

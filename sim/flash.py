@@ -8,6 +8,7 @@ class PowerCut(BaseException):
 
 
 _EIO = const(-5)
+_CHIP_BLOCK = const(4096)  # what the chip erases at a time, whatever the file system's sector
 _BLANK = b"\xff" * 128  # written in pieces: large ones would need a large hole in the heap
 
 
@@ -22,7 +23,7 @@ class Flash:
         self.block_size = block_size
         self.blocks = size // block_size
         self.reads = self.programs = self.erases = self.bytes_programmed = 0
-        self.erases_of = bytearray(2 * self.blocks)  # u16 each, saturating
+        self.erases_of = bytearray(2 * (size // _CHIP_BLOCK))  # u16 each, saturating
         self.cut_in = None
         try:
             self._file = open(path, "r+b")
@@ -79,10 +80,11 @@ class Flash:
 
     def _erased(self, block):
         self.erases += 1
-        low = self.erases_of[2 * block] + 1
-        self.erases_of[2 * block] = low & 255
-        if low > 255 and self.erases_of[2 * block + 1] < 255:
-            self.erases_of[2 * block + 1] += 1
+        at = 2 * (block * self.block_size // _CHIP_BLOCK)
+        low = self.erases_of[at] + 1
+        self.erases_of[at] = low & 255
+        if low > 255 and self.erases_of[at + 1] < 255:
+            self.erases_of[at + 1] += 1
 
     def most_erased(self):
         """Erases of the block that was erased most."""

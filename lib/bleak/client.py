@@ -12,7 +12,6 @@ from . import radio
 from .exc import BleakCharacteristicNotFoundError, BleakError
 from .uuids import from_stack, normalize_uuid_str, to_stack
 
-_RING_SIZE = const(2048)
 _MTU_MS = const(1000)
 _OPERATION_MS = const(5000)  # longer than the supervision timeout: a vanished peer shows first
 _CANCEL_MS = const(1000)
@@ -132,7 +131,7 @@ class BleakClient:
     # on the stack's task
 
     def on_data(self, value_handle, data):
-        if value_handle in self._callbacks:
+        if self._ring and value_handle in self._callbacks:
             self._ring.put(value_handle, data)
             self._flag.set()
 
@@ -215,7 +214,7 @@ class BleakClient:
         if not notify and "indicate" not in char.properties:
             raise BleakError("%s cannot notify" % char)
         if self._ring is None:
-            self._ring = radio.Ring(_RING_SIZE)
+            self._ring = radio.take_ring()
         self._callbacks[char.handle] = (char, callback)  # first: some peers send at once
         try:
             await self._subscribe(char, notify, not notify)
@@ -313,6 +312,9 @@ class BleakClient:
             try:
                 await self._hang_up()
             finally:
+                ring, self._ring = self._ring, None
+                if ring:
+                    radio.give_back(ring)
                 if turn:
                     turn.release()
                 self._ready = True
@@ -320,8 +322,6 @@ class BleakClient:
                 await self._call(self._on_disconnected, self)
 
     async def _establish(self):
-        if self._ring:
-            self._ring.clear()
         self._failed = False
         self._flag.clear()
         radio.clients = radio.clients + [self]  # anew: an event may be going through the list

@@ -11,6 +11,7 @@ _IRQ_CONNECT = const(7)
 _IRQ_DISCONNECT = const(8)
 _IRQ_NOTIFY = const(18)
 _IRQ_INDICATE = const(19)
+_RING_SIZE = const(2048)
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
 ble = core.ble
@@ -19,6 +20,7 @@ clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
 scan = None  # the scan that is running
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
+_rings = []  # free ones
 
 
 class Ring:
@@ -78,6 +80,18 @@ class Ring:
         data = buf[r + 4 : end]
         self._r = end
         return data
+
+
+def take_ring():
+    """A ring for a scan or a link. Used again and again: after a year of reconnecting the heap
+    may have no hole for a new one."""
+    ring = _rings.pop() if _rings else Ring(_RING_SIZE)
+    ring.clear()
+    return ring
+
+
+def give_back(ring):
+    _rings.append(ring)
 
 
 def _find(conn_handle):

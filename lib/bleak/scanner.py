@@ -10,7 +10,6 @@ from .exc import BleakError
 from .uuids import from_stack
 
 _SCAN_US = const(30000)  # interval and window: listen all the time
-_RING_SIZE = const(1024)
 _MAX_SEEN = const(24)  # advertisers whose payloads are remembered
 _SCAN_RSP = const(4)
 _LATE_MS = const(500)
@@ -81,7 +80,7 @@ class BleakScanner:
 class _Scan:
     def __init__(self, filterfunc):
         self._filter = filterfunc
-        self._ring = radio.Ring(_RING_SIZE)
+        self._ring = radio.take_ring()
         self._flag = asyncio.ThreadSafeFlag()
         self._done = False
         self._seen = {}  # address type and address -> [advertisement, scan response]
@@ -118,6 +117,7 @@ class _Scan:
                     await self._flag.wait()
         finally:
             radio.scan = None
+            radio.give_back(self._ring)
             guard.cancel()
             try:
                 radio.ble.gap_scan(None)

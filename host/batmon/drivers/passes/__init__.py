@@ -47,5 +47,6 @@ PASSES = (
     check,
     imports.copy_helpers,
     imports.add_helpers,
+    imports.load_packs,
     constants.define,
 )
