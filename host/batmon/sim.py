@@ -334,6 +334,12 @@ def _size(text: str) -> int:
     return size
 
 
+def _heap(text: str) -> str:
+    if not re.fullmatch(r"\d{2,5}[kK]|\d{1,2}[mM]", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a heap size like 256k or 1M")
+    return text
+
+
 def _days(text: str) -> float:
     try:
         days = float(text)
@@ -375,6 +381,13 @@ def add_parser(subparsers):
     add("--realtime", action="store_true", help="a second lasts a second")
     add("--volume", choices=("lfs2", "fat"), default="lfs2", help="file system (%(default)s)")
     add("--size", type=_size, default=2 << 20, metavar="SIZE", help="size of the flash volume (2M)")
+    add(
+        "--heap",
+        type=_heap,
+        default=virtual.HEAP,
+        metavar="SIZE",
+        help="memory for the board's code and the simulator together (%(default)s)",
+    )
     add("--seed", type=_seed, default=1, metavar="N", help="another battery of its kind (1)")
     add("--out", metavar="DIR", help="folder for the shards (one below build/sim-out)")
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")

@@ -25,7 +25,9 @@ def test_the_power_is_cut_at_every_operation():
 
 
 def test_a_week_leaves_the_heap_as_a_day_does(tmp_path, capsys):
-    assert main(["sim", "--days", "7", "--json", "--out", str(tmp_path)]) == 0
+    sim = ["sim", "--days", "7", "--heap", "256k", "--json", "--out", str(tmp_path)]
+    assert main(sim) == 0
+    assert "Error" not in (tmp_path / "repl.txt").read_text()
     week = json.loads(capsys.readouterr().out)
     assert week["heap_days"][6] <= week["heap_days"][0] + 1024, week
     assert week["charge_error_percent"] <= 0.1

@@ -182,6 +182,7 @@ def test_out_must_hold_nothing_foreign(tmp_path, board, capsys):
         (["--days", "0"], "0 is not a number of days"),
         (["--days", "x"], "x is not a number of days"),
         (["--size", "2T"], "2T is not a flash size"),
+        (["--heap", "lots"], "lots is not a heap size"),
         (["--seed", "-1"], "-1 is not a whole number"),
         (["--lcd", "8x1"], "8x1"),
         (["--battery", "lemon"], "neither one of van, house, ebike nor a file"),

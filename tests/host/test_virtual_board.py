@@ -42,6 +42,7 @@ def run(tmp_path):
             "realtime": False,
             "start_unix": _START,
             "status_wall_ms": 0,
+            "heap": "256k",
             "settings": {},
         } | changes
         path = tmp_path / "config.json"
@@ -95,6 +96,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
         bms=bms,
         battery=battery,
         settings={"bms": bms + "_bms", "dev_name": name, "capacity_ah": capacity},
+        heap={"jikong": "256k", "jbd": "320k"}[bms],
     )
     assert end["reason"] == "done" and end["lcd_violations"] == []
     polls = pd.read_csv(tmp_path / "truth.csv")
@@ -114,8 +116,9 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
         assert (near - volts).abs().min() <= resolution
 
 
-def test_heap_does_not_grow(run):
-    end, _, _ = run(180)
+def test_heap_does_not_grow_and_suffices(run):
+    end, words, _ = run(180)
+    assert "Error" not in words
     assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
 
 
@@ -160,7 +163,7 @@ def test_nonsense_in_conn_py(run, tmp_path):
 
 @pytest.mark.parametrize("bms", ["jikong", "jbd"])
 def test_any_bms_is_identified_by_its_advertisement(run, tmp_path, bms):
-    end, words, _ = run(10, bms=bms, settings={"dev_name": ""})
+    end, words, _ = run(10, bms=bms, settings={"dev_name": ""}, heap="320k")
     assert f"driver {bms}_bms" in words and end["connected"]
     table = batmon.read(tmp_path / "data")
     assert len(table) == end["frames"] > 0
@@ -172,7 +175,7 @@ def test_the_make_is_identified_when_only_the_name_is_known(run, tmp_path):
     conn = tmp_path / "board" / "conn.py"
     conn.write_text(conn.read_text().replace(_CONN, ""))
     (tmp_path / "flash.img").unlink()
-    end, words, _ = run(10, bms="jbd", settings={"dev_name": "JBD-SP25S020"})
+    end, words, _ = run(10, bms="jbd", settings={"dev_name": "JBD-SP25S020"}, heap="320k")
     assert "found JBD-SP25S020, driver jbd_bms" in words and end["connected"]
 
 
