@@ -76,7 +76,7 @@ class BmsLink:
                     await self._fail("no answer")
             except (BleakError, OSError, EOFError) as exc:
                 await self._fail(str(exc) or type(exc).__name__)
-            except (ValueError, LookupError, TypeError, AttributeError) as exc:
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as exc:
                 # what the driver could not make sense of: another device's protocol, garbage
                 await self._fail("unexpected answer (%s)" % exc)
             else:

@@ -75,6 +75,8 @@ class Store:
     def append(self, frames, n=1):
         """Take the first `n` frames of the buffer `frames`; they are flushed when due."""
         for i in range(n):
+            if self._n == _BUFFER_FRAMES:
+                self.flush()
             self._put(frames, i * frame.SIZE)
             if frame.kind(frames, i * frame.SIZE) == 0:
                 self.frames += 1

@@ -96,12 +96,25 @@ class World:
         os.chdir("/")
         sys.path[:] = [_PC + p for p in sys.path[:-1]] + ["", ".frozen", "/lib"]
         if fresh:
-            _copy(_PC + self._config["board"], "")
+            self._install()
             with open("/settings.json", "w") as f:
                 json.dump(self._config["settings"], f)
             if self._config.get("hog"):
                 _fill("/hog")
         self._attach()
+
+    def _install(self):
+        try:
+            _copy(_PC + self._config["board"], "")
+        except OSError:
+            print("the board's files do not fit on this volume; simulate a larger one")
+            sys.exit(1)
+        driver = self._config.get("driver")
+        if driver:  # the user's first line
+            with open("/conn.py") as f:
+                text = f.read()
+            with open("/conn.py", "w") as f:
+                f.write(text.replace("jikong_bms", driver))
 
     def _attach(self):
         air.seed(self._config["seed"])

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from batmon import virtual
-from batmon.build import BOARD, BUILD, SIM, build
+from batmon.build import BUILD, SIM, build
 from batmon.cli import UserError, subcommand
 
 # 2026-01-01 06:00 UTC, the time of day when the simulated batteries begin.
@@ -41,8 +41,9 @@ def _run(args) -> int:
     log = _log(args.battery)
     out = Path(args.out) if args.out else BUILD / "sim-out" / f"{args.bms}-{_stem(args.battery)}"
     _prepare(out)
-    build()
-    config = _configure(args, out, log)
+    board = BUILD / f"board-{args.bms}"  # as a user with a small flash would have it
+    build(board, [f"{args.bms}_bms"])
+    config = _configure(args, board, out, log)
     view = _Quiet() if args.json else _Screen() if sys.stdout.isatty() else _Lines()
     began = time.monotonic()
     with open(out / "repl.txt", "w") as repl, view:
@@ -96,7 +97,7 @@ def _prepare(out: Path):
         raise UserError(f"--out {out} cannot be used: {error.strerror}.") from None
 
 
-def _configure(args, out: Path, log: Path | None) -> Path:
+def _configure(args, board: Path, out: Path, log: Path | None) -> Path:
     """Write the configuration that the virtual board reads; return its path."""
     out = out.resolve()
     battery, start_unix = args.battery, _START_UNIX
@@ -106,7 +107,8 @@ def _configure(args, out: Path, log: Path | None) -> Path:
     else:
         capacity = _CAPACITY_AH[battery]
     config = {
-        "board": str(BOARD),
+        "board": str(board),
+        "driver": f"{args.bms}_bms",
         "sim": str(SIM),
         "image": str(out / "flash.img"),
         "rtc": str(out / "rtc.bin"),
@@ -121,7 +123,6 @@ def _configure(args, out: Path, log: Path | None) -> Path:
         "realtime": args.realtime,
         "start_unix": start_unix,
         "settings": {
-            "bms": f"{args.bms}_bms",
             "dev_name": _NAMES[args.bms],
             "capacity_ah": capacity,
             "lcd": args.lcd,

@@ -286,6 +286,23 @@ def test_reset_that_keeps_ram_loses_nothing():
         volume.remove()
 
 
+def test_frames_that_come_together_are_all_kept():
+    volume = _Volume("lfs2")
+    try:
+        clock = _Clock()
+        store = _open(clock)
+        together = bytearray(3 * frame.SIZE)
+        for number in range(0, 900, 3):
+            for i in range(3):
+                together[i * frame.SIZE : (i + 1) * frame.SIZE] = _data(number + i)
+            store.append(together, 3)
+        store.flush()
+        assert store.dropped == 0
+        assert _numbers(_frames(_MOUNT + "/data")) == list(range(900))
+    finally:
+        volume.remove()
+
+
 async def test_full_volume_drops_the_oldest_and_goes_on():
     volume = _Volume("lfs2", 128 * 1024)
     try:

@@ -160,7 +160,9 @@ def main():
     """Check the releases named on the command line, print the table and the failures."""
     pinned = importlib.metadata.version("aiobmsble")
     console = Console()
-    table = Table(title="Releases of aiobmsble", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="Releases of aiobmsble", title_justify="left", box=box.SIMPLE_HEAD, padding=0
+    )
     for column in ("release", "modules", "translated", "compiled", "imported",
                    "conversations", "samples", "passed"):
         table.add_column(column, justify="right")

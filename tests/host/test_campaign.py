@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+
 from batmon import build
 from batmon.cli import main
 from batmon.interpreter import micropython

@@ -44,9 +44,6 @@ _HEAD = "import asyncio\nfrom typing import NamedTuple\nfrom enum import IntEnum
 @pytest.mark.parametrize(
     ("run", "source", "expected"),
     [
-        (imports.load_packs, "x = {'packs': []}",
-         "import aiobmsble._sample_packs\nx = {'packs': []}"),
-        (imports.load_packs, "x = 'pack'", "x = 'pack'"),
         (strip.Docstrings.run, '"""Text."""\nx = 1', "x = 1"),
         (
             strip.Logging.run,

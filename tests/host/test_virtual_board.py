@@ -95,8 +95,8 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
         120,
         bms=bms,
         battery=battery,
-        settings={"bms": bms + "_bms", "dev_name": name, "capacity_ah": capacity},
-        heap={"jikong": "256k", "jbd": "320k"}[bms],
+        driver=bms + "_bms",
+        settings={"dev_name": name, "capacity_ah": capacity},
     )
     assert end["reason"] == "done" and end["lcd_violations"] == []
     polls = pd.read_csv(tmp_path / "truth.csv")

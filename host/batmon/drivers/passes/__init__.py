@@ -47,6 +47,5 @@ PASSES = (
     check,
     imports.copy_helpers,
     imports.add_helpers,
-    imports.load_packs,
     constants.define,
 )

@@ -166,15 +166,3 @@ def module_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ExceptHandler) and node.name:
             found.add(node.name)
     return found
-
-
-def load_packs(module: Module) -> None:
-    """Load what handles packs with the drivers that have them.
-
-    At the first sample it would be too late on a small heap, which is in pieces by then.
-    """
-    nodes = ast.walk(module.tree)
-    if module.name.startswith("aiobmsble.bms.") and any(
-        isinstance(node, ast.Constant) and node.value == "packs" for node in nodes
-    ):
-        module.tree.body.insert(0, ast.Import([ast.alias("aiobmsble._sample_packs")]))
