@@ -98,7 +98,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
         driver=bms + "_bms",
         settings={"dev_name": name, "capacity_ah": capacity},
     )
-    assert end["reason"] == "done" and end["lcd_violations"] == []
+    assert end["reason"] == "done" and end["lcd_violations"] == [] and end["dropped"] == 0
     polls = pd.read_csv(tmp_path / "truth.csv")
     table = batmon.read(tmp_path / "data")
     assert table["time_known"].all() and table["time_utc"].is_monotonic_increasing
