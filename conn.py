@@ -49,7 +49,6 @@ class BmsLink:
         self._poll_ms = poll_ms
         self._on_change = on_change
         self._bms = None
-        self._device = None
         self._due_ms = time.ticks_ms()
         self._in_a_row = 0  # failures
         self._unanswered = 0

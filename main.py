@@ -65,7 +65,7 @@ class App:
         self._drawn_ms = 0
 
     async def run(self):
-        """Run for ever; returns only when a task that cannot be restarted ends."""
+        """Start everything and run for ever."""
         if self.settings["lcd"] != "none":
             asyncio.create_task(self._keep("display", self._show))
         self._configure()
@@ -75,15 +75,16 @@ class App:
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
+        stored = True
         if self.store:
             self._store(self.sampler.finish())
-            self.store.flush()
+            stored = self.store.flush()
         if self.link:
             self.link.close()
         if self.settings["watchdog_s"]:
             # it cannot be switched off, but files can be copied in peace
             machine.WDT(timeout=_REPL_WATCHDOG_MS)
-        print("stopped, everything is stored" if self.store else "stopped")
+        print("stopped, everything is stored" if stored else "stopped: " + self.store.message)
 
     # ---- start
 
@@ -179,16 +180,18 @@ class App:
 
     async def _show(self):
         cols, rows = (int(n) for n in self.settings["lcd"].split("x"))
-        i2c = machine.I2C(
-            0,
-            scl=machine.Pin(self.settings["scl_pin"]),
-            sda=machine.Pin(self.settings["sda_pin"]),
-            freq=100_000,  # the PCF8574's limit; the port's default is 400 kHz
-        )
+        pins = self.settings["sda_pin"], self.settings["scl_pin"]
+        try:
+            sda, scl = machine.Pin(pins[0]), machine.Pin(pins[1])
+            # 100 kHz is the PCF8574's limit; the port's default is 400
+            i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000)
+        except ValueError as exc:
+            print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
+            return
         lcd = LCD(i2c, self.settings["lcd_address"] or None, cols, rows)
+        self._render(lcd)  # before the start, so that the glyphs go out in slices too
         await lcd.start()
         if not lcd.present:
-            pins = self.settings["sda_pin"], self.settings["scl_pin"]
             print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
         self.lcd = lcd
         while True:
@@ -201,9 +204,12 @@ class App:
         lcd = self.lcd
         if lcd and lcd.present:
             self._drawn_ms = self.clock.uptime_ms()
-            now_s = self._update_status()
-            lines = screen.render(lcd.cols, lcd.rows, self.sample, self.status, now_s)
-            lcd.show(lines, screen.GLYPHS)
+            self._render(lcd)
+
+    def _render(self, lcd):
+        now_s = self._update_status()
+        lines = screen.render(lcd.cols, lcd.rows, self.sample, self.status, now_s)
+        lcd.show(lines, screen.GLYPHS)
 
     def _update_status(self):
         now_s = self.clock.uptime_s()
@@ -229,10 +235,10 @@ class App:
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     async def _keep(self, name, part):
-        """Run a part for ever: an uncaught exception would otherwise end its task unnoticed."""
+        """Run a part to its end: an uncaught exception would end its task unnoticed."""
         while True:
             try:
-                await part()
+                return await part()
             except Exception as exc:
                 sys.print_exception(exc)
                 print("%s failed, starts again in %d s" % (name, _RESTART_S))

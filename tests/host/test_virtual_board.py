@@ -185,6 +185,12 @@ def test_no_display(run):
     assert end["connected"] and end["frames"] > 0
 
 
+def test_a_pin_that_the_board_does_not_have(run):
+    end, words, _ = run(10, settings={"scl_pin": 45})
+    assert "sda_pin 21, scl_pin 45: invalid pin; going on without display" in words
+    assert end["connected"] and end["frames"] > 0 and "Traceback" not in words
+
+
 def test_a_full_volume(run):
     end, words, glass = run(30, hog=True)
     assert end["reason"] == "done" and end["connected"] and end["flushes"] == 0
