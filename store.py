@@ -51,7 +51,6 @@ class Store:
         self._reset_cause = reset_cause
         self._buffer = bytearray(_HEAD + (_BUFFER_FRAMES + 1) * frame.SIZE)
         self._view = memoryview(self._buffer)
-        self._control = bytearray(frame.SIZE)
         self._n = 0  # frames in the buffer
         self._crc = 0  # of them
         self._oldest_s = 0  # when the first of them came
@@ -86,8 +85,9 @@ class Store:
 
     def event(self, code, a=0, b=0):
         """Store an event (codes in lib/frame.py) with its two numbers."""
-        frame.pack_event(self._control, 0, self._clock.uptime_s(), code, a, b)
-        self.append(self._control)
+        control = bytearray(frame.SIZE)  # its own: appending may lead to other control frames
+        frame.pack_event(control, 0, self._clock.uptime_s(), code, a, b)
+        self.append(control)
 
     def tick(self):
         """Do what time demands: flush, retry, anchor a clock that was set."""
@@ -112,10 +112,9 @@ class Store:
         now_s = self._clock.uptime_s()
         unix_s = self._clock.unix_s()
         self._unix_offset_s = unix_s - now_s if unix_s else 0
-        frame.pack_anchor(
-            self._control, 0, now_s, unix_s, self.boot, self._reset_cause, self.cells
-        )
-        self.append(self._control)
+        control = bytearray(frame.SIZE)
+        frame.pack_anchor(control, 0, now_s, unix_s, self.boot, self._reset_cause, self.cells)
+        self.append(control)
 
     def _put(self, frames, offset):
         if self._n == _BUFFER_FRAMES:
@@ -202,8 +201,9 @@ class Store:
         if self._unreported and self._n < _BUFFER_FRAMES:
             dropped = self._unreported
             self._unreported = 0
-            frame.pack_event(self._control, 0, now_s, frame.FRAMES_DROPPED, dropped)
-            self._put(self._control, 0)
+            control = bytearray(frame.SIZE)
+            frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, dropped)
+            self._put(control, 0)
         end = _HEAD + self._n * frame.SIZE
         frame.pack_commit(self._buffer, end, now_s, self._crc, self._n, self._flush_number)
         data = self._view[_HEAD : end + frame.SIZE]
