@@ -452,8 +452,9 @@ class Store:
                     self._make_room()
                     await self._seal(number, name, good)
                 except shardcodec.ShardError as exc:
-                    self._set_aside(number, name, good)
-                    print("store: %s-%05d: %s" % (name, number, exc))
+                    # the raw shard is whole all the same: it stays, and the next boot tries again
+                    self._events.append((frame.FLASH_ERROR, 0))
+                    print("store: %s-%05d stays raw: %s" % (name, number, exc))
                 except (OSError, MemoryError) as exc:
                     errno = exc.errno if isinstance(exc, OSError) else 0
                     self._events.append((frame.FLASH_ERROR, errno))

@@ -386,6 +386,32 @@ async def test_torn_and_foreign_shards():
         volume.remove()
 
 
+async def test_a_shard_that_does_not_read_back_stays_raw():
+    volume = _Volume("lfs2")
+    decode = shardcodec.decode
+
+    def damaged(block, out):
+        raise shardcodec.ShardError("flipped bit")
+
+    try:
+        clock = _Clock()
+        store = _open(clock)
+        shardcodec.decode = damaged
+        await _log(store, clock, 0, 3000)
+        await _settle(store)
+        store.flush()
+        shardcodec.decode = decode
+        assert _numbers(_frames(_MOUNT + "/data")) == list(range(3000))
+        store = _open(clock)  # and the next boot seals it
+        await _settle(store)
+        store.flush()
+        assert "jk_pak01-00001.bts" in _names(_MOUNT + "/data")
+        assert _numbers(_frames(_MOUNT + "/data")) == list(range(3000))
+    finally:
+        shardcodec.decode = decode
+        volume.remove()
+
+
 def test_clock_set_late_gets_an_anchor():
     volume = _Volume("lfs2")
     try:
