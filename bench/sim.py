@@ -1,6 +1,6 @@
 """A day on the virtual board: how long it takes us, what it costs the board, how true the log is.
 
-`heap` is that of the board's code and the simulator together, on the 64-bit port.
+`heap` is that of the board's code, on the 64-bit port.
 """
 
 import json

@@ -80,6 +80,7 @@ class World:
         self._battery = battery.make(config["battery"], config["seed"])
         self._truth = Truth(config["out"] + "/truth.csv", config["start_unix"])
         self._display = None
+        self._own_heap = 0  # what the simulator takes
         self._wall_ms = 0
         self._pause_ms = config.get("status_wall_ms", _STATUS_WALL_MS)
 
@@ -137,6 +138,8 @@ class World:
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
         if vclock.now_ms() < _HOUR_MS:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
+        gc.collect()
+        self._own_heap = gc.mem_alloc()
 
     def run(self):
         """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
@@ -180,7 +183,7 @@ class World:
 
     def _measure_heap(self, name):
         gc.collect()
-        self._past["heap_at"][name] = gc.mem_alloc()
+        self._past["heap_at"][name] = gc.mem_alloc() - self._own_heap
 
     # ---- records
 

@@ -387,7 +387,7 @@ def add_parser(subparsers):
         type=_heap,
         default=virtual.HEAP,
         metavar="SIZE",
-        help="memory for the board's code and the simulator together (%(default)s)",
+        help="memory for the board's code, on the 64-bit port (%(default)s)",
     )
     add("--seed", type=_seed, default=1, metavar="N", help="another battery of its kind (1)")
     add("--out", metavar="DIR", help="folder for the shards (one below build/sim-out)")

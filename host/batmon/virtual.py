@@ -24,9 +24,10 @@ _SILENCE_S = 60
 _STARTS = 5
 # Two Ctrl-C within this time are one.
 _ECHO_S = 0.3
-# For the app and the simulator together. The main job runs in 256k; more makes it faster, and
-# leaves room for what a simulated 16-cell pack with a large display takes besides.
-HEAP = "320k"
+# The board's; an ESP32 has some 160k, where everything is smaller by a third.
+HEAP = "256k"
+# What the simulator, which shares the interpreter with the board, takes besides.
+_SIMULATOR_KB = 64
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
@@ -36,8 +37,8 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
     settings = json.loads(config.read_text())
-    heap = settings.get("heap", HEAP)
-    command = [micropython(), "-X", f"heapsize={heap}", str(SIM / "board.py"), str(config)]
+    heap = f"heapsize={_kb(settings.get('heap', HEAP)) + _SIMULATOR_KB}k"
+    command = [micropython(), "-X", heap, str(SIM / "board.py"), str(config)]
     stop = _Stop(Path(settings["out"]) / "stop")
     starts = 0
     while starts < _STARTS:
@@ -68,6 +69,10 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
         if board.returncode != _RESET:
             raise UserError(f"the virtual board crashed (exit code {board.returncode}).", 1)
     raise UserError(f"the virtual board reset {_STARTS} times without getting anywhere.", 1)
+
+
+def _kb(size: str) -> int:
+    return int(size[:-1]) << {"k": 0, "m": 10}[size[-1].lower()]
 
 
 class _Stop:

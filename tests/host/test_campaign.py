@@ -26,7 +26,7 @@ def test_the_power_is_cut_at_every_operation():
 
 
 def test_a_week_leaves_the_heap_as_a_day_does(tmp_path, capsys):
-    sim = ["sim", "--days", "7", "--heap", "256k", "--json", "--out", str(tmp_path)]
+    sim = ["sim", "--days", "7", "--heap", "208k", "--json", "--out", str(tmp_path)]
     assert main(sim) == 0
     assert "Error" not in (tmp_path / "repl.txt").read_text()
     week = json.loads(capsys.readouterr().out)

@@ -42,7 +42,6 @@ def run(tmp_path):
             "realtime": False,
             "start_unix": _START,
             "status_wall_ms": 0,
-            "heap": "256k",
             "settings": {},
         } | changes
         path = tmp_path / "config.json"
@@ -91,7 +90,7 @@ def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
 def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
     name = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}[bms]
     capacity = {"van": 280, "ebike": 24}[battery]
-    end, _, _ = run(
+    end, words, _ = run(
         120,
         bms=bms,
         battery=battery,
@@ -99,6 +98,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
         settings={"dev_name": name, "capacity_ah": capacity},
     )
     assert end["reason"] == "done" and end["lcd_violations"] == [] and end["dropped"] == 0
+    assert "Error" not in words
     polls = pd.read_csv(tmp_path / "truth.csv")
     table = batmon.read(tmp_path / "data")
     assert table["time_known"].all() and table["time_utc"].is_monotonic_increasing
@@ -117,8 +117,9 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
 
 
 def test_heap_does_not_grow_and_suffices(run):
-    end, words, _ = run(180)
+    end, words, _ = run(180, heap="208k")
     assert "Error" not in words
+    assert end["heap_at"]["end"] <= 184 << 10
     assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
 
 
@@ -163,7 +164,7 @@ def test_nonsense_in_conn_py(run, tmp_path):
 
 @pytest.mark.parametrize("bms", ["jikong", "jbd"])
 def test_any_bms_is_identified_by_its_advertisement(run, tmp_path, bms):
-    end, words, _ = run(10, bms=bms, settings={"dev_name": ""}, heap="320k")
+    end, words, _ = run(10, bms=bms, settings={"dev_name": ""})
     assert f"driver {bms}_bms" in words and end["connected"]
     table = batmon.read(tmp_path / "data")
     assert len(table) == end["frames"] > 0
@@ -175,7 +176,7 @@ def test_the_make_is_identified_when_only_the_name_is_known(run, tmp_path):
     conn = tmp_path / "board" / "conn.py"
     conn.write_text(conn.read_text().replace(_CONN, ""))
     (tmp_path / "flash.img").unlink()
-    end, words, _ = run(10, bms="jbd", settings={"dev_name": "JBD-SP25S020"}, heap="320k")
+    end, words, _ = run(10, bms="jbd", settings={"dev_name": "JBD-SP25S020"})
     assert "found JBD-SP25S020, driver jbd_bms" in words and end["connected"]
 
 
