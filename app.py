@@ -1,0 +1,258 @@
+# Composes link, sampler, store and screen, and keeps each of them going
+import asyncio
+import sys
+
+import frame
+import machine
+import screen
+import settings
+from clock import Clock
+from lcd_hd44780 import LCD
+from micropython import const
+from sampler import Sampler
+from store import Store
+
+_DATA = const("/data")
+_SCREEN_MS = const(2000)  # longest time between refreshes
+_HOUSEKEEPING_S = const(5)
+_REPORT_S = const(60)  # between lines on the REPL
+_RESTART_S = const(10)  # a part that failed starts again after so long
+_REPL_WATCHDOG_MS = const(3_600_000)
+
+
+class Status:
+    """What the screen shows besides the sample; see screen.render."""
+
+    link = "starting"
+    connected = False
+    age_s = None
+    message = ""
+    frames = 0
+    days_left = None
+    alarm = False
+
+
+class App:
+    """Everything that runs on the board; `conn` is the user's module, or why it fails."""
+
+    def __init__(self, conn):
+        self.conn = conn
+        self.clock = Clock()
+        self.status = Status()
+        self.settings, self.sentences = settings.load()
+        for sentence in self.sentences:
+            print(sentence)
+        self.sample = None
+        self.sample_s = 0
+        self.lcd = None
+        self.link = None
+        self.sampler = None
+        self.store = None
+        self._progress_s = 0  # when the loop last got somewhere, for the watchdog
+        self._report_s = 0
+        self._drawn_ms = 0
+
+    async def run(self):
+        """Start everything and run for ever."""
+        if self.settings["lcd"] != "none":
+            asyncio.create_task(self._keep("display", self._show))
+        self._configure()
+        asyncio.create_task(self._keep("housekeeping", self._housekeeping))
+        while True:
+            await self._keep("link", self._log)
+
+    def stop(self):
+        """Store what is not stored yet and let the radio go; for Ctrl-C."""
+        stored = True
+        if self.store:
+            self._store(self.sampler.finish())
+            stored = self.store.flush()
+        if self.link:
+            self.link.close()
+        if self.settings["watchdog_s"]:
+            # it cannot be switched off, but files can be copied in peace
+            machine.WDT(timeout=_REPL_WATCHDOG_MS)
+        print("stopped, everything is stored" if stored else "stopped: " + self.store.message)
+
+    # ---- start
+
+    def _configure(self):
+        """Make link, sampler and store from conn.py and the settings; say what is wrong."""
+        want = self.settings
+        conn = self.conn
+        where = "conn.py"
+        try:
+            if isinstance(conn, Exception):
+                raise conn
+            where = "settings.json"
+            driver = _driver(want["bms"]) if want["bms"] else getattr(conn, "BMS", None)
+            where = "conn.py"
+            name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
+            capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
+            if not isinstance(name, str):
+                raise ValueError("dev_name is %r, must be text in quotes" % (name,))
+            if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
+                raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
+        except MemoryError:
+            raise  # the board starts again, with a tidy heap
+        except Exception as exc:
+            self._refuse("%s: %s" % (where, _reason(exc)))
+            return
+        self.sampler = Sampler(max(1, int(capacity)))
+        if name:
+            self._open_store(name)
+        poll_ms = int(want["poll_s"] * 1000)
+        self.link = conn.BmsLink(driver, name, poll_ms, want["secret"], self._link_changed)
+
+    def _open_store(self, name):
+        self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
+        self.store.open()
+        asyncio.create_task(self._keep("sealing", self.store.run))
+
+    def _refuse(self, sentence):
+        self.sentences.insert(0, sentence)
+        self.status.link = "edit it and restart"
+        print(sentence)
+
+    # ---- link → sampler → store
+
+    async def _log(self):
+        if self.link is None:
+            await asyncio.sleep(_REPORT_S)
+            print(self.sentences[0])
+            return
+        async for sample in self.link:
+            now_ms = self.clock.uptime_ms()
+            self.sample = sample
+            self.sample_s = self._progress_s = now_ms // 1000
+            self.store.cells = min(255, sample.get("cell_count") or 0)
+            self._store(self.sampler.poll(now_ms, sample))
+            self._draw()
+            if self.sample_s - self._report_s >= _REPORT_S:
+                self._report_s = self.sample_s
+                self._report(sample)
+
+    def _store(self, n):
+        if n:
+            self.store.append(self.sampler.frames, n)
+
+    def _link_changed(self, link):
+        self._progress_s = self.clock.uptime_s()
+        if link.connected != self.status.connected:
+            self.status.connected = link.connected
+            if link.connected:
+                if self.store is None:  # whose name nobody knew before
+                    self._open_store(link.name)
+                self.store.event(frame.LINK_FOUND)
+            else:
+                self._store(self.sampler.finish())
+                self.store.event(frame.LINK_LOST)
+        self.status.link = link.text
+        print(link.text)
+        self._draw()
+
+    def _report(self, sample):
+        cells = sample.get("cell_voltages")
+        print(
+            "%s V  %s A  %s %%  cells %s mV  %s C  %d frames"
+            % (
+                _number(sample.get("voltage"), 2),
+                _number(sample.get("current"), 2),
+                _number(sample.get("battery_level"), 0),
+                "%d/%d" % (round(min(cells) * 1000), round(max(cells) * 1000)) if cells else "--",
+                _number(sample.get("temperature"), 0),
+                self.store.frames,
+            )
+        )
+
+    # ---- beside it
+
+    async def _show(self):
+        cols, rows = (int(n) for n in self.settings["lcd"].split("x"))
+        pins = self.settings["sda_pin"], self.settings["scl_pin"]
+        try:
+            sda, scl = machine.Pin(pins[0]), machine.Pin(pins[1])
+            # 100 kHz is the PCF8574's limit; the port's default is 400
+            i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000)
+        except ValueError as exc:
+            print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
+            return
+        lcd = LCD(i2c, self.settings["lcd_address"] or None, cols, rows)
+        self._render(lcd)  # before the start, so that the glyphs go out in slices too
+        await lcd.start()
+        if not lcd.present:
+            print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
+        self.lcd = lcd
+        while True:
+            await lcd.tick()
+            if self.clock.uptime_ms() - self._drawn_ms >= _SCREEN_MS:
+                self._draw()
+            await asyncio.sleep_ms(_SCREEN_MS)
+
+    def _draw(self):
+        lcd = self.lcd
+        if lcd and lcd.present:
+            self._drawn_ms = self.clock.uptime_ms()
+            self._render(lcd)
+
+    def _render(self, lcd):
+        now_s = self._update_status()
+        lines = screen.render(lcd.cols, lcd.rows, self.sample, self.status, now_s)
+        lcd.show(lines, screen.GLYPHS)
+
+    def _update_status(self):
+        now_s = self.clock.uptime_s()
+        status = self.status
+        status.message = self.sentences[0] if self.sentences else ""
+        if self.store:
+            status.frames = self.store.frames
+            status.message = status.message or self.store.message
+        if self.sample:
+            status.age_s = now_s - self.sample_s
+            status.alarm = bool(self.sample.get("problem"))
+        return now_s
+
+    async def _housekeeping(self):
+        watchdog_s = self.settings["watchdog_s"]
+        watchdog = machine.WDT(timeout=watchdog_s * 1000) if watchdog_s else None
+        while True:
+            now_s = self.clock.uptime_s()
+            if self.store:
+                self.store.tick()
+            if watchdog and (self.link is None or now_s - self._progress_s < watchdog_s):
+                watchdog.feed()
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+    async def _keep(self, name, part):
+        """Run a part to its end: an uncaught exception would end its task unnoticed."""
+        while True:
+            try:
+                return await part()
+            except Exception as exc:
+                sys.print_exception(exc)
+                print("%s failed, starts again in %d s" % (name, _RESTART_S))
+                await asyncio.sleep(_RESTART_S)
+
+
+def _driver(name):
+    """Import the BMS class of the driver module `name`."""
+    return __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS
+
+
+def _reason(exc):
+    """Say what is wrong with conn.py in a sentence."""
+    text = str(exc)
+    if isinstance(exc, ImportError):
+        if "aiobmsble.bms." in text:
+            driver = text[text.rfind(".") + 1 :].replace("'", "")
+            return "there is no BMS driver %s, see docs/BMS.md for names" % driver
+        return "%s; install the libraries again" % text
+    if isinstance(exc, SyntaxError):
+        return "not valid Python, check the three lines at its top"
+    if isinstance(exc, NameError):
+        return "%s, check the three lines at its top" % text
+    return text or type(exc).__name__
+
+
+def _number(value, digits):
+    return "--" if value is None else "%.*f" % (digits, value)
