@@ -5,9 +5,8 @@ import sys
 import frame
 import machine
 import screen
-import settings
 from clock import Clock
-from lcd_hd44780 import LCD
+from lcd_hd44780 import LCD, LCM1602, MJKDZ
 from micropython import const
 from sampler import Sampler
 from store import Store
@@ -39,9 +38,7 @@ class App:
         self.conn = conn
         self.clock = Clock()
         self.status = Status()
-        self.settings, self.sentences = settings.load()
-        for sentence in self.sentences:
-            print(sentence)
+        self.settings, self.sentences = _settings()
         self.sample = None
         self.sample_s = 0
         self.lcd = None
@@ -54,7 +51,7 @@ class App:
 
     async def run(self):
         """Start everything and run for ever."""
-        if self.settings["lcd"] != "none":
+        if self.settings["lcd.fitted"]:
             asyncio.create_task(self._keep("display", self._show))
         self._configure()
         asyncio.create_task(self._keep("housekeeping", self._housekeeping))
@@ -168,8 +165,8 @@ class App:
     # ---- beside it
 
     async def _show(self):
-        cols, rows = (int(n) for n in self.settings["lcd"].split("x"))
-        pins = self.settings["sda_pin"], self.settings["scl_pin"]
+        want = self.settings
+        pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         try:
             sda, scl = machine.Pin(pins[0]), machine.Pin(pins[1])
             # 100 kHz is the PCF8574's limit; the port's default is 400
@@ -177,7 +174,9 @@ class App:
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return
-        lcd = LCD(i2c, self.settings["lcd_address"] or None, cols, rows)
+        wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
+        address = want["lcd.address"] or None
+        lcd = LCD(i2c, address, want["lcd.cols"], want["lcd.rows"], wiring)
         self._render(lcd)  # before the start, so that the glyphs go out in slices too
         await lcd.start()
         if not lcd.present:
@@ -209,8 +208,21 @@ class App:
             status.message = status.message or self.store.message
         if self.sample:
             status.age_s = now_s - self.sample_s
-            status.alarm = bool(self.sample.get("problem"))
+            status.alarm = bool(self.sample.get("problem")) or self._crossed()
         return now_s
+
+    def _crossed(self):
+        """Return whether the sample is beyond a limit of the settings; 0 is no limit."""
+        want, sample = self.settings, self.sample
+        cells = sample.get("cell_voltages") or (0,)
+        soc = sample.get("battery_level")
+        temperature = sample.get("temperature")
+        return (
+            (soc is not None and soc <= want["alarm.soc"] > 0)
+            or 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]
+            or max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535)
+            or (temperature or 0) > (want["alarm.temperature_c"] or 255)
+        )
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
@@ -232,6 +244,17 @@ class App:
                 sys.print_exception(exc)
                 print("%s failed, starts again in %d s" % (name, _RESTART_S))
                 await asyncio.sleep(_RESTART_S)
+
+
+def _settings():
+    """Load the settings and forget their table, which takes memory; print what was refused."""
+    import settings
+
+    loaded, sentences = settings.load()
+    del sys.modules["settings"]
+    for sentence in sentences:
+        print(sentence)
+    return loaded, sentences[:1]
 
 
 def _driver(name):

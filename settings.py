@@ -1,65 +1,163 @@
-# Optional settings from /settings.json; what it does not name keeps its default
-# A wrong value is refused with a sentence and the default is used: logging never stops.
+# Settings of the board: one table of them, and what /settings.json changes of it
+# A wrong value is refused with a sentence and its default is used: logging never stops.
 import json
+import os
+import sys
 
-# key: (default, allowed: str, one of several, or lowest and highest); a default None leaves
-# it to conn.py
-TABLE = {
-    "bms": (None, str),  # BMS driver, e.g. jbd_bms; overrides the import in conn.py
-    "dev_name": (None, str),  # Bluetooth name of the BMS; overrides conn.py
-    "capacity_ah": (None, (1, 10_000)),  # design capacity; overrides conn.py
-    "secret": ("", str),  # password of the BMS, if it has one
-    "poll_s": (2, (1, 60)),  # seconds between polls
-    "lcd": ("16x2", ("16x2", "20x2", "16x4", "20x4", "none")),  # size of the display
-    "lcd_address": (0, (0, 127)),  # I2C address of the display; 0 finds it
-    "sda_pin": (21, (0, 48)),  # GPIO of I2C data
-    "scl_pin": (22, (0, 48)),  # GPIO of I2C clock
-    "watchdog_s": (300, (0, 3600)),  # reset when the program hangs so long; 0 is never
-}
+# key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
+# A default without quotes that is no number and not true or false is taken from there.
+# allowed: text, secret (text that is never shown), LOWEST..HIGHEST (numbers with a decimal
+# point if fractions are), or CHOICE|CHOICE.
+TABLE = """
+dev_name         conn.py         text             -    Bluetooth name of the BMS; "" takes the nearest BMS
+bms              conn.py         text             -    BMS driver, see BMS.md, for example "jbd_bms"
+capacity_ah      conn.py         1.0..10000.0     Ah   design capacity of the battery
+secret           ""              secret           -    password of the BMS, if it has one
+poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
+watchdog_s       300             0..3600          s    the board restarts when it hangs so long; 0: never
+lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
+lcd.cols         16              16|20            -    columns of the display
+lcd.rows         2               2|4              -    rows of the display
+lcd.sda_pin      chip            0..48            GPIO I2C data: 21 on ESP32, 8 on S3, 6 on C3 and C6
+lcd.scl_pin      chip            0..48            GPIO I2C clock: 22 on ESP32, 9 on S3, 7 on C3 and C6
+lcd.address      0               0..127           -    I2C address of the display; 0 finds it
+lcd.wiring       "common"        "common"|"other" -    the kind of backpack, see HARDWARE.md
+lcd.backlight    "auto"          "auto"|"on"|"off" -   auto: lit while something happens, then off
+lcd.backlight_s  120             5..86400         s    how long auto keeps the light on
+alarm.soc        0               0..100           %    alarm at or below this state of charge; 0: never
+alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is below; 0: never
+alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
+alarm.temperature_c 0            0..100           degC alarm above this temperature; 0: never
+wifi.ssid        ""              text             -    name of the WiFi network; "" keeps WiFi off
+wifi.password    ""              secret           -    password of the WiFi network; "" for an open one
+wifi.ntp         "pool.ntp.org"  text             -    time server; "" leaves the clock alone
+influx.host      ""              text             -    InfluxDB server, name or address; "" sends nothing
+influx.port      8089            1..65535         -    its UDP port
+influx.measurement "battery"     text             -    name of the measurement
+influx.battery   ""              text             -    tag battery; "" is the Bluetooth name of the BMS
+influx.board     ""              text             -    tag board; "" is the number of the ESP32
+influx.polls     false           true|false       -    send every poll too, not only what is stored
+influx.cells     false           true|false       -    send the voltage of each cell too
+"""  # noqa: E501
+
+_LARGEST_BYTES = 4096
+_LONGEST = 64  # characters of a text
+
+
+def rows():
+    """Yield [key, default, allowed, unit, meaning] of each setting, as in the table."""
+    for line in TABLE.split("\n"):
+        if line:
+            yield line.split(None, 4)
 
 
 def load(path="/settings.json"):
-    """Return (settings, sentences): every key of TABLE with its value, and what was refused."""
-    settings = {key: TABLE[key][0] for key in TABLE}
+    """Return (settings, sentences): {key: value} for every key of the table, what was refused.
+
+    Never raises for what the file holds. A value that comes from conn.py is None.
+    """
+    file = path[path.rfind("/") + 1 :]
+    settings = {row[0]: _parse(row[1]) for row in rows()}
+    settings["lcd.sda_pin"], settings["lcd.scl_pin"] = _pins()
+    given, problem = _read(path)
+    if problem:
+        return settings, ["%s %s; using defaults" % (file, problem)]
+    left, sentences = _flat(given, file)
+    for key, _, allowed, _, _ in rows():
+        if key not in left:
+            continue
+        value = left.pop(key)
+        problem = _problem(value, allowed)
+        if not problem:
+            settings[key] = int(value) if _is_whole(allowed) else value
+            continue
+        using = "conn.py's" if settings[key] is None else _short(settings[key])
+        shown = "not right" if allowed == "secret" else _short(value)
+        sentences.append("%s: %s is %s, must be %s; using %s" % (file, key, shown, problem, using))
+    for key in left:
+        sentences.append("%s: unknown key %s, ignored" % (file, _short(key)))
+    return settings, sentences
+
+
+def _read(path):
+    """Return (the object in the file, ""), or ({}, what is wrong with it)."""
     try:
+        if os.stat(path)[6] > _LARGEST_BYTES:
+            return {}, "is larger than %d bytes" % _LARGEST_BYTES
         with open(path) as f:
             given = json.load(f)
     except OSError:
-        return settings, []
-    except ValueError:
-        return settings, ["%s is not valid JSON; using defaults" % path[1:]]
-    if not isinstance(given, dict):
-        return settings, ["%s must be {...}; using defaults" % path[1:]]
-    sentences = []
+        return {}, ""  # it is optional
+    except (ValueError, TypeError, RuntimeError, MemoryError):
+        return {}, "is not valid JSON"
+    return (given, "") if isinstance(given, dict) else ({}, "must be {...}")
+
+
+def _flat(given, file):
+    """Return ({key with dots: value}, sentences about groups that are none)."""
+    groups = [row[0].split(".")[0] for row in rows() if "." in row[0]]
+    flat, sentences = {}, []
     for key in given:
-        if key not in TABLE:
-            sentences.append("%s: unknown key %s, ignored" % (path[1:], key))
-            continue
-        default, allowed = TABLE[key]
-        problem = _problem(given[key], allowed)
-        if problem:
-            using = "conn.py's" if default is None else default
-            sentences.append(
-                "%s: %s is %s, must be %s; using %s"
-                % (path[1:], key, _short(given[key]), problem, using)
-            )
+        value = given[key]
+        if key not in groups:
+            flat[key] = value
+        elif isinstance(value, dict):
+            for name in value:
+                flat["%s.%s" % (key, name)] = value[name]
         else:
-            settings[key] = given[key]
-    return settings, sentences
+            sentences.append(
+                "%s: %s is %s, must be {...}; using defaults" % (file, key, _short(value))
+            )
+    return flat, sentences
 
 
 def _problem(value, allowed):
     """Return what `value` should have been, or "" if it is allowed."""
-    if allowed is str:
-        return "" if isinstance(value, str) else "text in quotes"
-    if isinstance(allowed[0], str):
-        return "" if value in allowed else "one of " + ", ".join(allowed)
-    # True is not an int here, but make sure on every interpreter
-    if value is True or value is False or not isinstance(value, (int, float)):
-        return "a number"
-    return "" if allowed[0] <= value <= allowed[1] else "%d to %d" % allowed
+    if allowed in ("text", "secret"):
+        # control characters would garble the REPL and the display
+        if isinstance(value, str) and len(value) <= _LONGEST and not (value and min(value) < " "):
+            return ""
+        return "text in quotes, at most %d characters" % _LONGEST
+    if "|" in allowed:
+        choices = [_parse(word) for word in allowed.split("|")]
+        if any(type(value) is type(choice) and value == choice for choice in choices):
+            return ""
+        words = [_short(choice) for choice in choices]
+        return ", ".join(words[:-1]) + " or " + words[-1]
+    low, high = (float(word) for word in allowed.split(".."))
+    good = type(value) in (int, float) and low <= value <= high  # NaN is not
+    if good and (not _is_whole(allowed) or value == int(value)):
+        return ""
+    kind = "a whole number from" if _is_whole(allowed) else "a number from"
+    return "%s %d to %d" % (kind, low, high)
+
+
+def _is_whole(allowed):
+    return ".." in allowed and "." not in allowed.replace("..", "")
+
+
+def _parse(word):
+    """Return the value that a word of the table stands for; None if it is from elsewhere."""
+    if word[0] == '"':
+        return word[1:-1]
+    if word in ("true", "false"):
+        return word == "true"
+    return int(word) if word.isdigit() else None
+
+
+def _pins():
+    """Return (SDA, SCL) of the chip: pins that its usual boards have and use for nothing else."""
+    machine = getattr(sys.implementation, "_machine", "")
+    if "ESP32S3" in machine:
+        return 8, 9
+    return (6, 7) if "ESP32C" in machine else (21, 22)
 
 
 def _short(value):
-    text = str(value)
+    """Return a value as JSON has it, text without its quotes, on one short line."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (dict, list)):
+        return "{...}" if isinstance(value, dict) else "[...]"  # it may be very deep
+    text = "".join(c if " " <= c else "?" for c in str(value)[:25]) or '""'
     return text if len(text) <= 24 else text[:21] + "..."

@@ -125,12 +125,20 @@ def _configure(args, board: Path, out: Path, log: Path | None) -> Path:
         "settings": {
             "dev_name": _NAMES[args.bms],
             "capacity_ah": capacity,
-            "lcd": args.lcd,
+            "lcd": _lcd(args.lcd),
         },
     }
     path = out / "config.json"
     path.write_text(json.dumps(config, indent=2))
     return path
+
+
+def _lcd(size: str) -> dict:
+    """Return the board's settings for a display like 20x4, or none."""
+    if size == "none":
+        return {"fitted": False}
+    cols, rows = size.split("x")
+    return {"cols": int(cols), "rows": int(rows)}
 
 
 def _pack(log: Path, target: Path) -> tuple[int, int]:

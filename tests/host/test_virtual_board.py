@@ -132,7 +132,7 @@ def test_a_name_that_never_appears(run):
 
 @pytest.mark.parametrize("where", ["conn.py", "settings.json"])
 def test_an_unknown_bms_module(run, tmp_path, where):
-    settings = {"lcd": "20x4"}  # on which the sentence fits at once
+    settings = {"lcd": {"cols": 20, "rows": 4}}  # on which the sentence fits at once
     if where == "conn.py":
         run(0.1)  # makes the tree
         conn = tmp_path / "board" / "conn.py"
@@ -187,7 +187,7 @@ def test_no_display(run):
 
 
 def test_a_pin_that_the_board_does_not_have(run):
-    end, words, _ = run(10, settings={"scl_pin": 45})
+    end, words, _ = run(10, settings={"lcd": {"scl_pin": 45}})
     assert "sda_pin 21, scl_pin 45: invalid pin; going on without display" in words
     assert end["connected"] and end["frames"] > 0 and "Traceback" not in words
 
@@ -199,14 +199,14 @@ def test_a_full_volume(run):
 
 
 def test_wrong_settings_are_refused_one_by_one(run):
-    settings = {"lcd": "21x2", "poll_s": "fast", "colour": "blue", "scl_pin": 99}
+    settings = {"lcd": {"cols": 21, "scl_pin": 99}, "poll_s": "fast", "colour": "blue"}
     end, words, glass = run(10, settings=settings)
     assert end["connected"] and end["frames"] > 0
     for sentence in (
-        "settings.json: lcd is 21x2, must be one of 16x2, 20x2, 16x4, 20x4, none; using 16x2",
-        "settings.json: poll_s is fast, must be a number; using 2",
+        "settings.json: lcd.cols is 21, must be 16 or 20; using 16",
+        "settings.json: lcd.scl_pin is 99, must be a whole number from 0 to 48; using 22",
+        "settings.json: poll_s is fast, must be a number from 1 to 60; using 2",
         "settings.json: unknown key colour, ignored",
-        "settings.json: scl_pin is 99, must be 0 to 48; using 22",
     ):
         assert sentence in words
     assert "must be" in glass or "using" in glass or "settings.json" in glass

@@ -1,0 +1,122 @@
+"""settings.json: whatever it holds is applied or refused with a sentence, on both interpreters."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batmon import build, settingsdoc
+from batmon.interpreter import micropython
+
+_SETTINGS = settingsdoc.load()
+_KEYS = [row[0] for row in _SETTINGS.rows()]
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.sampled_from((16, 20, 2, 4, "auto", "common", "on", ""))
+    | st.floats()
+    | st.text(max_size=80)
+)
+_VALUES = st.recursive(_LEAVES, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(), v))
+# Real keys, groups with real and wrong names, and anything else.
+_NAMES = st.sampled_from([*_KEYS, *{key.split(".")[-1] for key in _KEYS}]) | st.text(max_size=12)
+_FILES = st.dictionaries(
+    _NAMES | st.sampled_from(sorted({key.split(".")[0] for key in _KEYS})),
+    st.dictionaries(_NAMES, _VALUES, max_size=4) | _VALUES,
+    max_size=6,
+)
+_SENTENCE = re.compile(
+    r"settings\.json(: .+ is .+, must be .+; using .+|: unknown key .+, ignored"
+    r"| (is not valid JSON|must be \{\.\.\.\}|is larger than \d+ bytes); using defaults)",
+    re.S,
+)
+
+
+def _flat(given: dict) -> dict:
+    groups = {key.split(".")[0] for key in _KEYS if "." in key}
+    flat = {}
+    for key, value in given.items():
+        if key in groups and isinstance(value, dict):
+            flat.update({f"{key}.{name}": below for name, below in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+@settings(max_examples=200, deadline=None)
+@given(_FILES | _VALUES)
+def test_everything_is_applied_or_refused(tmp_path_factory, given):
+    path = tmp_path_factory.getbasetemp() / "settings.json"
+    path.write_text(json.dumps(given))
+    loaded, sentences = _SETTINGS.load(str(path))
+    defaults, _ = _SETTINGS.load("/nowhere/settings.json")
+    assert list(loaded) == list(defaults) == _KEYS
+    assert all(_SENTENCE.fullmatch(sentence) for sentence in sentences), sentences
+    if not isinstance(given, dict) or path.stat().st_size > 4096:
+        assert loaded == defaults and len(sentences) == 1
+        return
+    for key, value in _flat(given).items():
+        applied = key in loaded and type(loaded[key]) is not type(None) and loaded[key] == value
+        refused = [s for s in sentences if f": {key} is " in s or "unknown key" in s or key in s]
+        assert applied or refused, (key, value, sentences)
+    for key in set(_KEYS) - set(_flat(given)):
+        assert loaded[key] == defaults[key]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{1: 2}", "{[]: 1}", "[" * 4000, "{" * 5000, "\xff", '{"a":1}}']
+)
+def test_broken_files(tmp_path, text):
+    path = tmp_path / "settings.json"
+    path.write_text(text, encoding="latin-1")
+    loaded, sentences = _SETTINGS.load(str(path))
+    assert loaded == _SETTINGS.load("/nowhere")[0] and len(sentences) == 1
+
+
+def test_both_interpreters_agree(tmp_path):
+    """The same files on MicroPython, which reads JSON and compares numbers its own way."""
+    examples = [
+        {"lcd": {"cols": 21, "rows": 4, "fitted": 1, "wiring": "common", "sda_pin": 21.5}},
+        {"lcd": 5, "wifi": {"ssid": "a\x01", "password": 5}, "bms": [], "dev_name": {}},
+        {"poll_s": 1.5, "capacity_ah": True, "lcd.rows": 4, "influx": {"polls": True, "x": 1}},
+        {"poll_s": 10**40, "watchdog_s": -1, "secret": "x" * 65, "wifi": {"ssid": "Küche"}},
+        {"lcd": {"address": 39.0, "backlight": "auto"}, "alarm": {"soc": 1e300}},
+    ]
+    files = []
+    for number, example in enumerate(examples):
+        (tmp_path / f"{number}").mkdir()
+        files.append(str(tmp_path / f"{number}" / "settings.json"))
+        (tmp_path / f"{number}" / "settings.json").write_text(json.dumps(example))
+    code = (
+        f"import sys, json; sys.path.insert(0, {str(build.ROOT)!r}); import settings\n"
+        f"for file in {files!r}: print(json.dumps(settings.load(file)))"
+    )
+    said = subprocess.run([micropython(), "-c", code], capture_output=True, text=True)
+    assert [json.loads(line) for line in said.stdout.splitlines()] == [
+        json.loads(json.dumps(_SETTINGS.load(file))) for file in files
+    ], said.stderr
+
+
+def test_secrets_are_never_shown(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"secret": 98765, "wifi": {"password": ["tomato"]}}))
+    _, sentences = _SETTINGS.load(str(path))
+    assert len(sentences) == 2
+    assert not any("98765" in sentence or "tomato" in sentence for sentence in sentences)
+
+
+def test_every_default_is_allowed_by_its_own_row(tmp_path):
+    path = tmp_path / "settings.json"
+    defaults, _ = _SETTINGS.load("/nowhere")
+    path.write_text(json.dumps({key: v for key, v in defaults.items() if v is not None}))
+    assert _SETTINGS.load(str(path)) == (defaults, [])
+
+
+def test_the_document_is_current():
+    assert settingsdoc.PATH.read_text() == settingsdoc.document(), (
+        "run python -m batmon.settingsdoc"
+    )
