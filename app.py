@@ -234,6 +234,7 @@ class App:
         status.message = self.sentences[0] if self.sentences else ""
         if self.store:
             status.frames = self.store.frames
+            status.days_left = self.store.days_left
             status.message = status.message or self.store.message
         if self.sample:
             status.age_s = now_s - self.sample_s

@@ -31,6 +31,10 @@ def run(app):
     except Exception as exc:
         sys.print_exception(exc)
         print("batmon failed, the board starts again in %d s" % _RESTART_S)
+        try:
+            app.stop()
+        except Exception as stop_exc:  # whatever is broken: RTC memory keeps what is not stored
+            sys.print_exception(stop_exc)
         time.sleep(_RESTART_S)
         machine.reset()
 

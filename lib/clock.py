@@ -12,20 +12,23 @@ class Clock:
 
     def __init__(self):
         self._ticks = time.ticks_ms()
-        self._uptime_ms = 0
+        self._s = 0  # apart from the milliseconds, which would outgrow a small int in 12 days
+        self._ms = 0
         # boards count from 2000, the unix port from 1970
         self._epoch_s = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0
 
     def uptime_ms(self):
         """Return milliseconds; must be called at least every 6 days (ticks wrap after 12)."""
-        ticks = time.ticks_ms()
-        self._uptime_ms += time.ticks_diff(ticks, self._ticks)
-        self._ticks = ticks
-        return self._uptime_ms
+        return self.uptime_s() * 1000 + self._ms
 
     def uptime_s(self):
-        """Return whole seconds."""
-        return self.uptime_ms() // 1000
+        """Return whole seconds; the same holds."""
+        ticks = time.ticks_ms()
+        passed = time.ticks_diff(ticks, self._ticks) + self._ms
+        self._ticks = ticks
+        self._s += passed // 1000
+        self._ms = passed % 1000
+        return self._s
 
     def unix_s(self):
         """Return UTC seconds since 1970, or 0 while nobody has set the clock."""

@@ -1,0 +1,187 @@
+# Puts the folder of shards in order after whatever happened; loaded for the start only
+# docs/FORMAT.md says what is made of each state that a power cut can leave.
+import os
+import struct
+from binascii import crc32
+
+import frame
+from micropython import const
+from store_shards import first_unix_s, sealed_frames
+
+_READ_FRAMES = const(78)
+_FLUSH_BYTES = const(1040)  # the longest flush: more that is bad is no torn end
+
+
+class Found:
+    """What a folder says about the log so far."""
+
+    def __init__(self):
+        self.boot = 0  # the last
+        self.number = 0  # the highest of a shard
+        self.size = 0  # committed bytes, if that shard can be written on
+        self.flush = 0  # the number of its next flush
+        self.taken = True  # its file, if there is one, is not to be written on
+        self.last_flush = {}  # by number, of this battery's raw shards
+
+
+def recover(store, found):
+    """Bring the files of `store` into order and fill `found`; raises OSError of the folder."""
+    store.make_folder()
+    store.limit = min(store.limit, store.ask_free() // 8)
+    _load_state(store.path, found)
+    raws = _sort_files(store, found)
+    taken = bool(store.kept) and store.kept[-1][0] == found.number
+    for number, name in raws:
+        try:
+            if not _sort_raw(store, found, number, name):
+                taken = taken or number == found.number
+        except OSError as exc:  # this one cannot be read; the others may
+            store.events.append((frame.FLASH_ERROR, exc.errno))
+            taken = taken or number == found.number
+    found.taken = taken
+    store.kept.sort()
+    store.find_oldest()
+    if found.size and not store.oldest_unix_s:
+        active = store.file(found.number, store.name, "raw")
+        store.oldest_unix_s = first_unix_s(active, "raw")
+    for number, name, size, kind in store.kept[-1:]:
+        frames = sealed_frames(store.file(number, name, "bts")) if kind == "bts" else 0
+        if frames > 0:
+            store.millibytes = size * 1000 // frames
+
+
+def _load_state(path, found):
+    for name in ("/state.tmp", "/state"):  # FAT may have been cut between delete and rename
+        try:
+            with open(path + name) as f:
+                boot, number = f.read().split()
+            found.boot = max(found.boot, int(boot))
+            found.number = max(found.number, int(number))
+        except (OSError, ValueError):
+            pass
+
+
+def _sort_files(store, found):
+    """List the folder once, delete what is unfinished or superseded; return raw shards."""
+    raws = []
+    sealed = []
+    for file, size in _list(store.path):
+        kind = file[file.rfind(".") + 1 :]
+        stem = file[: -len(kind) - 1]
+        dash = stem.rfind("-")
+        if dash < 1 or not stem[dash + 1 :].isdigit():
+            continue
+        number = int(stem[dash + 1 :])
+        if kind == "tmp":
+            os.remove(store.path + "/" + file)
+        elif kind in ("raw", "bts", "bad"):
+            found.number = max(found.number, number)
+            if kind != "bad":
+                store.shards += 1
+                store.bytes += size
+            if kind == "raw":
+                raws.append((number, stem[:dash]))
+            elif kind == "bts":
+                sealed.append((number, stem[:dash], size, kind))
+    for shard in sealed:
+        number, name, size, kind = shard
+        if (number, name) in raws:  # cut between rename and delete, or in the rename
+            raw = store.file(number, name, "raw")
+            if sealed_frames(store.file(number, name, "bts")) >= 0:
+                store.bytes -= os.stat(raw)[6]
+                os.remove(raw)
+                raws.remove((number, name))
+            else:
+                store.bytes -= size
+                os.remove(store.file(number, name, "bts"))
+                shard = None
+            store.shards -= 1
+        if shard:
+            store.kept.append(shard)
+    raws.sort()
+    store.kept.sort()
+    return raws
+
+
+def _sort_raw(store, found, number, name):
+    """Decide what becomes of a raw shard; return True if it is written on."""
+    good, size, flush, boot = _scan(store.file(number, name, "raw"))
+    found.boot = max(found.boot, boot)
+    if good != size:
+        store.events.append((frame.TAIL_CUT, size - good))
+    if name == store.name:
+        found.last_flush[number] = flush
+        if number == found.number and good == size and 0 < good <= store.limit - _FLUSH_BYTES:
+            found.size = good
+            found.flush = flush + 1
+            return True
+    if not good:
+        _set_aside(store, number, name, size)
+    elif size - good > _FLUSH_BYTES:
+        # not a torn end: there may be whole flushes behind the damage, which readers find
+        store.kept.append((number, name, size, "raw"))
+    else:
+        store.unsealed.append((number, name, good))
+    return False
+
+
+def _scan(raw):
+    """Return (bytes up to the last good commit, file size, its flush, last boot number)."""
+    good = pos = boot = last_boot = 0
+    flush = -1
+    crc = count = 0
+    buf = bytearray(_READ_FRAMES * frame.SIZE)
+    view = memoryview(buf)
+    with open(raw, "rb") as f:
+        whole = True
+        while whole:
+            n = f.readinto(buf)
+            n -= n % frame.SIZE
+            start = 0  # of what the CRC does not cover yet
+            for at in range(0, n, frame.SIZE):
+                kind = frame.kind(buf, at)
+                if kind == frame.ANCHOR:
+                    boot = struct.unpack_from("<H", buf, at + 8)[0]
+                elif kind == frame.COMMIT:
+                    _, _, want, frames, number = struct.unpack_from("<HHIHH", buf, at)
+                    count += (at - start) // frame.SIZE
+                    if crc32(view[start:at], crc) != want or frames != count:
+                        whole = False
+                        break
+                    start = at + frame.SIZE
+                    good = pos + start
+                    flush = number
+                    last_boot = max(boot, last_boot)
+                    crc = count = 0
+            count += (n - start) // frame.SIZE
+            crc = crc32(view[start:n], crc)
+            pos += n
+            whole = whole and n == len(buf)
+        size = f.seek(0, 2)
+    return good, size, flush, last_boot
+
+
+def _set_aside(store, number, name, size):
+    raw = store.file(number, name, "raw")
+    if size == 0:
+        os.remove(raw)
+    else:
+        os.rename(raw, store.file(number, name, "bad"))
+        store.events.append((frame.SHARD_BAD, number))
+        print("store: %s holds no whole flush, set aside as .bad" % raw)
+    store.shards -= 1
+    store.bytes -= size
+
+
+def _list(path):
+    """Return (name, bytes) of every file in a folder."""
+    entries = os.ilistdir(path)
+    out = []
+    while True:
+        try:
+            entry = next(entries)
+        except StopIteration:
+            return out
+        except UnicodeError:
+            continue  # FAT: a name torn by a power cut
+        out.append((entry[0], entry[3] if len(entry) > 3 else 0))

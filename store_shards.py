@@ -1,0 +1,258 @@
+# The shards of a folder that are full: sealing them, and deleting the oldest to make room
+# docs/FORMAT.md specifies the files; everything that the store needs of the codec is here.
+import asyncio
+import gc
+import os
+import struct
+
+import frame
+import shardcodec
+from micropython import const
+
+_SHARD_BYTES = const(262_144)
+_SEAL_RETRY_S = const(600)
+_EEXIST = const(17)
+_FIRST_FRAMES = const(1)  # in a block of its own: when a shard begins is read at once
+_SEALED_MILLIBYTES = const(3000)  # per frame; until a shard was sealed
+
+
+class Shards:
+    """The files in the folder `path`, but for the shard that is being written.
+
+    `clock` has `uptime_s()`. Run `run` as a task. Nothing raises for a full or broken volume.
+    """
+
+    def __init__(self, path, clock):
+        self.path = path
+        self.shards = 0  # files on flash, and their bytes
+        self.bytes = 0
+        self.free = 0  # bytes; asked at the start and before a shard is sealed, else counted
+        self.oldest_unix_s = 0  # when the log begins, unix time; 0 = unknown
+        self.limit = _SHARD_BYTES  # a shard is full
+        self.unsealed = []  # (number, name, committed bytes), oldest first
+        self.kept = []  # (number, name, bytes, "bts", or "raw" if it cannot be sealed)
+        self.events = []  # to be stored at the next tick
+        self.millibytes = _SEALED_MILLIBYTES  # that a sealed frame takes
+        self._clock = clock
+        self._busy = False  # the first of the unsealed is open
+        self._seal_retry_s = 0
+        self._wake = asyncio.Event()
+
+    def file(self, number, name, kind):
+        """Return the path of a shard."""
+        return "%s/%s-%05d.%s" % (self.path, name, number, kind)
+
+    def make_folder(self):
+        """Make the folder unless it exists; raises OSError."""
+        try:
+            os.mkdir(self.path)
+        except OSError as exc:
+            if exc.errno != _EEXIST:
+                raise
+
+    def wake(self):
+        """Let `run` seal what waits, unless that failed a short while ago."""
+        if self.unsealed and self._clock.uptime_s() >= self._seal_retry_s:
+            self._wake.set()
+
+    async def run(self):
+        """Seal what waits and keep room for the next shard; never ends."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._busy = True
+            try:
+                while self.unsealed and await self._seal_next():
+                    gc.collect()
+            finally:
+                self._busy = False
+
+    async def _seal_next(self):
+        """Seal the oldest that waits; False if it has to wait longer."""
+        number, name, good = self.unsealed[0]
+        tmp = self.file(number, name, "tmp")
+        try:
+            self._make_room()
+            size = await self._seal(number, name, good, tmp)
+            kind = "bts"
+        except shardcodec.ShardError as exc:
+            # the raw shard is whole all the same: it stays, and the next boot tries again
+            print("store: %s-%05d stays raw: %s" % (name, number, exc))
+            self.events.append((frame.FLASH_ERROR, 0))
+            size = good
+            kind = "raw"
+            _remove(tmp)
+        except (OSError, MemoryError) as exc:
+            print("store: %s-%05d is sealed later: %r" % (name, number, exc))
+            errno = exc.errno if isinstance(exc, OSError) else 0
+            self.events.append((frame.FLASH_ERROR, errno))
+            self._seal_retry_s = self._clock.uptime_s() + _SEAL_RETRY_S
+            _remove(tmp)
+            return False
+        self.unsealed.pop(0)
+        self.kept.append((number, name, size, kind))
+        self.kept.sort()
+        return True
+
+    # ---- room
+
+    def ask_free(self):
+        """Ask the volume how much of it is free; return the bytes of all of it."""
+        st = os.statvfs(self.path)
+        self.free = st[3] * st[0]
+        return st[2] * st[0]
+
+    def _make_room(self):
+        self.ask_free()
+        while self.free < 2 * self.limit and self.delete_oldest():
+            pass
+
+    def delete_oldest(self):
+        """Delete the oldest shard that is not in use; return whether there was one."""
+        if self.kept:
+            number, name, size, kind = self.kept.pop(0)
+        elif self.unsealed and not self._busy:
+            number, name, size = self.unsealed.pop(0)
+            kind = "raw"
+        else:
+            return False
+        try:
+            os.remove(self.file(number, name, kind))
+        except OSError as exc:
+            self.events.append((frame.FLASH_ERROR, exc.errno))
+            return False
+        self.shards -= 1
+        self.bytes -= size
+        self.free += size
+        self.events.append((frame.SHARD_DELETED, number, size))
+        self.find_oldest()
+        return True
+
+    def find_oldest(self):
+        """Look up when the oldest shard begins, or the next if it does not know."""
+        self.oldest_unix_s = 0
+        for number, name, _, kind in self.kept[:2]:
+            self.oldest_unix_s = first_unix_s(self.file(number, name, kind), kind)
+            if self.oldest_unix_s:
+                return
+        for number, name, _ in self.unsealed[:1]:
+            self.oldest_unix_s = first_unix_s(self.file(number, name, "raw"), "raw")
+
+    # ---- sealing
+
+    async def _seal(self, number, name, good, tmp):
+        """Make the sealed form of a shard, compare, put it in place; return its bytes."""
+        raw = self.file(number, name, "raw")
+        frames = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+        encoder = shardcodec.Encoder()
+        total = 0
+        size = len(shardcodec.HEADER)
+        with open(raw, "rb") as source, open(tmp, "wb") as out:
+            out.write(shardcodec.HEADER)
+            n = _read_frames(source, frames, good, _FIRST_FRAMES)
+            while n:
+                for _ in encoder.encode(frames, n):
+                    await asyncio.sleep_ms(0)
+                out.write(encoder.block)
+                size += len(encoder.block)
+                total += n
+                n = _read_frames(source, frames, good, shardcodec.BLOCK_FRAMES)
+            end = shardcodec.end_block(total)
+            out.write(end)
+            size += len(end)
+        encoder = None
+        await _compare(raw, tmp, good, frames, total)
+        raw_size = os.stat(raw)[6]
+        os.rename(tmp, self.file(number, name, "bts"))
+        os.remove(raw)
+        self.bytes += size - raw_size
+        self.free += raw_size - size
+        self.millibytes = size * 1000 // max(1, total)
+        return size
+
+
+async def _compare(raw, tmp, good, frames, total):
+    """Read a sealed shard back against its raw one; raises ShardError if they differ."""
+    back = bytearray(len(frames))
+    with open(raw, "rb") as source, open(tmp, "rb") as f:
+        for block in _blocks(f):
+            if shardcodec.end_total(block) >= 0:
+                if shardcodec.end_total(block) == total:
+                    return
+                break
+            end = _read_frames(source, frames, good, shardcodec.check(block)) * frame.SIZE
+            for _ in shardcodec.decode(block, back):
+                await asyncio.sleep_ms(0)
+            if memoryview(back)[:end] != memoryview(frames)[:end]:
+                break
+    raise shardcodec.ShardError("read back differently")
+
+
+def _read_frames(f, frames, good, most):
+    """Fill `frames` from a raw shard up to byte `good`, without commits; return how many."""
+    n = 0
+    view = memoryview(frames)
+    while n < most and f.tell() < good:
+        at = n * frame.SIZE
+        if f.readinto(view[at : at + frame.SIZE]) < frame.SIZE:
+            break
+        if frame.kind(frames, at) != frame.COMMIT:
+            n += 1
+    return n
+
+
+def _blocks(f):
+    """Yield the blocks of an open sealed shard; raises ShardError at damage."""
+    if f.read(len(shardcodec.HEADER)) != shardcodec.HEADER:
+        raise shardcodec.ShardError("no sealed shard")
+    while True:
+        head = f.read(shardcodec.HEAD_BYTES)
+        if not head:
+            return
+        length = shardcodec.block_bytes(head)
+        if not length:
+            raise shardcodec.ShardError("damaged block")
+        block = head + f.read(length - len(head))
+        shardcodec.check(block)
+        yield block
+
+
+def sealed_frames(name):
+    """Return how many frames a sealed shard holds, -1 if it is not whole."""
+    total = 0
+    try:
+        with open(name, "rb") as f:
+            for block in _blocks(f):
+                end = shardcodec.end_total(block)
+                if end >= 0:
+                    return end if end == total else -1
+                total += shardcodec.check(block)
+    except (OSError, shardcodec.ShardError):
+        pass
+    return -1
+
+
+def first_unix_s(name, kind):
+    """Return the unix time of the anchor that begins a shard, 0 if it does not know."""
+    first = bytearray(frame.SIZE)
+    try:
+        with open(name, "rb") as f:
+            if kind == "raw":
+                f.readinto(first)
+            else:
+                block = next(_blocks(f))
+                if shardcodec.check(block) == _FIRST_FRAMES:
+                    for _ in shardcodec.decode(block, first):
+                        pass
+    except (OSError, shardcodec.ShardError, StopIteration):
+        pass
+    if frame.kind(first, 0) != frame.ANCHOR:
+        return 0
+    return struct.unpack_from("<I", first, 4)[0]
+
+
+def _remove(name):
+    try:
+        os.remove(name)
+    except OSError:
+        pass  # it was not made, or the volume is gone: the next start looks again
