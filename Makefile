@@ -20,6 +20,7 @@ run: venv
 	@$(PY) -m batmon sim --days $(DAYS) --lcd $(LCD)
 
 test: venv
+	@sh host/testtools.sh
 	@$(PY) -m pytest -n $(JOBS)
 
 bench: venv
