@@ -1,11 +1,13 @@
 # Composes link, sampler, store and screen, and keeps each of them going
 import asyncio
+import gc
 import sys
 
 import frame
 import machine
 import screen
 from clock import Clock
+from errorlog import ErrorLog
 from lcd_hd44780 import LCD, LCM1602, MJKDZ
 from micropython import const
 from sampler import Sampler
@@ -15,6 +17,7 @@ _DATA = const("/data")
 _SCREEN_MS = const(2000)  # longest time between refreshes
 _HOUSEKEEPING_S = const(5)
 _REPORT_S = const(60)  # between lines on the REPL
+_STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _REPL_WATCHDOG_MS = const(3_600_000)
 
@@ -37,15 +40,22 @@ class App:
     def __init__(self, conn):
         self.conn = conn
         self.clock = Clock()
+        self.errors = ErrorLog(_DATA, self.clock)
         self.status = Status()
         self.settings, self.sentences = _settings()
+        why = self.errors.why()
+        self._restarted = "restarted: " + why if why else ""
+        if why:
+            print(self._restarted)
+            self.sentences.append(self._restarted)
         self.sample = None
         self.sample_s = 0
         self.lcd = None
         self.link = None
         self.sampler = None
         self.store = None
-        self._progress_s = 0  # when the loop last got somewhere, for the watchdog
+        self._turns = 0  # of the link, and when they grew last, for the watchdog
+        self._turned_s = 0
         self._report_s = 0
         self._drawn_ms = 0
 
@@ -55,8 +65,7 @@ class App:
             asyncio.create_task(self._keep("display", self._show))
         self._configure()
         asyncio.create_task(self._keep("housekeeping", self._housekeeping))
-        while True:
-            await self._keep("link", self._log)
+        await self._keep("link", self._log)
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
@@ -99,11 +108,20 @@ class App:
         if name:
             self._open_store(name)
         poll_ms = int(want["poll_s"] * 1000)
-        self.link = conn.BmsLink(driver, name, poll_ms, want["secret"], self._link_changed)
+        self.link = conn.BmsLink(
+            driver,
+            name,
+            poll_ms,
+            want["secret"],
+            self._link_changed,
+            self._link_tripped,
+            self._restart,
+        )
 
     def _open_store(self, name):
         self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
         self.store.open()
+        self.errors.boot = self.store.boot
         asyncio.create_task(self._keep("sealing", self.store.run))
 
     def _refuse(self, sentence):
@@ -114,14 +132,13 @@ class App:
     # ---- link → sampler → store
 
     async def _log(self):
-        if self.link is None:
+        while self.link is None:
             await asyncio.sleep(_REPORT_S)
             print(self.sentences[0])
-            return
         async for sample in self.link:
             now_ms = self.clock.uptime_ms()
             self.sample = sample
-            self.sample_s = self._progress_s = now_ms // 1000
+            self.sample_s = now_ms // 1000
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
             self._draw()
@@ -134,19 +151,31 @@ class App:
             self.store.append(self.sampler.frames, n)
 
     def _link_changed(self, link):
-        self._progress_s = self.clock.uptime_s()
         if link.connected != self.status.connected:
             self.status.connected = link.connected
             if link.connected:
                 if self.store is None:  # whose name nobody knew before
                     self._open_store(link.name)
                 self.store.event(frame.LINK_FOUND)
+                if self._restarted in self.sentences:  # it has helped
+                    self.sentences.remove(self._restarted)
             else:
                 self._store(self.sampler.finish())
                 self.store.event(frame.LINK_LOST)
         self.status.link = link.text
         print(link.text)
         self._draw()
+
+    def _link_tripped(self, exc):
+        sys.print_exception(exc)
+        self.errors.note("link", exc)
+
+    def _restart(self, reason):
+        self._store(self.sampler.finish())
+        if self.store:
+            self.store.flush()
+        print("the board starts again: " + reason)
+        self.errors.restart(reason)
 
     def _report(self, sample):
         cells = sample.get("cell_voltages")
@@ -173,7 +202,7 @@ class App:
             i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000)
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
-            return
+            return True
         wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
         address = want["lcd.address"] or None
         lcd = LCD(i2c, address, want["lcd.cols"], want["lcd.rows"], wiring)
@@ -231,19 +260,29 @@ class App:
             now_s = self.clock.uptime_s()
             if self.store:
                 self.store.tick()
-            if watchdog and (self.link is None or now_s - self._progress_s < watchdog_s):
+            if self.link is None or self.link.turns != self._turns:
+                self._turns = self.link and self.link.turns
+                self._turned_s = now_s
+            if watchdog:
+                if now_s - self._turned_s >= _STUCK_S:
+                    self._restart("the link hangs")
                 watchdog.feed()
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     async def _keep(self, name, part):
-        """Run a part to its end: an uncaught exception would end its task unnoticed."""
+        """Run a part for ever: one that fails, or ends without saying True, starts again."""
         while True:
             try:
-                return await part()
+                if await part():
+                    return
+                why = "it ended"
             except Exception as exc:
+                gc.collect()  # it may have been the memory
                 sys.print_exception(exc)
-                print("%s failed, starts again in %d s" % (name, _RESTART_S))
-                await asyncio.sleep(_RESTART_S)
+                why = exc
+            self.errors.note(name, why)
+            print("%s failed, starts again in %d s" % (name, _RESTART_S))
+            await asyncio.sleep(_RESTART_S)
 
 
 def _settings():

@@ -158,8 +158,10 @@ class Connection:
                 await task
             except asyncio.CancelledError:
                 pass
-        await self._disconnect(reset)
-        await self._end_client()
+        try:
+            await self._disconnect(reset)  # a driver's goodbye, which a dead link refuses
+        finally:
+            await self._end_client()
         if reset:
             self._inv_wr_mode = None
 

@@ -1,0 +1,324 @@
+# BmsLink: what it says, how it comes back, what it counts, and two at once
+import asyncio
+
+import aioble
+import air
+import battery
+import conn
+import jbd
+import jikong
+import vclock
+from bleak import BleakError
+from bleak_peer import fresh, until
+from conn import BmsLink
+
+from aiobmsble.bms import jbd_bms, jikong_bms
+
+
+class Driver:
+    """A driver whose polls end as `script` says: a dict is a sample, else it is raised."""
+
+    script = []
+    made = 0
+    ended = 0
+    secrets = []
+
+    def __init__(self, device, config):
+        Driver.made += 1
+        Driver.secrets.append(config.secret)
+
+    async def async_update(self):
+        await asyncio.sleep_ms(50)
+        step = Driver.script.pop(0) if Driver.script else _sample(vclock.now_ms() % 1000 + 1)
+        if isinstance(step, dict):
+            return step
+        raise step
+
+    async def disconnect(self, reset=False):
+        Driver.ended += 1
+
+
+def _sample(ma, **changes):
+    sample = {"voltage": 13.2, "current": ma / 1000, "battery_level": 50}
+    sample["cell_voltages"] = [3.3, 3.3, 3.3, 3.3]
+    sample.update(changes)
+    return sample
+
+
+def _peer():
+    return fresh(jikong.make(battery.make("van", 1)))
+
+
+def _link(script=(), driver=Driver, name="jk-pak01", **more):
+    """A link to the peer in the air, and the list of all it says."""
+    Driver.script = list(script)
+    Driver.made = Driver.ended = 0
+    said = []
+    link = BmsLink(driver, name, 2000, on_change=lambda link: said.append(link.text), **more)
+    return link, said
+
+
+async def _samples(link, n, timeout_s=7200):
+    out = []
+
+    async def take():
+        async for sample in link:
+            out.append(sample)
+            if len(out) == n:
+                return
+
+    await asyncio.wait_for(take(), timeout_s)
+    return out
+
+
+async def test_the_way_to_the_first_sample_in_words():
+    _peer()
+    link, said = _link()
+    await _samples(link, 3)
+    assert said == ["looking for jk-pak01", "connecting to jk-pak01", "connected"], said
+    assert link.connected and link.connects == 1 and link.samples == 3
+    assert link.rssi == -60 and not link.failures
+
+
+async def test_every_kind_of_error_is_said_counted_and_healed():
+    for error, kind, words in (
+        (BleakError("link lost"), "link lost", "link lost, retry 1 in 1 s"),
+        (OSError(107), "link lost", "[Errno 107] ENOTCONN, retry 1 in 1 s"),
+        (EOFError(), "link lost", "EOFError, retry 1 in 1 s"),
+        (ValueError("short"), "unexpected answer", None),
+        (AssertionError(), "unexpected answer", None),
+        (MemoryError(), "unexpected answer", None),
+        (RuntimeError("x"), "unexpected answer", None),
+    ):
+        _peer()
+        tripped = []
+        link, said = _link([_sample(1), error], on_error=tripped.append)
+        await _samples(link, 3)
+        assert link.failures == {kind: 1}, (error, link.failures)
+        assert words in said if words else "unexpected answer (" in said[3], said
+        assert said[-1] == "connected" and link.connected and link.connects == 2
+        assert (Driver.made, Driver.ended) == (2, 1)
+        assert tripped == ([error] if kind == "unexpected answer" else [])
+
+
+async def test_two_polls_without_an_answer_are_forgiven_the_third_is_not():
+    _peer()
+    link, said = _link([_sample(1)] + 2 * [asyncio.TimeoutError()] + [_sample(2)])
+    await _samples(link, 2)
+    assert not link.failures and link.connected and len(said) == 3
+    link, said = _link([_sample(1)] + 3 * [asyncio.TimeoutError()])
+    await _samples(link, 2)
+    assert link.failures == {"no answer": 1} and "no answer, retry 1 in 1 s" in said
+
+
+async def test_what_cannot_be_true_is_counted_and_not_given():
+    nan = float("nan")
+    bad = (
+        _sample(1, voltage=nan),
+        _sample(1, voltage=-13.2),
+        _sample(1, voltage=26.4),
+        {"current": 1.0},
+        _sample(1, battery_level=101),
+        _sample(1, battery_level=nan),
+        _sample(1, current=nan),
+        _sample(1, current=1e30),
+        _sample(1, cell_voltages=[3.3, 3.3, 3.3, nan]),
+        _sample(1, cell_voltages=[3.3, 3.3, 6.6, 0]),
+    )
+    for one in bad:
+        _peer()
+        link, said = _link([_sample(1), one, _sample(3)])
+        given = await _samples(link, 2)
+        assert [s["current"] for s in given] == [0.001, 0.003], one
+        assert link.implausible == 1 and not link.failures
+    _peer()
+    link, said = _link(bad)
+    await _samples(link, 1)
+    assert link.implausible == len(bad) and link.failures == {"implausible values": len(bad)}
+
+
+async def test_frozen_values_are_not_given_for_longer_than_a_minute():
+    _peer()
+    link, said = _link([_sample(5) for _ in range(100)])
+    given = await _samples(link, 40)
+    same = [s for s in given if s["current"] == 0.005]
+    assert 29 <= len(same) <= 32, len(same)
+    assert link.failures["values are frozen"] > 1
+    assert "values are frozen, retry 1 in 1 s" in said and said.count("connected") == 2
+    # no current, no suspicion
+    _peer()
+    link, said = _link([_sample(0) for _ in range(100)])
+    await _samples(link, 100)
+    assert not link.failures
+
+
+async def test_waits_grow_up_to_a_minute_and_a_bit_and_start_over():
+    _peer()
+    link, said = _link([BleakError("no")] * 12 + [_sample(1), BleakError("no")])
+    await _samples(link, 2)
+    waits = [int(text.split(" in ")[1].split()[0]) for text in said if "retry" in text]
+    low = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 1]
+    assert len(waits) == len(low)
+    for wait_s, low_s in zip(waits, low):
+        assert low_s <= wait_s <= low_s * 5 // 4 + 1, waits
+    assert len(set(waits[6:12])) > 1, "no jitter"
+    assert "no, retry 12 in" in "\n".join(said)
+
+
+async def test_one_that_is_not_there_is_found_soon_after_it_came():
+    peer = _peer()
+    link, said = _link()
+    worst_ms = 0
+    for away_s in (3, 47, 100, 311, 3600):
+        air.remove(peer)
+        link, said = _link()
+        task = asyncio.create_task(_samples(link, 1))
+        await asyncio.sleep(away_s)
+        assert away_s < 10 or link.text.startswith(("jk-pak01 not found (seen: none)", "looking"))
+        assert not link.connected
+        air.add(peer)
+        start_ms = vclock.now_ms()
+        await task
+        worst_ms = max(worst_ms, vclock.now_ms() - start_ms)
+        # the pause is not the peer's fault: gaps are told
+        assert abs(link.longest_gap_s - away_s) < 10
+    assert worst_ms < 8000, worst_ms
+
+
+async def test_the_radio_is_switched_off_and_on_now_and_then():
+    times = []
+    stop = aioble.stop
+
+    def counted():
+        times.append(link.failures["no"] if "no" in link.failures else sum(link.failures.values()))
+        stop()
+
+    _peer()
+    link, _ = _link([BleakError("no")] * 50)
+    aioble.stop = counted
+    try:
+        await _samples(link, 1, 20000)
+    finally:
+        aioble.stop = stop
+    assert times == [6, 12, 24, 48], times
+
+
+async def test_only_hours_of_silence_are_hopeless():
+    _peer()
+    asked = []
+    link, _ = _link([_sample(1)] + [BleakError("no")] * 125, on_hopeless=asked.append)
+    await _samples(link, 2, 20000)
+    assert asked and asked[0] == "no data for 2 h (no)"
+    assert link.longest_gap_s > 7200
+    # before the first sample of a boot a day goes by: the BMS may be switched off
+    _peer()
+    asked.clear()
+    link, _ = _link([BleakError("no")] * 300, on_hopeless=asked.append)
+    await _samples(link, 1, 50000)
+    assert not asked
+
+
+async def test_time_connected_and_gaps_are_counted():
+    _peer()
+    link, _ = _link([_sample(1), BleakError("no"), BleakError("no")])
+    start_ms = vclock.now_ms()
+    await _samples(link, 5000, 20000)
+    took_s = (vclock.now_ms() - start_ms) // 1000
+    assert 3 <= took_s - link.connected_s <= 8, (link.connected_s, took_s)
+    assert 3 <= link.longest_gap_s <= 8
+    assert link.silent_s == 0
+
+
+async def test_a_listener_that_fails_does_not_leave_a_connection_behind():
+    peer = _peer()
+    angry = [0]
+
+    def listen(link):
+        angry[0] += 1
+        if angry[0] in (2, 4, 5, 7):
+            raise MemoryError
+
+    link = BmsLink(jikong_bms.BMS, "jk-pak01", 2000, on_change=listen)
+    given = 0
+    for _ in range(40):
+        try:
+            await _samples(link, 1, 600)
+            given += 1
+            if given == 5:
+                air.remove(peer)
+                air.add(peer)
+        except MemoryError:
+            await asyncio.sleep(10)
+    assert given > 30 and link.connected
+    assert await until(lambda: len(air.radio.links) == 1)
+
+
+async def test_a_name_that_is_heard_only_at_times_is_no_obstacle():
+    peer = _peer()
+    link, _ = _link(driver=jikong_bms.BMS)
+    await _samples(link, 1)
+    peer.scan_rsp = None
+    air.remove(peer)
+    vclock.call_later(60000, air.add, peer)
+    await _samples(link, 10, 120)
+    assert link.connects == 2 and link.name == "jk-pak01"
+
+
+async def test_the_password_reaches_the_driver():
+    _peer()
+    Driver.secrets.clear()
+    link, _ = _link(secret="123456")
+    await _samples(link, 1)
+    assert Driver.secrets == ["123456"]
+
+
+async def test_two_links_at_once_each_heal_alone():
+    fresh()
+    a = air.add(jikong.make(battery.make("van", 1)))
+    b = air.add(jbd.make(battery.make("ebike", 2)))
+    links = [
+        BmsLink(jikong_bms.BMS, "jk-pak01", 2000),
+        BmsLink(jbd_bms.BMS, "JBD-SP25S020", 3000),
+    ]
+    given = [[], []]
+
+    async def run(i):
+        async for sample in links[i]:
+            given[i].append(sample)
+
+    tasks = [asyncio.create_task(run(i)) for i in range(2)]
+    for peer, victim in ((a, 0), (b, 1), (a, 0)):
+        await asyncio.sleep(100)
+        counts = [len(g) for g in given]
+        air.remove(peer)
+        await asyncio.sleep(100)
+        other = 1 - victim
+        # the radio is scanned by one in turn with the other's polls
+        assert len(given[other]) - counts[other] >= 100 / (2, 3)[other] - 2
+        assert len(given[victim]) - counts[victim] <= 2
+        air.add(peer)
+    await asyncio.sleep(30)
+    for task in tasks:
+        task.cancel()
+    assert links[0].connects == 3 and links[1].connects == 2
+    assert all([12 < s["voltage"] < 15 for s in given[0]])
+    assert all([30 < s["voltage"] < 60 for s in given[1]])
+    assert len(conn.__dict__) and not [k for k in dir(conn) if isinstance(getattr(conn, k), list)]
+
+
+async def test_two_links_survive_that_one_of_them_cycles_the_radio():
+    fresh()
+    air.add(jikong.make(battery.make("van", 1)))
+    links = [BmsLink(jikong_bms.BMS, name, 2000) for name in ("jk-pak01", "nobody")]
+
+    async def run(link):
+        async for _ in link:
+            pass
+
+    tasks = [asyncio.create_task(run(link)) for link in links]
+    await asyncio.sleep(3600)
+    for task in tasks:
+        task.cancel()
+    assert links[1].failures["not found"] > 100
+    assert links[0].samples > 1700, links[0].samples
+    assert links[0].longest_gap_s < 30
