@@ -29,7 +29,7 @@ class Driver:
 
     async def async_update(self):
         await asyncio.sleep_ms(50)
-        step = Driver.script.pop(0) if Driver.script else _sample(vclock.now_ms() % 1000 + 1)
+        step = Driver.script.pop(0) if Driver.script else _sample(vclock.now_ms() % 9973 + 1)
         if isinstance(step, dict):
             return step
         raise step
@@ -222,7 +222,7 @@ async def test_time_connected_and_gaps_are_counted():
     _peer()
     link, _ = _link([_sample(1), BleakError("no"), BleakError("no")])
     start_ms = vclock.now_ms()
-    await _samples(link, 5000, 20000)
+    await _samples(link, 1000)
     took_s = (vclock.now_ms() - start_ms) // 1000
     assert 3 <= took_s - link.connected_s <= 8, (link.connected_s, took_s)
     assert 3 <= link.longest_gap_s <= 8
