@@ -218,6 +218,7 @@ class Store(Shards):
             frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, self._unreported)
             self._unreported = 0
             self._put(control, 0)
+        self._mirror()  # in it is exactly what is written: a reset may come right after
         error = self._write(now_s)
         if error and error.errno == _ENOSPC and self.delete_oldest():
             error = self._write(now_s)
@@ -352,7 +353,6 @@ class Store(Shards):
             self._anchor_first(first_s, 0, found.boot)
         self.boot = found.boot + 1
         self._save_state()
-        self._mirror()  # under its new number before it is written
         self.flush()
         self._anchor()
         self.wake()

@@ -1,0 +1,191 @@
+# For tests of the store: volumes that can be unplugged, numbered frames, a reader
+import asyncio
+import os
+import struct
+from binascii import crc32
+
+import frame
+import shardcodec
+import vfs
+from flash import Flash, PowerCut
+from store import Store
+
+SEED = os.urandom(4)  # the interpreter's own random numbers are the same every time
+MOUNT = "/flash"
+DATA = MOUNT + "/data"
+_IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
+
+
+class Clock:
+    """What the store needs of lib/clock.py; the test moves it."""
+
+    def __init__(self, unix_s=0):
+        self.now_s = 0
+        self.start_unix_s = unix_s
+
+    def uptime_s(self):
+        return self.now_s
+
+    def unix_s(self):
+        return self.start_unix_s + self.now_s if self.start_unix_s else 0
+
+
+class Volume:
+    """A volume that can be unplugged and mounted again."""
+
+    def __init__(self, kind, size=256 * 1024):
+        self._fs = vfs.VfsFat if kind == "fat" else vfs.VfsLfs2
+        self._shape = _IMAGE, size, 512 if kind == "fat" else 4096
+        self.flash = Flash(*self._shape)
+        self._fs.mkfs(self.flash)
+        vfs.mount(self._fs(self.flash), MOUNT)
+
+    def replug(self, image=None):
+        """Power off and on; the chip then holds `image`, if given."""
+        # files of the old session must never write again: a new chip on the same image
+        self.flash.cut_in = 0
+        vfs.umount(MOUNT)
+        self.flash.close()
+        if image:
+            with open(_IMAGE, "wb") as f:
+                f.write(image)
+        self.flash = Flash(*self._shape)
+        vfs.mount(self._fs(self.flash), MOUNT)
+
+    def image(self):
+        """Return what is on the chip, after it was unplugged."""
+        self.replug()
+        with open(_IMAGE, "rb") as f:
+            return f.read()
+
+    def remove(self):
+        self.flash.cut_in = 0
+        vfs.umount(MOUNT)
+        self.flash.close()
+        os.remove(_IMAGE)
+
+
+class StoredEncoder:
+    """Takes the place of shardcodec.Encoder where much is sealed: real blocks, stored."""
+
+    def encode(self, frames, n):
+        data = frames[: n * frame.SIZE]
+        block = struct.pack("<2sHHI", b"BK", n, len(data) + 1, 0) + b"\0" + data
+        view = memoryview(block)
+        crc = crc32(view[10:], crc32(view[2:6]))
+        self.block = block[:6] + struct.pack("<I", crc) + block[10:]
+        yield
+
+
+def data_frame(number):
+    """A data frame that carries a running number."""
+    buf = bytearray(frame.SIZE)
+    frame.pack_data(
+        buf, 0, number // 2, 0x4AA0, 0x3C00 + number % 5, 130, 112, number & 0xFFFF, number >> 16, 7
+    )
+    return buf
+
+
+def file_names(path=DATA):
+    """List a folder; a power cut may leave a FAT entry whose name is not text."""
+    out = []
+    entries = os.ilistdir(path)
+    while True:
+        try:
+            out.append(next(entries)[0])
+        except StopIteration:
+            return out
+        except UnicodeError:
+            pass
+
+
+def stored_frames():
+    """Return every frame on the volume that a reader may count on, in order."""
+    files = {}
+    for file in file_names():
+        stem, _, kind = file.rpartition(".")
+        if kind in ("raw", "bts"):
+            number = int(stem.rpartition("-")[2])
+            assert number not in files, "raw and sealed of %d" % number
+            files[number] = DATA + "/" + file
+    out = []
+    for number in sorted(files):
+        with open(files[number], "rb") as f:
+            data = f.read()
+        got = _unseal(data) if files[number].endswith("bts") else _committed(data)
+        assert got, files[number]
+        assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % files[number]
+        out += got
+    return out
+
+
+def stored_numbers():
+    """Return the numbers of the data frames on the volume, in order."""
+    out = []
+    for f in stored_frames():
+        if frame.kind(f, 0) == 0:
+            low, high = struct.unpack_from("<HH", f, 8)
+            out.append(high << 16 | low)
+    return out
+
+
+def _unseal(data):
+    out = []
+    room = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    total = -1
+    for _, block in shardcodec.blocks(data):
+        total = shardcodec.end_total(block)
+        if total < 0:
+            for _ in shardcodec.decode(block, room):
+                pass
+            n = shardcodec.check(block)
+            out += [bytes(room[i * 13 : i * 13 + 13]) for i in range(n)]
+    assert total == len(out), "sealed shard without its end"
+    return out
+
+
+def _committed(data):
+    out = []
+    end = 0
+    for at in range(0, len(data) - 12, 13):
+        if frame.kind(data, at) == frame.COMMIT:
+            crc, count = struct.unpack_from("<IH", data, at + 4)
+            first = at - 13 * count
+            if first >= end and crc32(data[first:at]) == crc:
+                out += [data[i : i + 13] for i in range(first, at, 13)]
+                end = at + 13
+    return out
+
+
+def open_store(clock, rtc=None, name="jk-pak01"):
+    store = Store(DATA, name, clock, rtc)
+    store.open()
+    return store
+
+
+async def settle(store):
+    """Let the background task seal what waits."""
+
+    async def run():
+        try:
+            await store.run()
+        except PowerCut:  # out of a task it would end the test
+            pass
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(1)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+
+
+async def log(store, clock, first, count):
+    """Append numbered frames, one every two seconds."""
+    for number in range(first, first + count):
+        clock.now_s += 2
+        store.append(data_frame(number))
+        store.tick()
+        if number % 77 == 0:
+            await asyncio.sleep_ms(0)

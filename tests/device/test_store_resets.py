@@ -1,0 +1,234 @@
+# Resets that keep RTC memory lose nothing; and what goes into it takes no memory from the heap
+import gc
+import random
+import struct
+
+import frame
+import micropython
+import shardcodec
+from clock import Clock as BoardClock
+from flash import PowerCut
+from shardlog import (
+    SEED,
+    Clock,
+    StoredEncoder,
+    Volume,
+    data_frame,
+    open_store,
+    settle,
+    stored_frames,
+    stored_numbers,
+)
+from store import Store
+
+_TAIL_AT = 1053  # of the RTC memory: what says that the rest is valid
+
+
+class _Rtc:
+    """RTC memory in which a reset may strike while it is written."""
+
+    def __init__(self):
+        self.data = b""
+        self.cut_in = 0
+
+    def memory(self, data=None):
+        if data is None:
+            return self.data
+        if self.cut_in:
+            self.cut_in -= 1
+            if self.cut_in == 0:
+                n = random.getrandbits(16) % _TAIL_AT
+                self.data = bytes(data[:n]) + self.data[n:]
+                raise PowerCut
+        self.data = bytes(data)
+
+
+class _Life:
+    """A board that logs until it is reset; what it appended and what it holds."""
+
+    def __init__(self):
+        self.rtc = _Rtc()
+        self.clock = Clock(1_780_272_000)
+        self.next = 0
+        self.held = None
+        self.expected = []
+        self.doubtful = ()  # what was under way when the reset came
+
+    async def run(self, volume, steps):
+        """Go on where the last reset left off; a cut of the power ends it."""
+        store = None
+        try:
+            store = open_store(self.clock, self.rtc)
+            for _ in range(steps):
+                self.clock.now_s += 1 + random.getrandbits(6)
+                self._step(store)
+            await settle(store)
+        except (PowerCut, OSError):
+            pass
+        volume.replug()
+        return store
+
+    def _step(self, store):
+        what = random.getrandbits(3)
+        if what < 3:
+            n = 1 + random.getrandbits(1)
+            self.doubtful = list(range(self.next, self.next + n))
+            self.next += n
+            store.append(b"".join(bytes(data_frame(i)) for i in self.doubtful), n)
+            self.expected += self.doubtful
+            self.held = None
+        elif what < 6:
+            self.doubtful = (self.next,)
+            self.next += 1
+            store.hold(data_frame(self.doubtful[0]))
+            self.held = self.doubtful[0]
+        elif what == 6:
+            store.event(frame.LINK_LOST)
+        else:
+            store.tick()
+            if random.getrandbits(3) == 0:
+                store.flush()
+        self.doubtful = ()
+
+    def settle(self, got):
+        """After a reset: what was under way may be in the log or not, the rest must be."""
+        if got and self.expected and got[0] > self.expected[0]:  # the volume is full
+            self.expected = self.expected[self.expected.index(got[0]) :]
+            assert len(got) > 1500, len(got)
+        sure = len(self.expected)
+        assert got[:sure] == self.expected, (got[-5:], self.expected[-5:])
+        rest = got[sure:]
+        allowed = [[], [self.held], list(self.doubtful[:1]), list(self.doubtful)]
+        assert rest in allowed, (rest, self.held, self.doubtful)
+        if not self.doubtful:
+            assert rest == ([] if self.held is None else [self.held]), (rest, self.held)
+        self.expected = got
+        self.held = None
+        self.doubtful = ()
+
+
+async def _resets(rounds, cut):
+    encoder = shardcodec.Encoder
+    shardcodec.Encoder = StoredEncoder
+    random.seed(int.from_bytes(SEED, "little"))
+    volume = Volume("lfs2", 128 * 1024)
+    life = _Life()
+    try:
+        for _ in range(rounds):
+            if cut == "flash":
+                volume.flash.cut_in = 1 + random.getrandbits(7)
+            elif cut == "rtc":
+                life.rtc.cut_in = 1 + random.getrandbits(6)
+            await life.run(volume, random.getrandbits(8))
+            life.rtc.cut_in = 0
+            store = open_store(life.clock, life.rtc)  # a second reset, right after
+            assert store.flush()
+            volume.replug()
+            life.settle(stored_numbers())
+    finally:
+        shardcodec.Encoder = encoder
+        volume.remove()
+
+
+async def test_resets_that_keep_ram_lose_nothing():
+    await _resets(25, None)
+
+
+async def test_resets_while_flash_is_written_lose_nothing():
+    await _resets(40, "flash")
+
+
+async def test_resets_while_rtc_memory_is_written_lose_at_most_what_was_under_way():
+    await _resets(40, "rtc")
+
+
+def test_damaged_rtc_memory_is_ignored():
+    random.seed(int.from_bytes(SEED, "little"))
+    volume = Volume("lfs2")
+    rtc = _Rtc()
+    try:
+        clock = Clock()
+        store = open_store(clock, rtc)
+        for number in range(40):
+            store.append(data_frame(number))
+        store.hold(data_frame(40))
+        image = volume.image()
+        kept = rtc.data
+        for _ in range(60):
+            volume.replug(image)
+            damaged = bytearray(kept)
+            for _ in range(1 + random.getrandbits(2)):
+                damaged[random.getrandbits(16) % len(damaged)] ^= 1 << random.getrandbits(3) % 8
+            rtc.data = bytes(damaged)[: len(kept) - (random.getrandbits(3) == 0)]
+            assert open_store(clock, rtc).flush()
+            got = stored_numbers()
+            assert got in ([], list(range(40)), list(range(41)), [40]), got
+        for other in (b"", bytes(2048), bytes(range(256)) * 5):
+            rtc.data = other
+            assert open_store(clock, rtc).flush()
+    finally:
+        volume.remove()
+
+
+def test_what_another_battery_left_in_rtc_memory_is_not_taken():
+    volume = Volume("lfs2")
+    rtc = _Rtc()
+    try:
+        clock = Clock()
+        open_store(clock, rtc).append(data_frame(1))
+        store = open_store(clock, rtc, name="other")
+        assert store.flush()
+        assert stored_numbers() == []
+    finally:
+        volume.remove()
+
+
+def test_a_held_frame_begins_a_shard_behind_an_anchor_of_its_boot():
+    volume = Volume("lfs2")
+    rtc = _Rtc()
+    try:
+        clock = Clock()
+        open_store(clock, rtc).hold(data_frame(7))
+        volume.replug()
+        store = open_store(clock, rtc)
+        assert store.flush()
+        kinds = [frame.kind(f, 0) for f in stored_frames()]
+        assert kinds == [frame.ANCHOR, 0, frame.ANCHOR], kinds
+        boots = [struct.unpack_from("<H", f, 8)[0] for f in stored_frames()]
+        assert (boots[0], boots[2]) == (1, 2)
+    finally:
+        volume.remove()
+
+
+class _SilentRtc:
+    def memory(self, data=None):
+        return b""
+
+
+def test_frames_take_no_memory():
+    volume = Volume("lfs2")
+    try:
+        store = Store("/flash/data", "van", BoardClock(), _SilentRtc())
+        store.open()
+        frames = bytearray(3 * frame.SIZE)
+        for i in range(3):
+            frames[i * frame.SIZE : (i + 1) * frame.SIZE] = data_frame(i)
+        store.append(frames, 3)
+        micropython.heap_lock()  # from here on every allocation raises
+        try:
+            for _ in range(20):
+                store.hold(frames, 2 * frame.SIZE)
+                store.append(frames, 3)
+        finally:
+            micropython.heap_unlock()
+        assert store.frames == 63 and store.flushes == 0
+        used = [0] * 6
+        for i in range(6):  # and a flush leaves nothing behind
+            for _ in range(300):
+                store.append(frames, 1)
+            gc.collect()
+            used[i] = gc.mem_alloc()
+        assert used[-1] <= used[1], used
+        assert store.flushes > 20
+    finally:
+        volume.remove()
