@@ -144,6 +144,7 @@ class App:
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
             self.status.beats += 1
+            self.status.alarm = self._alarm(sample)
             if self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
@@ -228,28 +229,42 @@ class App:
     def _update_status(self):
         now_s = self.clock.uptime_s()
         status = self.status
-        status.message = self.sentences[0] if self.sentences else ""
-        if self.store:
-            status.frames = self.store.frames
-            status.days_left = self.store.days_left
-            status.message = status.message or self.store.message
+        store = self.store
+        words = store.message if store else ""
+        if self.sentences:
+            words = ". ".join(self.sentences + [words] if words else self.sentences)
+        status.message = words
+        if store:
+            status.frames = store.frames
+            status.days_stored = store.days_stored
+            status.days_left = store.days_left
+            status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
-            status.alarm = "BMS alarm" if self.sample.get("problem") else ""
         return now_s
 
-    def _crossed(self):
-        """Return whether the sample is beyond a limit of the settings; 0 is no limit."""
-        want, sample = self.settings, self.sample
+    def _alarm(self, sample):
+        """Return what is wrong in words: for the BMS, and by the settings, where 0 is no limit."""
+        want = self.settings
         cells = sample.get("cell_voltages") or (0,)
         soc = sample.get("battery_level")
-        temperature = sample.get("temperature")
-        return (
-            (soc is not None and soc <= want["alarm.soc"] > 0)
-            or 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]
-            or max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535)
-            or (temperature or 0) > (want["alarm.temperature_c"] or 255)
-        )
+        code = sample.get("problem_code")
+        said = []
+        if code:
+            import alarms
+
+            said.append(alarms.words(self.link.driver, code))
+        elif sample.get("problem"):
+            said.append("BMS alarm")
+        if soc is not None and soc <= want["alarm.soc"] > 0:
+            said.append("charge low")
+        if 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]:
+            said.append("cell low")
+        if max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535):
+            said.append("cell high")
+        if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
+            said.append("too hot")
+        return ", ".join(said)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
