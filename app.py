@@ -14,7 +14,6 @@ from sampler import Sampler
 from store import Store
 
 _DATA = const("/data")
-_SCREEN_MS = const(2000)  # longest time between refreshes
 _HOUSEKEEPING_S = const(5)
 _REPORT_S = const(60)  # between lines on the REPL
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
@@ -23,15 +22,18 @@ _REPL_WATCHDOG_MS = const(3_600_000)
 
 
 class Status:
-    """What the screen shows besides the sample; see screen.render."""
+    """What the screen shows besides the sample; see screen.Screen.render."""
 
     link = "starting"
     connected = False
+    beats = 0
     age_s = None
     message = ""
+    alarm = ""
     frames = 0
+    days_stored = None
     days_left = None
-    alarm = False
+    flushed_s = None
 
 
 class App:
@@ -50,14 +52,13 @@ class App:
             self.sentences.append(self._restarted)
         self.sample = None
         self.sample_s = 0
-        self.lcd = None
         self.link = None
         self.sampler = None
         self.store = None
         self._turns = 0  # of the link, and when they grew last, for the watchdog
         self._turned_s = 0
         self._report_s = 0
-        self._drawn_ms = 0
+        self._step_a = 1  # of the current that lights the display
 
     async def run(self):
         """Start everything and run for ever."""
@@ -105,6 +106,7 @@ class App:
             self._refuse("%s: %s" % (where, _reason(exc)))
             return
         self.sampler = Sampler(max(1, int(capacity)))
+        self._step_a = capacity / 100
         if name:
             self._open_store(name)
         poll_ms = int(want["poll_s"] * 1000)
@@ -141,7 +143,8 @@ class App:
             self.sample_s = now_ms // 1000
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
-            self._draw()
+            self.status.beats += 1
+            self.status.alarm = self._alarm(sample)
             if self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
@@ -164,7 +167,6 @@ class App:
                 self.store.event(frame.LINK_LOST)
         self.status.link = link.text
         print(link.text)
-        self._draw()
 
     def _link_tripped(self, exc):
         sys.print_exception(exc)
@@ -204,55 +206,65 @@ class App:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return True
         wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-        address = want["lcd.address"] or None
-        lcd = LCD(i2c, address, want["lcd.cols"], want["lcd.rows"], wiring)
-        self._render(lcd)  # before the start, so that the glyphs go out in slices too
+        cols, rows = want["lcd.cols"], want["lcd.rows"]
+        lcd = LCD(i2c, want["lcd.address"] or None, cols, rows, wiring)
+        picture = screen.Screen(cols, rows)
+        light = screen.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
+        self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
         await lcd.start()
         if not lcd.present:
             print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
-        self.lcd = lcd
         while True:
             await lcd.tick()
-            if self.clock.uptime_ms() - self._drawn_ms >= _SCREEN_MS:
-                self._draw()
-            await asyncio.sleep_ms(_SCREEN_MS)
+            if lcd.present:
+                self._draw(lcd, picture, light)
+            # with the second, so that what blinks blinks evenly
+            await asyncio.sleep_ms(1000 - self.clock.uptime_ms() % 1000)
 
-    def _draw(self):
-        lcd = self.lcd
-        if lcd and lcd.present:
-            self._drawn_ms = self.clock.uptime_ms()
-            self._render(lcd)
-
-    def _render(self, lcd):
+    def _draw(self, lcd, picture, light):
         now_s = self._update_status()
-        lines = screen.render(lcd.cols, lcd.rows, self.sample, self.status, now_s)
-        lcd.show(lines, screen.GLYPHS)
+        lcd.backlight(light.lit(self.sample, self.status, now_s))
+        lcd.show(picture.render(self.sample, self.status, now_s), screen.GLYPHS)
 
     def _update_status(self):
         now_s = self.clock.uptime_s()
         status = self.status
-        status.message = self.sentences[0] if self.sentences else ""
-        if self.store:
-            status.frames = self.store.frames
-            status.days_left = self.store.days_left
-            status.message = status.message or self.store.message
+        store = self.store
+        words = store.message if store else ""
+        if self.sentences:
+            words = ". ".join(self.sentences + [words] if words else self.sentences)
+        status.message = words
+        if store:
+            status.frames = store.frames
+            status.days_stored = store.days_stored
+            status.days_left = store.days_left
+            status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
-            status.alarm = bool(self.sample.get("problem")) or self._crossed()
         return now_s
 
-    def _crossed(self):
-        """Return whether the sample is beyond a limit of the settings; 0 is no limit."""
-        want, sample = self.settings, self.sample
+    def _alarm(self, sample):
+        """Return what is wrong in words: for the BMS, and by the settings, where 0 is no limit."""
+        want = self.settings
         cells = sample.get("cell_voltages") or (0,)
         soc = sample.get("battery_level")
-        temperature = sample.get("temperature")
-        return (
-            (soc is not None and soc <= want["alarm.soc"] > 0)
-            or 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]
-            or max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535)
-            or (temperature or 0) > (want["alarm.temperature_c"] or 255)
-        )
+        code = sample.get("problem_code")
+        said = []
+        if code:
+            import alarms
+
+            said.append(alarms.words(self.link.driver, code))
+        elif sample.get("problem"):
+            said.append("BMS alarm")
+        if soc is not None and soc <= want["alarm.soc"] > 0:
+            said.append("charge low")
+        if 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]:
+            said.append("cell low")
+        if max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535):
+            said.append("cell high")
+        if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
+            said.append("too hot")
+        return ", ".join(said)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

@@ -68,7 +68,7 @@ class BmsLink:
         self.silent_s = 0  # since the last sample
         self.longest_gap_s = 0  # without a sample
         self.rssi = None  # dBm, when it was found last
-        self._driver = driver
+        self.driver = driver  # what is known of the BMS's make
         self._config = BMSConfig(True, secret)
         self._poll_ms = poll_ms
         self._on_change = on_change
@@ -123,13 +123,13 @@ class BmsLink:
         aioble.stop()
 
     async def _find(self):
-        if self._driver and self.name:
+        if self.driver and self.name:
             device = await self._find_named()
         else:
             device = await self._identify()
         self._address = device.address
         self._say("connecting to " + self.name)
-        self._bms = self._driver(device, self._config)
+        self._bms = self.driver(device, self._config)
 
     async def _find_named(self):
         self._say("looking for " + self.name)
@@ -170,7 +170,7 @@ class BmsLink:
             module = identify.identify(device, adv)
             if module:
                 self.rssi = rssi
-                self._driver = identify.driver(module)
+                self.driver = identify.driver(module)
                 self.name = adv.local_name or device.name or device.address
                 print("found %s, driver %s" % (self.name, module))
                 return device

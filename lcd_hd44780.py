@@ -34,6 +34,7 @@ from micropython import const
 LCM1602 = (0x01, 0x04, 0x08, 4, 1)  # nearly every backpack: "LCM1602 IIC", "FC-113", YwRobot
 MJKDZ = (0x40, 0x10, 0x80, 0, 0)  # "mjkdz", "GY-IICLCD"
 
+_ENODEV = const(19)
 _POWER_UP_MS = const(50)  # the controller needs 40
 _RESYNC_MS = const(180_000)
 _LOOK_MS = const(1000)  # for each address looked at: an ESP32 prints every missing ACK
@@ -98,8 +99,7 @@ class LCD:
             self.present = False
             try:
                 if await self._find():
-                    await asyncio.sleep_ms(_POWER_UP_MS)
-                    await self._setup()
+                    await self._setup(_POWER_UP_MS)
             finally:
                 self._busy = False
             self._flush()
@@ -112,8 +112,7 @@ class LCD:
         A glitch on the bus can slip a nibble without anybody noticing, so every three minutes
         everything is sent again. That does not flicker.
         """
-        if self.present and not self._busy:
-            self.present = self._answers()
+        self._flush()
         if not self.present:
             pause_ms = _LOOK_MS * len(self._places)
             if self._looked_ms is None or _since(self._looked_ms) >= pause_ms:
@@ -121,7 +120,7 @@ class LCD:
         elif not self._busy and _since(self._synced_ms) >= _RESYNC_MS:
             self._busy = True
             try:
-                await self._setup()
+                await self._setup(0)
             finally:
                 self._busy = False
             self._flush()
@@ -129,10 +128,37 @@ class LCD:
     def show(self, lines, glyphs=None):
         """Show `lines`, strings of which each is cut or padded to the width.
 
-        glyphs: 8 bytes for each of up to eight custom glyphs, rows from the top, bit 4 left;
-        None keeps what is there. Only what differs is sent: 1 ms for one character, 7 ms for
-        a row. Without a display the text is kept until there is one.
+        lines may also be a bytearray of cols * rows character codes, row by row. glyphs: 8
+        bytes for each of up to eight custom glyphs, rows from the top, bit 4 left; None keeps
+        what is there. Only what differs is sent: 1 ms for one character, 7 ms for a row.
+        Without a display the text is kept until there is one.
         """
+        if isinstance(lines, bytearray):
+            self._want[:] = lines
+        else:
+            self._spell(lines)
+        if glyphs is not None:
+            for i in range(len(glyphs)):
+                self._font[i] = glyphs[i]
+        self._flush()
+
+    def backlight(self, on):
+        """Switch the backlight on or off."""
+        idle = self._light if bool(on) == bool(self._lit) else 0
+        if idle != self._idle:
+            self._idle = idle
+            if self.present and not self._busy:
+                self._buf[0] = idle
+                self._try_send(self._one)
+
+    def display(self, on=True, cursor=False, blink=False):
+        """Switch the characters off and on (they are kept), show a cursor or let it blink."""
+        self._control = _CONTROL | (4 if on else 0) | (2 if cursor else 0) | (1 if blink else 0)
+        if self.present and not self._busy:
+            self._frame(self._control)
+            self._try_send(self._parts[0])
+
+    def _spell(self, lines):
         want = self._want
         raw = self._raw
         size = len(want)
@@ -159,24 +185,6 @@ class LCD:
         while at < size:
             want[at] = _BLANK
             at += 1
-        if glyphs is not None:
-            for i in range(len(glyphs)):
-                self._font[i] = glyphs[i]
-        self._flush()
-
-    def backlight(self, on):
-        """Switch the backlight on or off."""
-        self._idle = self._light if bool(on) == bool(self._lit) else 0
-        if self.present and not self._busy:
-            self._buf[0] = self._idle
-            self._try_send(self._one)
-
-    def display(self, on=True, cursor=False, blink=False):
-        """Switch the characters off and on (they are kept), show a cursor or let it blink."""
-        self._control = _CONTROL | (4 if on else 0) | (2 if cursor else 0) | (1 if blink else 0)
-        if self.present and not self._busy:
-            self._frame(self._control)
-            self._try_send(self._parts[0])
 
     async def _find(self):
         self._looked_ms = time.ticks_ms()
@@ -191,26 +199,29 @@ class LCD:
                 return True
         return False
 
-    def _answers(self):
+    def _check(self):
         # after the shortest loss of power the backpack has all pins high, also E
-        if not self._read:
-            return True
-        try:
+        if self._read:
             self._read(self.addr, self._pins)
-        except OSError:
-            return False
-        return not self._pins[0] & self._e
+            if self._pins[0] & self._e:
+                raise OSError(_ENODEV)
 
-    async def _setup(self):
+    async def _setup(self, wait_ms):
         # Works from any state, also in the middle of a byte. Nothing is cleared and the display
-        # is switched on last, so that it never shows anything but the text.
+        # is switched on last, so that it never shows anything but the text. What was switched
+        # off and on in one of the waits is left to the next tick.
         # sleep_ms(n) may end up to 1 ms early, hence the odd numbers.
         done = False
         try:
             self._buf[0] = self._idle
+            self._send(self._one)
+            await asyncio.sleep_ms(wait_ms)
+            self._check()
+            self._buf[0] = self._idle
             self._nibble(1, 3)
             self._send(self._three)
             await asyncio.sleep_ms(6)
+            self._check()
             # Close together, because for a moment the controller may drive one line only; the
             # spare byte after each nibble makes up the 100 us that it needs.
             self._nibble(1, 3)
@@ -220,10 +231,12 @@ class LCD:
             self._send(self._parts[2])
             self._command(_HOME)
             await asyncio.sleep_ms(4)
+            self._check()
             self._command(_ENTRY)
             self._sync(self._font, self._cgram, 0, 64, _CGRAM, True)
             for row in range(self.rows):
                 await asyncio.sleep_ms(0)
+                self._check()
                 self._sync_row(row, True)
             self._command(self._control)
             self._synced_ms = time.ticks_ms()
@@ -236,6 +249,7 @@ class LCD:
     def _flush(self):
         if self.present and not self._busy:
             try:
+                self._check()
                 self._sync(self._font, self._cgram, 0, 64, _CGRAM, False)
                 for row in range(self.rows):
                     self._sync_row(row, False)

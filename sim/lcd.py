@@ -12,6 +12,7 @@ _FIRST_INIT_US = const((4100, 100))  # the first two function sets after power-o
 
 _ENODEV = const(19)
 _ETIMEDOUT = const(110)
+_TIMEOUT_US = const(50000)  # the bus driver's default
 _VIOLATIONS_MAX = const(16)
 
 # masks of RS, RW, E, backlight, shift of D4..D7, level that lights
@@ -39,6 +40,7 @@ class LCD:
         self.rows = rows
         self.present = True
         self.violations = []
+        self.stalled = False  # every transfer times out
         self.bytes = 0
         self.transfers = 0
         self._rs, self._rw, self._e, self._light, self._shift, self._lit = WIRINGS[wiring]
@@ -87,8 +89,7 @@ class LCD:
 
     def write(self, buf, freq_hz):
         """Take the bytes of one transaction; OSError when the module is not there."""
-        if not self.present:
-            raise OSError(_ENODEV)
+        self._listen()
         if freq_hz > _BUS_HZ:
             self._violation("%d Hz is too fast for the backpack" % freq_hz)
         broken = self._break >= 0
@@ -125,10 +126,16 @@ class LCD:
             self._undefined = True
             raise OSError(_ETIMEDOUT)
 
-    def read(self, count, freq_hz):
-        """Return `count` bytes of what the backpack's pins are at."""
+    def _listen(self):
         if not self.present:
             raise OSError(_ENODEV)
+        if self.stalled:
+            vclock.spend_us(_TIMEOUT_US)
+            raise OSError(_ETIMEDOUT)
+
+    def read(self, count, freq_hz):
+        """Return `count` bytes of what the backpack's pins are at."""
+        self._listen()
         self.bytes += 1 + count
         self.transfers += 1
         return bytes((self._latch,)) * count

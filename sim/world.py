@@ -8,6 +8,7 @@ import sys
 import air
 import battery
 import lcd
+import lcdfaults
 import machine
 import utime
 import vclock
@@ -80,6 +81,7 @@ class World:
         self._battery = battery.make(config["battery"], config["seed"])
         self._truth = Truth(config["out"] + "/truth.csv", config["start_unix"])
         self._display = None
+        self._faults = None
         self._own_heap = 0  # what the simulator takes
         self._wall_ms = 0
         self._pause_ms = config.get("status_wall_ms", _STATUS_WALL_MS)
@@ -133,6 +135,8 @@ class World:
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
+            if self._config.get("lcd_faults"):
+                self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
         vclock.call_at(vclock.now_ms(), self._status)
         vclock.call_at(self.end_ms, self._end)
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
@@ -215,6 +219,8 @@ class World:
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
                 "lcd_violations": self._display.violations if self._display else [],
+                "lcd_faults": self._faults.counts if self._faults else {},
+                "lcd_wrong": self._faults.wrong if self._faults else [],
             },
         )
 

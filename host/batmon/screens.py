@@ -49,11 +49,14 @@ _LOW = {
 _STATUS = {
     "link": "connected",
     "connected": True,
+    "beats": 1,
     "age_s": 1,
     "message": "",
+    "alarm": "",
     "frames": 48213,
+    "days_stored": 48,
     "days_left": 131,
-    "alarm": False,
+    "flushed_s": 190,
 }
 _LOST = {"link": "no answer from jk-pak01, retry 3 in 4 s", "connected": False, "age_s": 47}
 _NO_DRIVER = {
@@ -68,10 +71,10 @@ _CASES = (
     ("A value that the BMS does not tell", {"voltage": 13.3, "current": 0.0}, {}, (0, 4), (0,)),
     (
         "The BMS reports a fault",
-        SAMPLE | {"problem": True, "problem_code": 0x804},
-        {"alarm": True},
-        (1, 8),
-        (1, 4),
+        SAMPLE,
+        {"alarm": "cell over-volt, overcurrent in", "beats": 2},
+        (0, 4, 8, 12),
+        (0, 4, 12),
     ),
     ("No data for 47 s", SAMPLE, _LOST, (0, 4, 8, 12), (0, 4, 8)),
     ("No data for two hours", SAMPLE, _LOST | {"age_s": 7300}, (0, 4, 8), (0,)),
@@ -122,7 +125,8 @@ async def main():
             setattr(Status, name, status[name])
         module = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
         display = lcd_hd44780.LCD(machine.I2C(0, freq=100000), cols=cols, rows=rows)
-        display.show(screen.render(cols, rows, sample, Status, tick_s), screen.GLYPHS)
+        picture = screen.Screen(cols, rows)
+        display.show(picture.render(sample, Status, tick_s), screen.GLYPHS)
         await display.start()
         assert not module.violations, module.violations
         print(json.dumps(module.snapshot()))

@@ -4,6 +4,7 @@ import random
 import screen
 
 _SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
+_SCREENS = {size: screen.Screen(*size) for size in _SIZES}
 _HEART = "\x06"
 
 # a 16-cell pack as a Jikong BMS reported it
@@ -25,11 +26,14 @@ _ODD = (None, float("nan"), float("inf"), -float("inf"), "text", True, False, []
 class Status:
     link = "connected"
     connected = True
+    beats = 1
     age_s = 1
     message = ""
+    alarm = ""
     frames = 1234
+    days_stored = 45
     days_left = 123
-    alarm = False
+    flushed_s = 190
 
     def __init__(self, **kwargs):
         for name in kwargs:
@@ -38,10 +42,12 @@ class Status:
 
 def lines_of(cols, rows, sample, tick_s=0, **status):
     """Render, and check what must hold for every screen."""
-    lines = screen.render(cols, rows, sample, Status(**status), tick_s)
-    assert isinstance(lines, tuple) and len(lines) == rows
+    text = _SCREENS[cols, rows].render(sample, Status(**status), tick_s)
+    assert len(text) == cols * rows
+    again = screen.Screen(cols, rows).render(sample, Status(**status), tick_s)
+    assert text == again, (text, again)  # nothing is left of what was shown before
+    lines = ["".join(chr(code) for code in text[i : i + cols]) for i in range(0, len(text), cols)]
     for line in lines:
-        assert len(line) == cols, lines
         assert all(ord(c) < 8 or 32 <= ord(c) < 126 for c in line), lines
         check_no_minus_zero(line)
     return lines
@@ -88,18 +94,18 @@ def random_sentence(cols, words=12):
 
 def test_the_recorded_sample():
     for cols, rows in _SIZES:
-        shown = [" ".join(lines) for lines in pages(cols, rows, _RECORDED)]
+        shown = [" ".join(lines) for lines in pages(cols, rows, _RECORDED, 96)]
         for text in shown:
             assert "56 %" in text and "+123 W" in text
-        for wanted in ("52.97 V", "2.33 A", "3308/3314 mV", "20C", " 6", "low #6", "high #2",
-                       "full  38h07", "123d"):  # fmt: skip
+        for wanted in ("52.97 V", "2.33 A", "3308/3314mV", "20C", " 6", "low #6", "high #2",
+                       "full  38h07", "123"):  # fmt: skip
             assert any(wanted in text for text in shown), wanted
     shown = pages(16, 2, _RECORDED)
     assert shown[0][1] == "52.97 V  +2.33 A"
-    assert shown[1][1] == "3308/3314 mV 20C"
+    assert shown[1][1] == "3308/3314mV  20C"
     for lines in pages(20, 4, _RECORDED):  # all of it at once
         text = " ".join(lines)
-        for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314 mV", "20C", "6mV"):
+        for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314mV", "20C", "6mV"):
             assert wanted in text
 
 
@@ -117,7 +123,10 @@ def test_any_sample_fits():
             link=random_sentence(cols),
             frames=random.choice((0, 1, 999999, 1000000, 10**9)),
             days_left=random.choice((None, 0, 1, 9999, 10000, 10**6)),
-            alarm=random.choice((False, True)),
+            alarm=random.choice(("", random_sentence(cols))),
+            beats=random.randrange(100),
+            days_stored=random.choice((None, 0, 1, 9999, 10000, 10**6)),
+            flushed_s=random.choice((None, 0, 99, 100, 5999, 6000, 10**6, 10**9)),
         )
 
 
@@ -142,7 +151,7 @@ def test_unknown_values_are_dashes():
             for lines in seen:
                 assert "-- %" in lines[0] and "-- W" in lines[0]
             text = " ".join(" ".join(lines) for lines in seen)
-            assert "--.-- V" in text and "--.-- A" in text and "--/  -- mV" in text
+            assert "--.-- V" in text and "--.-- A" in text and "--/  --mV" in text
             assert "time  --h--" in text and "cells unknown" in text and "--C" in text
 
 
@@ -162,11 +171,11 @@ def test_units_stay_in_their_columns():
                 lines = lines_of(cols, rows, sample, t)
                 assert lines[0][5:7] == " %" and lines[0][-1] == "W"
                 assert lines[0][cols - 2] in " k"
-                if rows == 4 or t % 8 == 0:
+                if rows == 4 or t == 0:
                     assert lines[1][5:7] == " V" and lines[1][-2:] == " A"
                 if rows == 4 or t == 4:
                     cells = lines[rows // 2]
-                    assert cells[4] == "/" and cells[9:12] == " mV"
+                    assert cells[4] == "/" and cells[9:11] == "mV"
                     assert cells[-1] == ("V" if cols == 20 else "C")
 
 
@@ -178,7 +187,7 @@ def test_numbers_are_rounded_not_cut():
         line = lines_of(16, 4, {"voltage": volts, "current": amps})[1]
         for shown, value in ((line[:5].strip(), volts), (line[8:14].strip(), amps)):
             places = len(shown) - shown.find(".") - 1 if "." in shown else 0
-            assert abs(float(shown) - value) <= 0.5001 * 10**-places, (shown, value)
+            assert abs(float(shown) - value) <= 0.56 * 10**-places, (shown, value)
             assert places >= 1
             # signed unless it is shown as zero, and voltages are not signed
             if value is amps and float(shown):
@@ -212,7 +221,7 @@ def test_values_are_shown_between_the_sentences():
         for words in range(1, 13):
             message = " ".join(sentence.split()[:words])
             seen = " ".join(" ".join(p) for p in pages(cols, rows, _RECORDED, 400, message=message))
-            for wanted in ("56 %", "52.97 V", "3308/3314 mV" if rows == 2 else "123 W"):
+            for wanted in ("56 %", "52.97 V", "3308/3314mV" if rows == 2 else "123 W"):
                 assert wanted in seen
 
 
@@ -231,8 +240,10 @@ def test_words_longer_than_the_glass_and_strange_characters():
 
 def test_the_heart_beats_only_while_data_come():
     for cols, rows in _SIZES:
-        fresh = [lines_of(cols, rows, _RECORDED, t)[0][1] for t in range(8)]
-        assert fresh == [_HEART, " "] * 4
+        fresh = [lines_of(cols, rows, _RECORDED, t, beats=t // 2)[0][1] for t in range(8)]
+        assert fresh == [" ", " ", _HEART, _HEART] * 2
+        held = [lines_of(cols, rows, _RECORDED, t, beats=7)[0][1] for t in range(8)]
+        assert held == [_HEART] * 8
         for age_s in (16, 100, 600, None):
             for t in range(8):
                 assert lines_of(cols, rows, _RECORDED, t, age_s=age_s)[0][1] == "?"
@@ -259,14 +270,19 @@ def test_stale_data_are_marked_then_dropped():
 
 def test_alarms_are_seen():
     for cols, rows in _SIZES:
-        alarm = dict(_RECORDED, problem=True, problem_code=0x804)
-        seen = [" ".join(lines_of(cols, rows, alarm, t)) for t in range(64)]
-        assert sum("alarm 0x804" in text for text in seen) >= 16
-        assert sum(text[1] == "!" for text in seen) == 32
-        seen = pages(cols, rows, dict(_RECORDED, problem=True))
-        assert any("BMS alarm" in " ".join(lines) for lines in seen)
-        assert lines_of(cols, rows, _RECORDED, 1, alarm=True)[0][1] == "!"
-        assert lines_of(cols, rows, _RECORDED, 1)[0][1] == " "
+        for words in ("BMS alarm", "cell over-volt, overcurrent in, load too hot"):
+            alarm = {"alarm": words}
+            seen = pages(cols, rows, _RECORDED, 400, **alarm)
+            shown = [lines[-1] for lines in seen[1::2]]  # every second page
+            for word in words.split():
+                assert any(word in line for line in shown), (word, shown)
+            # and the values in between
+            assert {line for lines in pages(cols, rows, _RECORDED, 200) for line in lines} <= {
+                line for lines in seen for line in lines
+            }
+            marks = [lines_of(cols, rows, _RECORDED, 0, beats=i, **alarm)[0][1] for i in range(4)]
+            assert marks == ["!", _HEART] * 2
+        assert lines_of(cols, rows, _RECORDED, 1, beats=0)[0][1] == " "
 
 
 def test_the_battery_fills_charges_and_blinks():
@@ -301,28 +317,34 @@ def test_time_to_full_and_empty():
 
 
 def test_power_beyond_the_columns_is_in_kilowatts():
-    for power, wanted in ((99999, "+99999 W"), (-99999.4, "-99999 W"), (99999.6, "  +100 kW"),
-                          (-123456, "  -123 kW")):  # fmt: skip
-        assert lines_of(16, 2, {"power": power})[0].endswith(wanted[-8:])
+    for power, wanted in (
+        (9999, " +9999 W"),
+        (-9999.4, " -9999 W"),
+        (9999.6, " +10.0kW"),
+        (-12345, " -12.3kW"),
+        (-123456, "-123.5kW"),
+        (1e9, "    -- W"),
+    ):
+        assert lines_of(16, 2, {"power": power})[0].endswith(wanted)
 
 
 def test_lowest_and_highest_cell():
     for cells, wanted in (
-        ([3.3], "3300/3300 mV"),
-        ([3.31, 3.3, 3.3, 3.31], "3300/3310 mV"),
-        ([0, 3.3], "   0/3300 mV"),
-        ([None, 3.3, float("nan"), 3.2, -1, 12, "x"], "3200/3300 mV"),
-        ([-1, 12, None], "  --/  -- mV"),
-        ([], "  --/  -- mV"),
+        ([3.3], "3300/3300mV"),
+        ([3.31, 3.3, 3.3, 3.31], "3300/3310mV"),
+        ([0, 3.3], "   0/3300mV"),
+        ([None, 3.3, float("nan"), 3.2, -1, 12, "x"], "3200/3300mV"),
+        ([-1, 12, None], "  --/  --mV"),
+        ([], "  --/  --mV"),
     ):
-        assert lines_of(20, 4, {"cell_voltages": cells})[2][:12] == wanted
+        assert lines_of(20, 4, {"cell_voltages": cells})[2][:11] == wanted
     # the first of equal ones, counted from 1
-    assert lines_of(20, 4, {"cell_voltages": [3.3, 3.31, 3.31, 3.2, 3.2]}, 8)[3][:15] == (
+    assert lines_of(20, 4, {"cell_voltages": [3.3, 3.31, 3.31, 3.2, 3.2]}, 4)[3][:15] == (
         "low #4  high #2"
     )
     cells = [3.3] * 32
     cells[30], cells[31] = 3.2, 3.4
-    assert lines_of(20, 4, {"cell_voltages": cells}, 8)[3][:16] == "low #31 high #32"
+    assert lines_of(20, 4, {"cell_voltages": cells}, 4)[3][:16] == "low #31 high #32"
 
 
 def test_the_sample_is_left_alone():

@@ -11,7 +11,7 @@ from batmon import glass, screens
 def test_the_board_shows_the_recorded_sample(cols, rows):
     cases = [(cols, rows, screens.SAMPLE, {}, second) for second in range(0, 16, 4)]
     text = "\n".join(line for shown in screens.from_board(cases) for line in glass.frame(shown))
-    for wanted in ("▅♥ 56 %", "52.97 V", "2.33 A", "3308/3314 mV", "+123 W"):
+    for wanted in ("▅♥ 56 %", "52.97 V", "2.33 A", "3308/3314mV", "+123 W"):
         assert wanted in text
     assert ("Δ" in text) == (cols == 20)
 

@@ -1,0 +1,33 @@
+# What the alarm codes of a BMS mean, in words that fit the display
+# Loaded when the first alarm comes: most batteries never have one.
+import sys
+
+# The words of each bit, the lowest first.
+_WORDS = {
+    "jikong_bms": "wire resistance,BMS too hot,cell count,current sensor,cell over-volt,"
+    "pack over-volt,overcurrent in,short circuit in,charge too hot,charge too cold,BMS fault,"
+    "cell under-volt,pack under-volt,overcurrent out,short circuit,load too hot",
+    "jbd_bms": "cell over-volt,cell under-volt,pack over-volt,pack under-volt,charge too hot,"
+    "charge too cold,load too hot,load too cold,overcurrent in,overcurrent out,short circuit,"
+    "BMS fault,switched off",
+}
+
+
+def words(driver, code):
+    """Say what `problem_code` means to the BMS class `driver`: "cell over-volt, BMS too hot".
+
+    Bits without words, and all those of a make that is not known here, are given as a number.
+    """
+    known = ()
+    for module in _WORDS:
+        loaded = sys.modules.get("aiobmsble.bms." + module)
+        if loaded and loaded.BMS is driver:
+            known = _WORDS[module].split(",")
+    said = []
+    for bit in range(len(known)):
+        if code >> bit & 1:
+            said.append(known[bit])
+            code ^= 1 << bit
+    if code:
+        said.append("BMS alarm 0x%X" % code)
+    return ", ".join(said)

@@ -1,0 +1,62 @@
+"""The display fails in every way while the board logs: the glass heals, the log never notices."""
+
+import json
+import random
+
+import pytest
+
+from batmon import virtual
+from batmon.build import BOARD, SIM, build
+
+
+def run(folder, days, faults):
+    """Run the board for so long, the display disturbed; (last record, its words)."""
+    build()
+    folder.mkdir()
+    config = folder / "config.json"
+    settings = {
+        "board": str(BOARD),
+        "sim": str(SIM),
+        "image": str(folder / "flash.img"),
+        "rtc": str(folder / "rtc.bin"),
+        "out": str(folder),
+        "volume": "lfs2",
+        "size": 2 << 20,
+        "bms": "jikong",
+        "battery": "van",
+        "days": days,
+        "lcd": random.choice(("16x2", "20x4")),
+        "seed": 1,
+        "realtime": False,
+        "start_unix": 1_767_247_200,
+        "status_wall_ms": 1000,
+    }
+    cols, rows = (int(n) for n in settings["lcd"].split("x"))
+    settings["settings"] = {"lcd": {"cols": cols, "rows": rows}}
+    settings["lcd_faults"] = faults
+    config.write_text(json.dumps(settings))
+    words = []
+    return virtual.run(config, lambda record: None, words.append), "\n".join(words)
+
+
+def check(tmp_path, days, mean_s, out_s, fewest):
+    seed = random.SystemRandom().randrange(1 << 30)
+    calm, _ = run(tmp_path / "calm", days, [])
+    end, words = run(tmp_path / "faults", days, [seed, mean_s, out_s])
+    told = f"seed {seed}, {end['lcd_faults']}"
+    assert end["lcd_wrong"] == [] and end["lcd_violations"] == [], told
+    assert sum(end["lcd_faults"].values()) >= fewest, told
+    assert "Error" not in words and "failed" not in words and "restart" not in words, told
+    assert end["dropped"] == 0 and end["connected"], told
+    for name in ("polls", "charge_in_ah", "charge_out_ah"):
+        assert end["truth"][name] == pytest.approx(calm["truth"][name], rel=1e-3, abs=0.1), told
+    assert end["frames"] == pytest.approx(calm["frames"], rel=0.03), told
+
+
+def test_an_hour_of_faults(tmp_path):
+    check(tmp_path, 1 / 24, 20, 60, 10)
+
+
+@pytest.mark.campaign
+def test_a_week_of_faults(tmp_path):
+    check(tmp_path, 7, 300, 3600, 150)
