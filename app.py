@@ -143,6 +143,8 @@ class App:
             self.sample_s = now_ms // 1000
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
+            if self.sampler.provisional():
+                self.store.hold(self.sampler.held)
             self.status.beats += 1
             self.status.alarm = self._alarm(sample)
             if self.sample_s - self._report_s >= _REPORT_S:

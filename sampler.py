@@ -1,57 +1,36 @@
 # Adaptive-rate sampler: decides which polls become frames
-# Pure logic on integers; the same code runs on the board and on the PC.
+# Pure logic on small integers; the same code runs on the board and on the PC.
 import frame
 import half
 from micropython import const
 
-_GAP_MS = const(10_000)  # a longer silence between polls is a gap, not an interval
-_SILENCE_MS = const(1_800_000)  # longest time between frames, near zero current
-_SILENCE_MIN_MS = const(120_000)  # the same at high current
+_USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
+_SILENCE_S = const(1800)  # longest time between frames, near zero current
+_SILENCE_MIN_S = const(300)  # the same at high current
+_CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
 _CELL_BAND_MV = const(10)
-_TURN_MA = const(100)  # less is noise around zero; also not less than 0.05 % of the capacity
-_SOC_STEP = const(2)  # half percents
+_NOISE_MA = const(200)
+_COARSE_MV = const(100)  # resolution of the coarsest BMS
+_COARSE_POLLS = const(60)
+_SOC_STEP = const(5)  # tenths of a percent
+_SOC_NOISE = const(10)  # tenths
+_SOC_UNKNOWN = const(1275)  # so that 255 is stored
 _TEMPERATURE_STEP = const(4)  # half degrees
 
-# where a poll keeps what
-_T = const(0)
-_V = const(1)
-_I = const(2)
-_TEMP = const(3)
-_SOC = const(4)
-_MIN = const(5)
-_MAX = const(6)
-_INDEX = const(7)
+# where a poll keeps what; the first four have doors
+_V = const(0)
+_MIN = const(1)
+_MAX = const(2)
+_Q = const(3)  # charge since the last stored frame, mA s
+_T = const(4)  # s
+_I = const(5)
+_TEMP = const(6)
+_SOC = const(7)  # tenths
+_INDEX = const(8)
 
-
-class _Door:
-    """Which straight lines from a start value stay within a band of all values since."""
-
-    def __init__(self):
-        self.start(0)
-
-    def start(self, value):
-        self._v0 = value
-        # slopes as fractions of small ints: low and high, per 10 ms
-        self._low = self._high = 0
-        self._low_dt = self._high_dt = 0  # 0: no limit yet
-
-    def fits(self, dt, value):
-        """Does the line to `value`, `dt` (10 ms) after the start, pass all values in between?"""
-        rise = value - self._v0
-        if self._low_dt and rise * self._low_dt < self._low * dt:
-            return False
-        return not (self._high_dt and rise * self._high_dt > self._high * dt)
-
-    def narrow(self, dt, value, band):
-        """Let later lines pass within `band` of `value` too."""
-        low = value - band - self._v0
-        high = value + band - self._v0
-        if not self._low_dt or low * self._low_dt > self._low * dt:
-            self._low = low
-            self._low_dt = dt
-        if not self._high_dt or high * self._high_dt < self._high * dt:
-            self._high = high
-            self._high_dt = dt
+_DOORS = const(4)
+_OPEN = const(0x3FFFFFFF)
+_SHIFTS = const(b"\x0a\x0a\x0a\x03")  # fraction bits of slopes: 1/1024 mV/s, 1/8 mA
 
 
 class Sampler:
@@ -60,60 +39,82 @@ class Sampler:
     `capacity_ah` is the battery's design capacity. `poll` and `finish` return how many
     13-byte frames lie at the start of `frames`, in order, ready for the store.
 
-    Between two data frames of one run (no GAP event, no new boot between them):
+    Between two data frames of one run (no GAP event, no new boot between them), times in
+    whole seconds as in frames:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
-      held since the poll before); what half floats round off is carried to the next frame;
-    - voltage: at every poll the straight line between frames is within 0.4 % of the polled
-      value, plus the half-float step of the stored ends;
-    - current: every poll is within 1 % of `capacity_ah` (as A) + 10 % of the stored mean, or
-      the frame before it is stored and a new mean begins with it;
-    - a current that changes its sign to more than 0.05 % of `capacity_ah` and 0.1 A, likewise;
-    - cell extremes: within 10 mV of the straight line; SoC within 1 %, temperature within 2 C;
-    - never more than 30 min between frames, down to 2 min as the current rises;
-    - a step is stored in the poll that sees it, together with the poll before.
+      held since the poll before); what rounding leaves is carried to the next frame;
+    - current: at every poll the charge drawn as a line between frames is within 30 s x (1 % of
+      `capacity_ah` + 10 % of the mean) of the polled one, so that any minute's mean is within
+      1 % of `capacity_ah` (as A) + 10 % of its value. Where polls jitter less, 30 s x (0.05 % +
+      2 % + half the jitter);
+    - a step: between two polls more than 1 % of `capacity_ah` + 10 % of the larger + the jitter.
+      It is stored in the poll that sees it, together with the poll before. So is one of the
+      voltage by more than 0.4 %, and a current that comes or goes;
+    - voltage: at every poll the line between frames is within 0.4 % of the polled value (0.25 %
+      where it does not jitter) plus the half-float step of the ends; within 0.1 V when the BMS
+      tells no more than tenths of a volt;
+    - cell extremes: within 10 mV of the line;
+    - state of charge: within 0.5 % of the frame before plus half a percent's rounding; a step
+      back and forth over not more than 1 % is noise. Temperature: within 2 degrees;
+    - never more than 30 min or 18 Ah between frames, down to 5 min as the current rises.
+    Jitter is what eight of nine changes between polls stay below, but at most 1 % of
+    `capacity_ah` or 0.2 A.
 
     The first frame of a run stands for its own moment: its current is that poll's. A run ends
-    with `finish` or when polls are more than 10 s apart; a GAP event then precedes the next.
+    with `finish` or when polls are missing: four times the usual interval without one, and at
+    least 10 s. A GAP event then precedes the next.
+
+    `provisional` writes to `held` what `finish` would store, after every poll, for the store to
+    keep where a reset does not reach.
     """
 
     def __init__(self, capacity_ah):
-        self._band_ma = capacity_ah * 10
-        self._rest_ma = capacity_ah * 5
-        self._turn_ma = max(_TURN_MA, capacity_ah // 2)
+        self._percent_ma = max(1, int(capacity_ah * 10))
         self.frames = bytearray(3 * frame.SIZE)
+        self.held = bytearray(frame.SIZE)
         self._n = 0
-        self._now = [0] * 8
-        self._last = [0] * 8
+        self._now = [0] * 9
+        self._last = [0] * 9
         self._running = False
         self._seen = False  # any poll yet
-        self._t0_ms = 0  # the last stored frame
-        self._soc0 = self._temp0 = 0
         self._pending = False  # the last poll is not stored
-        self._charge_mas = 0  # since the last stored frame, and what rounding left over
-        self._charge_rest = 0  # mA ms, less than one mA s
+        self._uptime_ms = 0
+        self._usual_ms = _USUAL_MS
+        self._rest_mams = 0  # charge, mA ms: less than one mA s
         self._mean_ma = 0
-        self._voltage = _Door()
-        self._cell_min = _Door()
-        self._cell_max = _Door()
+        self._jitter_ma = 0  # x 8
+        self._jitter_mv = 0  # x 8
+        self._coarse = 0  # polls in a row that told tenths of a volt
+        # the last stored frame
+        self._start = [0] * _DOORS
+        self._t0_s = 0
+        self._temp0 = 0
+        self._soc0 = self._soc_low = self._soc_high = 0
+        # slopes of the lines from there that are within the bands of all polls since
+        self._low = [0] * _DOORS
+        self._high = [0] * _DOORS
 
     def poll(self, uptime_ms, sample):
         """Take the aiobmsble sample of time `uptime_ms`; return the number of frames to store."""
         self._n = 0
         now = self._now
         last = self._last
-        if not _take(now, uptime_ms, sample):
+        if not _take(now, sample):
             return 0
-        dt = uptime_ms - last[_T]
-        if not self._running or dt > _GAP_MS:
-            if self._running:
-                self._store_last()
+        now[_T] = uptime_ms // 1000
+        dt_ms = uptime_ms - self._uptime_ms
+        self._uptime_ms = uptime_ms
+        gap = dt_ms > 4 * self._usual_ms
+        self._usual_ms = max(_USUAL_MS, min(dt_ms, 2 * self._usual_ms))
+        if not self._running or gap:
+            if self._pending:
+                self._store(last)
             if self._seen:
-                frame.pack_event(
-                    self.frames, self._slot(), uptime_ms // 1000, frame.GAP, max(0, dt) // 1000
-                )
+                gap_s = max(0, now[_T] - last[_T])
+                frame.pack_event(self.frames, self._slot(), now[_T], frame.GAP, gap_s)
             self._begin(now)
         else:
-            self._follow(now, last, dt)
+            self._follow(now, last, dt_ms)
         self._now = last
         self._last = now
         self._seen = True
@@ -122,112 +123,150 @@ class Sampler:
     def finish(self):
         """End the run (link lost, stop): return the number of frames to store."""
         self._n = 0
-        if self._running:
-            self._store_last()
-            self._running = False
+        if self._pending:
+            self._store(self._last)
+        self._running = False
         return self._n
+
+    def provisional(self):
+        """Write to `held` the frame that would end the run now; False if nothing is pending."""
+        if self._pending:
+            self._pack(self.held, 0, self._last, self._current(self._last))
+        return self._pending
 
     def _begin(self, now):
         self._running = True
-        self._charge_mas = self._charge_rest = 0
-        current = now[_I]
-        self._pack(now, half.NAN if current is None else half.encode(current / 1000))
-        self._restart(now)
+        self._rest_mams = now[_Q] = 0
+        self._mean_ma = now[_I] or 0
+        self._t0_s = now[_T]
+        self._soc_low = self._soc_high = now[_SOC]
+        self._store(now)
 
-    def _follow(self, now, last, dt):
-        band_v = now[_V] // 250
+    def _follow(self, now, last, dt_ms):
         i = now[_I]
-        if i is None or last[_I] is None:
-            step = i is not last[_I]
-            drift = False
+        i0 = last[_I]
+        now[_Q] = last[_Q]
+        if i is None or i0 is None:
+            step = i is not i0
         else:
-            tolerance = self._band_ma + abs(self._mean_ma) // 10
-            # the first poll after a frame founds the mean: only later ones can leave it
-            drift = last[_T] != self._t0_ms and (
-                abs(i - self._mean_ma) > tolerance
-                # what goes in and what goes out must not cancel in one mean
-                or (abs(i) > self._turn_ma and (i > 0) != (self._mean_ma > 0))
+            change = abs(i - i0)
+            noise = self._jitter_ma // 8
+            step = change > self._percent_ma + max(abs(i), abs(i0)) // 10 + noise
+            self._jitter_ma = _follow_jitter(
+                self._jitter_ma, change, max(self._percent_ma, _NOISE_MA)
             )
-            step = abs(i - last[_I]) > tolerance
-        step = step or abs(now[_V] - last[_V]) > band_v
-        ticks = (now[_T] - self._t0_ms) // 10
-        late = now[_T] - self._t0_ms >= self._silence_ms()
-        if (
-            step
-            or drift
-            or not self._voltage.fits(ticks, now[_V])
-            or not self._cell_min.fits(ticks, now[_MIN])
-            or not self._cell_max.fits(ticks, now[_MAX])
-        ):
-            if self._pending:
-                self._store_last()
-                self._restart(last)
-            ticks = (now[_T] - self._t0_ms) // 10
-        self._add_charge(now, dt)
+        if i is not None:
+            # in two parts: 1000 A x 60 s are too much for a small int when counted in mA ms
+            rest = i % 1000 * dt_ms + self._rest_mams
+            now[_Q] += i // 1000 * dt_ms + rest // 1000
+            self._rest_mams = rest % 1000
+        band_mv = now[_V] // 250
+        change = abs(now[_V] - last[_V])
+        self._jitter_mv = _follow_jitter(self._jitter_mv, change, band_mv)
+        door_mv = min(band_mv, now[_V] // 400 + self._jitter_mv // 8)
+        if now[_V] % _COARSE_MV:
+            self._coarse = 0
+        elif self._coarse < _COARSE_POLLS:
+            self._coarse += 1
+        else:
+            door_mv = max(door_mv, _COARSE_MV)
+            band_mv = max(band_mv, _COARSE_MV)
+        step = step or change > band_mv
+        if self._pending and (step or not self._fits(now)):
+            charge = last[_Q]
+            self._store(last)
+            now[_Q] += last[_Q] - charge
         self._pending = True
+        dt_s = now[_T] - self._t0_s
+        if i is not None and dt_s:
+            self._mean_ma = now[_Q] // dt_s
         if (
             step
-            or late
             or abs(now[_SOC] - self._soc0) >= _SOC_STEP
+            and not self._soc_low <= now[_SOC] <= self._soc_high
             or abs(now[_TEMP] - self._temp0) >= _TEMPERATURE_STEP
+            or abs(now[_Q]) >= _CHARGE_MAX_MAS
+            or dt_s >= self._silence_s()
         ):
+            if not self._soc_low <= now[_SOC] <= self._soc_high:
+                self._turn(now[_SOC], last[_SOC])
             self._store(now)
-            self._restart(now)
-            return
-        if i is not None and ticks:
-            self._mean_ma = self._charge_mas * 1000 // (now[_T] - self._t0_ms)
-        ticks = max(1, ticks)
-        self._voltage.narrow(ticks, now[_V], band_v)
-        self._cell_min.narrow(ticks, now[_MIN], _CELL_BAND_MV)
-        self._cell_max.narrow(ticks, now[_MAX], _CELL_BAND_MV)
+        elif dt_s:
+            self._narrow(now, dt_s, _V, door_mv)
+            self._narrow(now, dt_s, _MIN, _CELL_BAND_MV)
+            self._narrow(now, dt_s, _MAX, _CELL_BAND_MV)
+            self._narrow(now, dt_s, _Q, self._band_mas())
 
-    def _silence_ms(self):
+    def _turn(self, soc, before):
+        """From here on only leaving `before`..`soc` is news, if they are one step of the BMS."""
+        if abs(soc - before) > _SOC_NOISE:
+            before = soc
+        self._soc_low = min(soc, before)
+        self._soc_high = max(soc, before)
+
+    def _silence_s(self):
+        rest = self._percent_ma
+        return max(_SILENCE_MIN_S, _SILENCE_S * rest // (rest + abs(self._mean_ma)))
+
+    def _band_mas(self):
+        percent = self._percent_ma
         mean = abs(self._mean_ma)
-        if mean <= self._rest_ma:
-            return _SILENCE_MS
-        return max(_SILENCE_MIN_MS, _SILENCE_MS // (1 + mean // self._rest_ma))
+        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored
+        bound = 30 * (10 * percent + mean) // 11
+        return min(bound, (3 * percent + mean) // 2 + mean // 10 + 15 * self._jitter_ma // 8)
 
-    def _add_charge(self, now, dt):
-        if now[_I] is None:
-            return
-        charge = self._charge_rest + now[_I] * dt
-        self._charge_mas += charge // 1000
-        self._charge_rest = charge % 1000
+    def _fits(self, now):
+        """Does the line to `now` pass all polls since the last stored frame?"""
+        dt_s = now[_T] - self._t0_s
+        if dt_s == 0:
+            return True
+        for i in range(_DOORS):
+            rise = now[i] - self._start[i] << _SHIFTS[i]
+            if rise // dt_s < self._low[i] or -(-rise // dt_s) > self._high[i]:
+                return False
+        return True
 
-    def _restart(self, poll):
-        self._t0_ms = poll[_T]
-        self._soc0 = poll[_SOC]
-        self._temp0 = poll[_TEMP]
-        self._pending = False
-        self._voltage.start(poll[_V])
-        self._cell_min.start(poll[_MIN])
-        self._cell_max.start(poll[_MAX])
-
-    def _store_last(self):
-        if self._pending:
-            self._store(self._last)
-            self._pending = False
+    def _narrow(self, now, dt_s, i, band):
+        """Let later lines pass within `band` of `now` too."""
+        rise = now[i] - self._start[i]
+        shift = _SHIFTS[i]
+        self._low[i] = max(self._low[i], -(-(rise - band << shift) // dt_s))
+        self._high[i] = min(self._high[i], (rise + band << shift) // dt_s)
 
     def _store(self, poll):
-        seconds = poll[_T] // 1000 - self._t0_ms // 1000
-        if poll[_I] is None:
-            current = half.NAN
-        elif seconds:
-            current = half.encode(self._charge_mas / seconds / 1000)
-            self._charge_mas -= round(half.decode(current) * 1000 * seconds)
-        else:  # no stored time to spread charge over: it goes to the next frame
-            current = half.encode(poll[_I] / 1000)
-        self._pack(poll, current)
+        """Store `poll` and start the doors there; its charge becomes what rounding left."""
+        current = self._current(poll)
+        self._pack(self.frames, self._slot(), poll, current)
+        if current != half.NAN:
+            poll[_Q] -= half.times_milli(current, poll[_T] - self._t0_s)
+        self._pending = False
+        self._t0_s = poll[_T]
+        self._soc0 = (poll[_SOC] + 2) // 5 * 5  # as the frame has it
+        self._temp0 = poll[_TEMP]
+        for i in range(_DOORS):
+            self._start[i] = poll[i]
+            self._low[i] = -_OPEN
+            self._high[i] = _OPEN
+        self._start[_Q] = 0
 
-    def _pack(self, poll, current):
+    def _current(self, poll):
+        """Return the half float of the mean current from the last stored frame to `poll`."""
+        if poll[_I] is None:
+            return half.NAN
+        dt_s = poll[_T] - self._t0_s
+        if dt_s == 0:  # no stored time to spread charge over: it goes to the next frame
+            return half.from_milli(poll[_I])
+        return half.from_milli((2 * poll[_Q] + dt_s) // (2 * dt_s))
+
+    def _pack(self, buf, offset, poll, current):
         frame.pack_data(
-            self.frames,
-            self._slot(),
-            poll[_T] // 1000,
-            half.encode(poll[_V] / 1000),
+            buf,
+            offset,
+            poll[_T],
+            half.from_milli(poll[_V]),
             current,
             poll[_TEMP],
-            poll[_SOC],
+            (poll[_SOC] + 2) // 5,
             poll[_MIN],
             poll[_MAX],
             poll[_INDEX],
@@ -239,32 +278,41 @@ class Sampler:
         return offset
 
 
-def _take(poll, uptime_ms, sample):
+def _follow_jitter(jitter, change, most):
+    """Move `jitter` (in eighths) towards what eight of nine changes stay below, up to `most`."""
+    if change * 8 > jitter:
+        return min(jitter + 8, most * 8)
+    return max(0, jitter - 1)
+
+
+def _take(poll, sample):
     """Fill `poll` with the integers of `sample`; False if there is no voltage to store."""
     voltage = sample.get("voltage")
-    if voltage is None or not 0 < voltage < 65000:  # also refuses NaN
+    if voltage is None or not 0 < voltage < 1000:  # also refuses NaN
         return False
-    poll[_T] = uptime_ms
     poll[_V] = round(voltage * 1000)
     current = sample.get("current")
     poll[_I] = None if current is None or current != current else round(current * 1000)
     poll[_TEMP] = frame.temperature_u8(sample.get("temperature"))
-    poll[_SOC] = frame.soc_u8(sample.get("battery_level"))
-    low = high = frame.UNKNOWN_U16
-    i_low = i_high = n = 0
+    soc = sample.get("battery_level")
+    poll[_SOC] = _SOC_UNKNOWN if soc is None else max(0, min(1000, round(soc * 10)))
+    low = high = i_low = i_high = n = 0
     for volts in sample.get("cell_voltages") or ():
-        mv = min(65534, round(volts * 1000))
-        if n == 0 or mv < low:
-            low = mv
+        if n == 0 or volts < low:
+            low = volts
             i_low = n
-        if n == 0 or mv > high:
-            high = mv
+        if n == 0 or volts > high:
+            high = volts
             i_high = n
         n += 1
-    poll[_MIN] = low
-    poll[_MAX] = high
+    if n == 0:
+        poll[_MIN] = poll[_MAX] = frame.UNKNOWN_U16
+        poll[_INDEX] = frame.UNKNOWN_U8
+        return True
+    poll[_MIN] = min(65534, round(low * 1000))
+    poll[_MAX] = min(65534, round(high * 1000))
     if n > 16:
         i_low = i_low * 16 // n
         i_high = i_high * 16 // n
-    poll[_INDEX] = 16 * i_high + i_low if n else frame.UNKNOWN_U8
+    poll[_INDEX] = 16 * i_high + i_low
     return True

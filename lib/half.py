@@ -51,3 +51,52 @@ def decode(bits):
     else:
         x = mantissa * 2.0**-24
     return -x if bits & 0x8000 else x
+
+
+def from_milli(n):
+    """Return the 16 bits of the half float nearest to `n` / 1000, ties to even.
+
+    In small integers: allocates nothing where floats would. Too large becomes +-inf.
+    """
+    sign = 0
+    if n < 0:
+        sign = 0x8000
+        n = -n
+    if n == 0:
+        return 0
+    if n >= 65520000:
+        return sign | 0x7C00
+    unit = 1000
+    exponent = 25
+    while n // unit >= 2048:
+        unit <<= 1
+        exponent += 1
+    while n // unit < 1024:
+        n <<= 1
+        exponent -= 1
+    bits = exponent << 10 | n // unit & 0x3FF
+    rest = n % unit * 2
+    if rest > unit or rest == unit and bits & 1:
+        bits += 1  # may carry into the exponent, which is right
+    return sign | bits
+
+
+def times_milli(bits, n):
+    """Return `n` x 1000 x the value of `bits`, rounded; small integers if the result is one.
+
+    `bits` is no NaN, infinity or subnormal but 0; 0 <= n < 65536.
+    """
+    if bits & 0x7FFF == 0:
+        return 0
+    milli = (1024 | bits & 0x3FF) * 1000
+    shift = 25 - (bits >> 10 & 31)
+    if shift > 0:
+        whole = milli >> shift
+        rest = milli & (1 << shift) - 1
+        if shift > 14:  # finer than any sum of these can tell
+            rest >>= shift - 14
+            shift = 14
+        x = whole * n + (rest * n + (1 << shift - 1) >> shift)
+    else:
+        x = (milli << -shift) * n
+    return -x if bits & 0x8000 else x

@@ -42,3 +42,18 @@ def test_edges():
     assert half.encode(2.0**-25) == 0  # a tie with zero, which is even
     assert half.encode(2.0**-25 * 1.001) == 1
     assert half.encode(1e-30) == 0
+
+
+def test_thousandths_in_integers_agree_with_floats():
+    n = 1
+    while n < 66000000:
+        for k in (n - 1, n, n + 1):
+            bits = half.from_milli(k)
+            assert bits == half.encode(k / 1000), k
+            assert half.from_milli(-k) == (bits | 0x8000 if k else 0), k
+            if bits < 0x7C00:
+                for times in (0, 1, 2, 299, 1800):
+                    exact = half.decode(bits) * 1000 * times
+                    assert abs(half.times_milli(bits, times) - exact) <= 0.5 + times / 16384, k
+                    assert half.times_milli(bits | 0x8000, times) == -half.times_milli(bits, times)
+        n += n // 7 + 1

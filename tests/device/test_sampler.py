@@ -4,6 +4,7 @@ import struct
 
 import frame
 import half
+import micropython
 from sampler import Sampler
 
 _CAPACITY_AH = 100
@@ -162,3 +163,55 @@ def test_recorded_sample_becomes_the_right_frame():
     assert f[0] == 12 and f[3:] == (120, 112, 3308, 3314, 16 * 1 + 5)
     assert abs(half.decode(f[1]) - 52.971) <= 1 / 64  # half a step at 52 V
     assert abs(half.decode(f[2]) - 2.329) <= 1 / 1024
+
+
+def test_what_is_held_is_what_finish_would_store_and_changes_nothing():
+    asked = Sampler(_CAPACITY_AH)
+    plain = Sampler(_CAPACITY_AH)
+    pending = 0
+    for t, sample in _day(7, 1500):
+        n = asked.poll(t, sample)
+        assert n == plain.poll(t, sample)
+        assert asked.frames[: n * frame.SIZE] == plain.frames[: n * frame.SIZE]
+        assert asked.provisional() == asked.provisional()
+        pending += asked.provisional()
+        held = bytes(asked.held) if asked.provisional() else b""
+    assert plain.finish() == len(held) // frame.SIZE
+    assert plain.frames[: len(held)] == held
+    assert pending > 1000
+
+
+def test_nothing_pending_is_not_held():
+    sampler = Sampler(_CAPACITY_AH)
+    assert not sampler.provisional()
+    sampler.poll(1000, {"voltage": 13.2, "current": 1.0})
+    assert not sampler.provisional()  # it is stored
+    sampler.poll(3000, {"voltage": 13.2, "current": 1.0})
+    assert sampler.provisional()
+    assert sampler.finish() == 1
+    assert not sampler.provisional()
+
+
+def test_a_poll_allocates_nothing_but_the_floats_of_its_sample():
+    sampler = Sampler(_CAPACITY_AH)
+    # whole numbers: what is left of the floats is their conversion, 1 per value
+    sample = {
+        "voltage": 13,
+        "current": 2,
+        "temperature": 20,
+        "battery_level": 50,
+        "cell_voltages": [3, 3, 3, 4],
+    }
+    sampler.poll(1000, sample)
+    sampler.poll(3000, sample)
+    micropython.heap_lock()
+    try:
+        stored = 0
+        for k in range(100):
+            stored += sampler.poll(5000 + 2000 * k, sample)
+            assert sampler.provisional()
+        sample["current"] = 40
+        stored += sampler.poll(205000, sample)  # frames allocate nothing either
+    finally:
+        micropython.heap_unlock()
+    assert stored == 2
