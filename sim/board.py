@@ -1,5 +1,6 @@
 # The virtual board's first breath: sets the clock going and lets sim/world.py do the rest
-# Usage: micropython board.py CONFIG.json, made by `batmon sim`, which reads what is printed.
+# Usage: micropython board.py CONFIG.json, made by `batmon sim`, which reads what is printed,
+# or by `batmon board`, where stdin and stdout are a serial line.
 import json
 import sys
 
@@ -23,4 +24,6 @@ from world import World
 
 world = World(config, past)
 world.boot()
+if config.get("serial"):
+    world.serve()
 world.run()

@@ -25,9 +25,11 @@ class Flash:
         self.reads = self.programs = self.erases = self.bytes_programmed = 0
         self.erases_of = bytearray(2 * (size // _CHIP_BLOCK))  # u16 each, saturating
         self.cut_in = None
+        self.blank = False  # nobody has written anything yet
         try:
             self._file = open(path, "r+b")
         except OSError:
+            self.blank = True
             with open(path, "wb") as f:
                 for _ in range(size // len(_BLANK)):
                     f.write(_BLANK)

@@ -1,5 +1,7 @@
 # The board's machine module: I2C bus, pins, RTC memory, watchdog, resets
-# What survives a reset (RTC memory, the reason) is kept in the file named by `rtc_file`.
+# What survives a reset (RTC memory, the reason) is kept in a file; see `keep`.
+import sys
+
 import vclock
 from micropython import const
 
@@ -12,7 +14,6 @@ _ENODEV = const(19)
 _RTC_BYTES = const(2048)
 
 i2c_devices = {}  # address -> object with write(buf, freq_hz)
-rtc_file = None
 _memory = bytearray(_RTC_BYTES)
 _used = 0  # bytes of it that were written
 _cause = PWRON_RESET
@@ -107,14 +108,17 @@ def soft_reset():
     _reset(SOFT_RESET)
 
 
+def unique_id():
+    return b"\x24\x6f\x28\x00\x00\x01"
+
+
 def reset_cause():
     return _cause
 
 
 def power_on(path):
     """Start from what the file `path` kept over the last reset; no file means power-on."""
-    global rtc_file, _used, _cause
-    rtc_file = path
+    global _used, _cause
     try:
         with open(path, "rb") as f:
             _cause = f.read(1)[0]
@@ -124,8 +128,33 @@ def power_on(path):
 
 
 def _reset(cause):
-    if rtc_file:
-        with open(rtc_file, "wb") as f:
-            f.write(bytes((cause,)))
-            f.write(memoryview(_memory)[:_used])
     raise Reset(cause)
+
+
+def keep(path, reset):
+    """Write to the file `path` what outlives the Reset `reset`."""
+    with open(path, "wb") as f:
+        f.write(bytes((reset.args[0],)))
+        f.write(memoryview(_memory)[:_used])
+
+
+class _Implementation:
+    name = "micropython"
+    _mpy = sys.implementation._mpy
+
+
+class _Sys:
+    """The module sys of a board; what is not about the board is the interpreter's."""
+
+    platform = "esp32"
+    implementation = _Implementation
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+
+def pretend(machine, version):
+    """Be the board `machine`, as MicroPython names it, with MicroPython `version`."""
+    _Implementation._machine = machine
+    _Implementation.version = tuple(version)
+    sys.modules["sys"] = _Sys()

@@ -1,6 +1,7 @@
 # The virtual clock: time stands still while code runs and jumps while everybody waits
 # asyncio's time source and idle wait are replaced, so that a month passes in minutes.
 import sys
+import utime
 from micropython import const
 
 _MP_STREAM_POLL = const(3)
@@ -13,6 +14,7 @@ boot = 0  # when the board booted last
 _rtc_ms = None  # unix time of the board's clock at virtual time 0, None: never set
 _events = []  # [t_ms, fn, args], soonest first
 _realtime = False
+real_sleep_ms = utime.sleep_ms  # how real time passes; a REPL listens meanwhile
 _spins = 0
 
 
@@ -85,9 +87,7 @@ def _advance(t_ms):
     global now, _now_us, _spins
     if t_ms > now:
         if _realtime:
-            import utime
-
-            utime.sleep_ms(t_ms - now)
+            real_sleep_ms(t_ms - now)
         now = t_ms
         _now_us = 0
         _spins = 0

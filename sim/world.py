@@ -22,6 +22,9 @@ _STATUS_WALL_MS = const(100)  # real
 _HOUR_MS = const(3_600_000)
 _DAY_MS = const(24 * _HOUR_MS)
 
+# what a board has built in
+_BOARD_MODULES = ("bluetooth", "esp", "esp32", "network", "ntptime", "socket", "time")
+
 _PC = const("/pc")  # where the PC's own files are seen from the board
 
 
@@ -72,9 +75,10 @@ class World:
     def __init__(self, config, past):
         self._config = config
         self._past = past
-        self.end_ms = int(config["days"] * _DAY_MS)
+        self.end_ms = int(config.get("days", 0) * _DAY_MS)
         self.program = {"__name__": "__main__"}  # main.py's globals
         self.reason = "done"
+        self.start_raw = False  # the next start goes into the raw REPL
         fat = config["volume"] == "fat"
         self.flash = Flash(config["image"], config["size"], 512 if fat else 4096)
         self._volume = vfs.VfsFat if fat else vfs.VfsLfs2
@@ -89,16 +93,15 @@ class World:
     def boot(self):
         """Mount the volume at / as on a board; the PC's files move to /pc."""
         machine.power_on(self._config["rtc"])
-        fresh = not self._past["t_ms"]
+        fresh = not self._past["t_ms"] and (self.flash.blank or not self._config.get("serial"))
         if fresh:
             self._volume.mkfs(self.flash)
         vfs.umount("/")
         vfs.mount(vfs.VfsPosix("/"), _PC)
-        machine.rtc_file = _PC + self._config["rtc"]
         vfs.mount(self._volume(self.flash), "/")
         os.chdir("/")
         sys.path[:] = [_PC + p for p in sys.path[:-1]] + ["", ".frozen", "/lib"]
-        if fresh:
+        if fresh and self._config["board"]:
             self._install()
             with open("/settings.json", "w") as f:
                 json.dump(self._config["settings"], f)
@@ -109,6 +112,8 @@ class World:
     def _install(self):
         try:
             _copy(_PC + self._config["board"], "")
+            if self._config.get("serial"):
+                _copy(_PC + self._config["sim"] + "/aioble", "/lib/aioble")
         except OSError:
             print("the board's files do not fit on this volume; simulate a larger one")
             sys.exit(1)
@@ -137,6 +142,8 @@ class World:
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
             if self._config.get("lcd_faults"):
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
+        if self._config.get("serial"):
+            return
         vclock.call_at(vclock.now_ms(), self._status)
         vclock.call_at(self.end_ms, self._end)
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
@@ -154,10 +161,8 @@ class World:
                 exec(code, self.program)
         except KeyboardInterrupt:
             self.reason = "interrupted"
-        except machine.Reset:
-            self._save_world()
-            self.close()
-            sys.exit(_RESET_EXIT)
+        except machine.Reset as reset:
+            self._power_down(reset)
         if vclock.now_ms() < self.end_ms:
             self.reason = "interrupted"
         self._record_end()
@@ -165,16 +170,41 @@ class World:
             _copy("/data", _PC + self._config["out"] + "/data")
         self.close()
 
+    def serve(self):
+        """Run as a board on a serial line; never returns."""
+        from repl import Repl
+
+        for name in _BOARD_MODULES:
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # not simulated
+        machine.pretend(self._config["machine"], self._config["version"])
+        sys.path[:] = ["", ".frozen", "/lib"]  # nothing else helps the board's own files
+        repl = Repl(self)
+        gc.collect()
+        vfs.umount(_PC)  # a board does not see it
+        try:
+            repl.run(self._past.get("raw"))
+        except machine.Reset as reset:
+            vfs.mount(vfs.VfsPosix("/"), _PC)
+            self._power_down(reset)
+
     def close(self):
         self._truth.close()
         vfs.umount("/")
         self.flash.close()
 
-    def _save_world(self):
+    def _power_down(self, reset):
+        """Keep what outlives a reset, and end: the caller starts the board again."""
+        machine.keep(_PC + self._config["rtc"], reset)
         unix_ms = vclock.rtc_ms()
-        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "heap_at": self._past["heap_at"]}
+        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "raw": self.start_raw}
+        now["heap_at"] = self._past["heap_at"]
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
+        self.close()
+        sys.exit(_RESET_EXIT)
 
     def _end(self):
         self._measure_heap("end")

@@ -1,0 +1,209 @@
+"""`batmon board`: the virtual board as a serial port, for mpremote and whatever else talks to one.
+
+Behind a pseudo-terminal runs MicroPython with the board's flash in a file; sim/repl.py speaks.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import struct
+import subprocess
+import termios
+import threading
+import time
+import tty
+from pathlib import Path
+
+from batmon.build import BOARD, BUILD, SIM, build
+from batmon.cli import UserError, subcommand
+from batmon.interpreter import micropython
+
+_RESET = 75  # the exit code of a board that wants to start again
+_HEAP = "320k"  # the board's 256k, and the simulator's
+_DEAF_S = 2  # a program that does not hear Ctrl-C by itself is interrupted after so long
+_SLOW_S = 0.2  # what nobody reads is lost, as on a real line
+_CTRL_C = b"\x03"
+_FILES = ("flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
+
+
+class SerialBoard:
+    """A virtual board whose flash lives in `folder`; a context manager, runs until its end.
+
+    port: the path of its serial port, for mpremote. installed: a new flash holds build/board
+    already, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd" or ""
+    for none in reach. machine, version: what MicroPython says of itself. size: of the flash
+    volume in bytes. battery and seed as `batmon sim` has them. lcd: as 16x2, or none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        installed: bool = False,
+        settings: dict | None = None,
+        bms: str = "jikong",
+        battery: str = "van",
+        seed: int = 1,
+        lcd: str = "16x2",
+        size: int = 2 << 20,
+        volume: str = "lfs2",
+        machine: str = "Generic ESP32 module with ESP32",
+        version: tuple[int, int, int] = (1, 29, 0),
+    ):
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        build()
+        self._config = folder / "config.json"
+        self._rtc = folder / "rtc.bin"
+        config = {
+            "serial": True,
+            "board": str(BOARD) if installed else None,
+            "settings": settings or {},
+            "sim": str(SIM),
+            "image": str(folder / "flash.img"),
+            "rtc": str(self._rtc),
+            "out": str(folder),
+            "volume": volume,
+            "size": size,
+            "bms": bms,
+            "battery": battery,
+            "lcd": lcd,
+            "seed": seed,
+            "realtime": True,
+            "start_unix": 0,
+            "machine": machine,
+            "version": version,
+        }
+        self._config.write_text(json.dumps(config, indent=2))
+
+    def __enter__(self):
+        self._forget()
+        self._line, self._end = os.openpty()
+        tty.setraw(self._end)  # nothing may come back as an echo before somebody opens it
+        os.set_blocking(self._line, False)
+        self.port = os.ttyname(self._end)
+        self._stdin, self._input = os.pipe()
+        os.set_blocking(self._stdin, False)
+        self._stopping = threading.Event()
+        self._start()
+        self._threads = [threading.Thread(target=run) for run in (self._receive, self._send)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        self._process.kill()
+        for thread in self._threads:
+            thread.join()
+        for fd in (self._line, self._end, self._stdin, self._input):
+            os.close(fd)
+
+    def power_cycle(self):
+        """Take the power away, at whatever moment, and give it back."""
+        self._power_lost = True
+        self._process.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether the board has not crashed."""
+        return self._threads[1].is_alive()
+
+    def _start(self):
+        self._power_lost = False
+        self._process = subprocess.Popen(
+            [micropython(), "-X", f"heapsize={_HEAP}", str(SIM / "board.py"), str(self._config)],
+            stdin=self._stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C of a terminal is for us alone
+        )
+
+    def _forget(self):
+        """What the power kept alive is gone; the flash is not."""
+        for path in (self._rtc, self._rtc.with_name("rtc.bin.world")):
+            path.unlink(missing_ok=True)
+
+    def _receive(self):
+        """Pass on what comes over the line to the board, whichever process that is."""
+        while not self._stopping.is_set():
+            if not select.select([self._line], [], [], _SLOW_S)[0]:
+                continue
+            with contextlib.suppress(BlockingIOError):
+                data = os.read(self._line, 1024)
+                os.write(self._input, data)
+                if _CTRL_C in data:
+                    threading.Timer(_DEAF_S, self._interrupt, (self._process,)).start()
+
+    def _interrupt(self, process):
+        """Interrupt a program that computes without ever waiting, and so leaves its input."""
+        if self._stopping.is_set() or process.poll() is not None:
+            return
+        (waiting,) = struct.unpack("i", fcntl.ioctl(self._stdin, termios.FIONREAD, bytes(4)))
+        if waiting:
+            process.send_signal(2)
+
+    def _send(self):
+        """Pass on what the board says, and start it again when it resets."""
+        while True:
+            while data := os.read(self._process.stdout.fileno(), 4096):
+                self._put(data.replace(b"\n", b"\r\n"))
+            self._process.stdout.close()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            if self._power_lost:
+                self._forget()
+            elif code != _RESET:
+                self._put(b"\r\nthe virtual board crashed\r\n")
+                return
+            self._start()
+
+    def _put(self, data: bytes):
+        while data and not self._stopping.is_set():
+            try:
+                data = data[os.write(self._line, data) :]
+            except BlockingIOError:
+                if not select.select([], [self._line], [], _SLOW_S)[1]:
+                    return
+
+
+def _run(args) -> int:
+    folder = Path(args.dir) if args.dir else BUILD / "board-out"
+    if folder.is_dir() and (foreign := [p for p in folder.iterdir() if p.name not in _FILES]):
+        raise UserError(f"--dir {folder} holds other files ({foreign[0].name}); take a new folder.")
+    if args.erase:
+        (folder / "flash.img").unlink(missing_ok=True)
+    with SerialBoard(folder, installed=args.installed, bms=args.bms, lcd=args.lcd) as board:
+        print(f"The virtual board is at {board.port}; Ctrl-C here ends it. Try for example:")
+        print(f"  mpremote connect {board.port} repl", flush=True)
+        while board.running:
+            time.sleep(1)
+    raise UserError("the virtual board crashed.", 1)
+
+
+def add_parser(subparsers):
+    """Add `batmon board`."""
+    parser = subcommand(
+        subparsers,
+        "board",
+        "offer the virtual board as a serial port",
+        "  batmon board                    a board with an empty flash; install.sh fills it\n"
+        "  batmon board --installed        with everything on it, logging a simulated BMS\n"
+        "  mpremote connect PORT fs ls     in another terminal, with the port it names",
+    )
+    add = parser.add_argument
+    add("--dir", metavar="DIR", help="folder of its flash image (build/board-out)")
+    add("--erase", action="store_true", help="begin with an empty flash, not with that of before")
+    add("--installed", action="store_true", help="put the files of build/board on an empty flash")
+    add(
+        "--bms",
+        choices=("jikong", "jbd", "none"),
+        default="jikong",
+        type=lambda name: name,
+        help="the BMS in reach (%(default)s)",
+    )
+    add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
+    parser.set_defaults(run=_run)
