@@ -54,6 +54,7 @@ class App:
         self.link = None
         self.sampler = None
         self.store = None
+        self.sinks = []  # get what the store gets, see docs/INFLUX.md
         self._turns = 0  # of the link, and when they grew last, for the watchdog
         self._turned_s = 0
         self._report_s = 0
@@ -73,6 +74,8 @@ class App:
         if self.store:
             self._store(self.sampler.finish())
             stored = self.store.flush()
+        for sink in self.sinks:
+            sink.close()
         if self.link:
             self.link.close()
         if self.settings["watchdog_s"]:
@@ -123,6 +126,8 @@ class App:
         self.store.open()
         self.errors.boot = self.store.boot
         asyncio.create_task(self._keep("sealing", self.store.run))
+        if self.settings["wifi.ssid"] and self.settings["influx.host"]:
+            asyncio.create_task(self._keep("influx", self._send_live))
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
@@ -141,6 +146,8 @@ class App:
             self.sample_s = now_ms // 1000
             self.store.cells = min(255, sample.get("cell_count") or 0)
             self._store(self.sampler.poll(now_ms, sample))
+            for sink in self.sinks:
+                sink.sample(now_ms, sample)
             self._draw()
             if self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
@@ -149,6 +156,8 @@ class App:
     def _store(self, n):
         if n:
             self.store.append(self.sampler.frames, n)
+            for sink in self.sinks:
+                sink.frames(self.sampler.frames, n)
 
     def _link_changed(self, link):
         if link.connected != self.status.connected:
@@ -253,6 +262,19 @@ class App:
             or max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535)
             or (temperature or 0) > (want["alarm.temperature_c"] or 255)
         )
+
+    async def _send_live(self):
+        from influx import Influx  # here, because it takes memory
+        from wifi import Wifi
+
+        want = self.settings
+        wifi = Wifi(want["wifi.ssid"], want["wifi.password"])
+        sink = Influx(want, wifi, self.clock, self.store)
+        self.sinks.append(sink)
+        try:
+            await sink.run()
+        finally:
+            self.sinks.remove(sink)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
