@@ -55,6 +55,7 @@ class App:
         self.link = None
         self.sampler = None
         self.store = None
+        self.sinks = []  # get what the store gets, see docs/INFLUX.md
         self._turns = 0  # of the link, and when they grew last, for the watchdog
         self._turned_s = 0
         self._report_s = 0
@@ -74,6 +75,8 @@ class App:
         if self.store:
             self._store(self.sampler.finish())
             stored = self.store.flush()
+        for sink in self.sinks:
+            sink.close()
         if self.link:
             self.link.close()
         if self.settings["watchdog_s"]:
@@ -125,6 +128,8 @@ class App:
         self.store.open()
         self.errors.boot = self.store.boot
         asyncio.create_task(self._keep("sealing", self.store.run))
+        if self.settings["wifi.ssid"] and self.settings["influx.host"]:
+            asyncio.create_task(self._keep("influx", self._send_live))
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
@@ -147,6 +152,8 @@ class App:
                 self.store.hold(self.sampler.held)
             self.status.beats += 1
             self.status.alarm = self._alarm(sample)
+            for sink in self.sinks:
+                sink.sample(now_ms, sample)
             if self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
@@ -154,6 +161,8 @@ class App:
     def _store(self, n):
         if n:
             self.store.append(self.sampler.frames, n)
+            for sink in self.sinks:
+                sink.frames(self.sampler.frames, n)
 
     def _link_changed(self, link):
         if link.connected != self.status.connected:
@@ -267,6 +276,19 @@ class App:
         if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
             said.append("too hot")
         return ", ".join(said)
+
+    async def _send_live(self):
+        from influx import Influx  # here, because it takes memory
+        from wifi import Wifi
+
+        want = self.settings
+        wifi = Wifi(want["wifi.ssid"], want["wifi.password"])
+        sink = Influx(want, wifi, self.clock, self.store)
+        self.sinks.append(sink)
+        try:
+            await sink.run()
+        finally:
+            self.sinks.remove(sink)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

@@ -63,7 +63,7 @@ class Store(Shards):
         self._retry_s = 0  # no flush before
         self._opened_s = 0
         self._unreported = 0  # dropped frames no event tells of yet
-        self._unix_offset_s = 0  # unix time minus uptime at the last anchor; 0 = unknown
+        self.unix_offset_s = 0  # unix time minus uptime at the last anchor; 0 = unknown
         self._number = 0
         self._size = 0  # committed bytes of the active shard
         self._file = None
@@ -106,9 +106,9 @@ class Store(Shards):
         while self.events:
             self.event(*self.events.pop(0))
         if unix_s:
-            step = unix_s - now_s - self._unix_offset_s
+            step = unix_s - now_s - self.unix_offset_s
             if abs(step) > _CLOCK_STEP_S:
-                if self._unix_offset_s:
+                if self.unix_offset_s:
                     self.event(frame.CLOCK_STEPPED, max(0, step), max(0, -step))
                 self._anchor()
         if now_s - self._newest_s >= _SILENCE_S:
@@ -120,7 +120,7 @@ class Store(Shards):
     def _anchor(self):
         now_s = self._clock.uptime_s()
         unix_s = self._clock.unix_s()
-        self._unix_offset_s = unix_s - now_s if unix_s else 0
+        self.unix_offset_s = unix_s - now_s if unix_s else 0
         self.oldest_unix_s = self.oldest_unix_s or unix_s
         control = bytearray(frame.SIZE)
         frame.pack_anchor(control, 0, now_s, unix_s, self.boot, self._reset_cause, self.cells)
@@ -286,7 +286,7 @@ class Store(Shards):
                 self.shards -= 1
             return False
         self._roll_over()
-        unix_s = self._oldest_s + self._unix_offset_s if self._unix_offset_s else 0
+        unix_s = self._oldest_s + self.unix_offset_s if self.unix_offset_s else 0
         self._anchor_first(self._oldest_s, unix_s, self.boot)
         return False
 

@@ -80,8 +80,9 @@ class RTC:
         if value is None:
             t = time.gmtime()
             return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
-        y, mo, d, _, h, mi, s, _ = value
-        vclock.set_rtc((time.mktime((y, mo, d, h, mi, s, 0, 0)) + 946684800) * 1000)
+        y, mo, d, _, h, mi, s, us = value
+        unix_s = time.mktime((y, mo, d, h, mi, s, 0, 0)) + 946684800
+        vclock.set_rtc(unix_s * 1000 + us // 1000)
 
 
 class WDT:

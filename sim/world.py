@@ -137,6 +137,10 @@ class World:
             peripheral.on_sample = self._truth.sample
         if bms:
             air.add(peripheral)
+        if self._config.get("network"):
+            import network
+
+            network.world.update(self._config["network"])
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)

@@ -35,7 +35,7 @@ import asyncio
 import json
 
 
-async def _bounded(coro, timeout_s=24 * 3600):
+async def _bounded(coro, timeout_s=48 * 3600):
     # virtual time is free; a test that waits for ever must still end
     await asyncio.wait_for(coro, timeout_s)
 

@@ -1,0 +1,290 @@
+# A sink that sends frames, and polls if asked, to an InfluxDB server: line protocol over UDP
+# docs/INFLUX.md tells what arrives, and how another sink would be added.
+import asyncio
+import socket
+import struct
+import time
+from binascii import hexlify
+
+import frame
+import half
+import machine
+import udpask
+from micropython import const
+
+_QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
+_HEAD = const(9)  # of what waits in the queue: uptime in s, and ms, bytes, kind
+_PACKET_BYTES = const(1432)  # more would not fit into one Ethernet frame
+_NAME_CHARS = const(64)
+_FIELDS_BYTES = const(600)  # with the longest names a line still fits
+
+_BLUETOOTH_FIRST_S = const(20)
+_TICK_S = const(5)  # from one packet to the next that is not full
+_NTP_S = const(86_400)
+_NTP_RETRY_S = const(60)  # doubled after every failure
+_NTP_RETRY_MAX_S = const(3600)
+_LOOKUP_S = const(3600)
+_LOOKUP_RETRY_S = const(60)
+
+_FRAME = const(0)
+_POLL = const(1)
+_CELLS = const(2)
+_SUFFIXES = ("", "_poll", "_cells")
+
+
+class Influx:
+    """Sends what one battery's `store` gets over `wifi` to the server that the settings name.
+
+    Frames wait while there is no way to it, up to some hours of them; `lost` counts the lines
+    that had to go. What was not stored yet (polls, cells) is only sent as it happens.
+    """
+
+    def __init__(self, settings, wifi, clock, store):
+        self.sent = 0  # lines
+        self.lost = 0
+        self._host = settings["influx.host"]
+        self._port = settings["influx.port"]
+        self._ntp_host = settings["wifi.ntp"]
+        self._polls = settings["influx.polls"]
+        self._cells = settings["influx.cells"]
+        self._wifi = wifi
+        self._clock = clock
+        self._store = store
+        board = settings["influx.board"] or hexlify(machine.unique_id()).decode()
+        self._measurement = _escape(settings["influx.measurement"], ", ") or "battery"
+        self._tags = ",battery=%s,board=%s" % (
+            _escape(settings["influx.battery"] or store.name, ", ="),
+            _escape(board, ", ="),
+        )
+        self._queue = bytearray(_QUEUE_BYTES)
+        self._used = 0
+        self._packet = bytearray(_PACKET_BYTES)
+        self._length = 0
+        self._lines = 0  # in the packet
+        self._socket = None
+        self._address = None  # the server's
+        self._said = ""
+        self._live = False  # polls are only of interest as they happen
+        self._cells_due = False
+        self._last_s = -1  # the last frame's uptime
+        self._twins = 0  # frames before it in the same second
+        self._lookup_s = 0  # when to look the server up again
+        self._ntp_s = 0  # when to ask for the time again
+        self._ntp_wait_s = _NTP_RETRY_S
+
+    # ---- the sink: raises nothing, waits for nothing
+
+    def frames(self, buf, n):
+        """Take the `n` frames at the start of `buf`, as the store gets them."""
+        now_s = self._clock.uptime_s()
+        for at in range(0, n * frame.SIZE, frame.SIZE):
+            if frame.kind(buf, at):
+                continue  # what happened to the log is of no interest there
+            uptime_s = now_s - (now_s - struct.unpack_from("<H", buf, at)[0] & 0xFFFF)
+            self._twins = self._twins + 1 if uptime_s == self._last_s else 0
+            self._last_s = uptime_s
+            self._put(_FRAME, uptime_s, self._twins, memoryview(buf)[at : at + frame.SIZE])
+            self._cells_due = True
+
+    def sample(self, uptime_ms, sample):
+        """Take a poll's sample, aiobmsble's dict; its frames came before."""
+        if self._polls:
+            self._put_text(_POLL, uptime_ms, _poll_fields(sample))
+        if self._cells and (self._polls or self._cells_due):
+            self._put_text(_CELLS, uptime_ms, _cell_fields(sample))
+        self._cells_due = False
+
+    def close(self):
+        """Send what can be sent at once."""
+        if self._live:
+            while self._take():
+                pass
+            self._send()
+
+    async def run(self):
+        """Join the network, know the time and the server, send; never ends."""
+        await asyncio.sleep(_BLUETOOTH_FIRST_S)
+        while True:
+            await self._wifi.join()
+            now_s = self._clock.uptime_s()
+            if self._ntp_host and now_s >= self._ntp_s:
+                await self._set_clock()
+            if now_s >= self._lookup_s:
+                await self._look_up()
+            self._live = bool(self._address and self._store.unix_offset_s)
+            if self._live:
+                while self._take():
+                    await asyncio.sleep_ms(0)
+                self._send()
+            await asyncio.sleep(_TICK_S)
+            self._live = self._live and self._wifi.connected()
+
+    # ---- the queue: what is not in a packet yet
+
+    def _put_text(self, kind, uptime_ms, fields):
+        if not fields:
+            return
+        while self._live and self._used > _QUEUE_BYTES // 2 and self._take():
+            pass
+        if self._live and len(fields) <= _FIELDS_BYTES:
+            self._put(kind, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
+        else:
+            self.lost += 1
+
+    def _put(self, kind, uptime_s, ms, body):
+        size = _HEAD + len(body)
+        while self._used + size > _QUEUE_BYTES:
+            self._drop_first()
+            self.lost += 1
+        struct.pack_into("<IHHB", self._queue, self._used, uptime_s, ms, len(body), kind)
+        self._queue[self._used + _HEAD : self._used + size] = body
+        self._used += size
+
+    def _drop_first(self):
+        size = _HEAD + struct.unpack_from("<H", self._queue, 6)[0]
+        view = memoryview(self._queue)
+        view[: self._used - size] = view[size : self._used]
+        self._used -= size
+
+    # ---- packets
+
+    def _take(self):
+        """Move a line from the queue into the packet, which is sent when full.
+
+        Returns False when there is nothing to move or no room for it.
+        """
+        if self._used == 0:
+            return False
+        uptime_s, ms, size, kind = struct.unpack_from("<IHHB", self._queue, 0)
+        if kind == _FRAME:
+            fields = _frame_fields(self._queue, _HEAD)
+        else:
+            fields = str(memoryview(self._queue)[_HEAD : _HEAD + size], "utf-8")
+        # Times of this century in ns are too much for floats and small ints: digits are joined.
+        unix_s = uptime_s + self._store.unix_offset_s
+        line = "%s%s%s %s %d%03d000000\n" % (
+            self._measurement,
+            _SUFFIXES[kind],
+            self._tags,
+            fields,
+            unix_s,
+            ms,
+        )
+        line = line.encode()
+        if self._length + len(line) > _PACKET_BYTES and not self._send():
+            return False
+        self._packet[self._length : self._length + len(line)] = line
+        self._length += len(line)
+        self._lines += 1
+        self._drop_first()
+        return True
+
+    def _send(self):
+        """Send the packet; return False if it has to wait."""
+        if self._length:
+            try:
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    self._socket.setblocking(False)
+                self._socket.sendto(memoryview(self._packet)[: self._length], self._address)
+            except OSError as exc:
+                self._say("cannot send (error %d)" % exc.errno)
+                return False
+            self.sent += self._lines
+            self._length = self._lines = 0
+            self._say("sending to " + self._host)
+        return True
+
+    # ---- what has to be known first
+
+    async def _set_clock(self):
+        offset_ms = await udpask.unix_offset_ms(self._clock, self._ntp_host, self._wifi.dns())
+        now_s = self._clock.uptime_s()
+        if offset_ms is None:
+            self._ntp_s = now_s + self._ntp_wait_s
+            self._ntp_wait_s = min(2 * self._ntp_wait_s, _NTP_RETRY_MAX_S)
+            return
+        self._ntp_s = now_s + _NTP_S
+        self._ntp_wait_s = _NTP_RETRY_S
+        unix_ms = self._clock.uptime_ms() + offset_ms
+        epoch_s = 946684800 if time.gmtime(0)[0] == 2000 else 0
+        now = time.gmtime(unix_ms // 1000 - epoch_s)
+        us = unix_ms % 1000 * 1000
+        machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
+        self._store.tick()  # it notes the new time, by which frames are dated
+
+    async def _look_up(self):
+        ip = await udpask.lookup(self._host, self._wifi.dns())
+        now_s = self._clock.uptime_s()
+        if ip:
+            self._address = udpask.address(ip, self._port)
+            self._lookup_s = now_s + _LOOKUP_S  # it may move, and UDP would not tell
+        else:  # an address from before may still be right
+            self._lookup_s = now_s + _LOOKUP_RETRY_S
+            self._say("finds no address of " + self._host)
+
+    def _say(self, text):
+        if text != self._said:
+            self._said = text
+            lost = ", %d lines lost so far" % self.lost if self.lost else ""
+            print("InfluxDB: %s%s" % (text, lost))
+
+
+# ---- line protocol
+
+
+def _escape(name, special):
+    """Write a name as servers read it, at most 64 characters of it."""
+    out = ""
+    for c in name[:_NAME_CHARS]:
+        if c == "\\":
+            c = "/"  # servers do not agree on what a backslash before something means
+        elif c < " ":
+            c = "\\ "
+        elif c in special:
+            c = "\\" + c
+        out += c
+    return out
+
+
+def _frame_fields(buf, at):
+    """Return the fields of the data frame at `at`; what is unknown is left out."""
+    _, volts, amps, celsius, percent, low, high, index = struct.unpack_from("<HHHBBHHB", buf, at)
+    fields = _fields(
+        half.decode(volts),
+        half.decode(amps),
+        None if celsius == frame.UNKNOWN_U8 else celsius / 2 - 40,
+        None if percent == frame.UNKNOWN_U8 else percent / 2,
+    )
+    if low != frame.UNKNOWN_U16:
+        fields += ",cell_min_mV=%di,cell_max_mV=%di" % (low, high)
+        fields += ",cell_min_index=%di,cell_max_index=%di" % (index & 15, index >> 4)
+    return fields
+
+
+def _poll_fields(sample):
+    return _fields(
+        sample.get("voltage"),
+        sample.get("current"),
+        sample.get("temperature"),
+        sample.get("battery_level"),
+    )
+
+
+def _cell_fields(sample):
+    fields = ""
+    cells = sample.get("cell_voltages") or ()
+    for i in range(len(cells)):
+        fields += "%scell_%d_mV=%di" % ("," if i else "", i, round(cells[i] * 1000))
+    return fields
+
+
+def _fields(volts, amps, celsius, percent):
+    fields = "voltage_V=%.3f" % volts
+    if amps is not None and amps - amps == 0:  # neither NaN nor infinite
+        fields += ",current_A=%.3f" % amps
+    if celsius is not None:
+        fields += ",temperature_degC=%.1f" % celsius
+    if percent is not None:
+        fields += ",soc_percent=%.1f" % percent
+    return fields

@@ -1,0 +1,120 @@
+# One question, one answer over UDP: addresses of names (DNS) and the time (NTP)
+# Sockets never block. socket.getaddrinfo would, for seconds, where a name server is silent:
+# here it only ever sees digits, which it converts at once.
+import asyncio
+import os
+import socket
+import struct
+
+from micropython import const
+
+_ANSWER_BYTES = const(512)
+_LOOK_MS = const(20)  # how often to look for an answer
+_DNS_MS = const(2000)
+_NTP_MS = const(1000)  # and so never more than half a second wrong
+_NTP_UNIX_S = const(2208988800)  # from 1900 to 1970
+_UNIX_2024_S = const(1704067200)
+_UNIX_2100_S = const(4102444800)
+_AGREE_MS = const(1000)
+
+
+def address(ip, port):
+    """Return what sockets take for an address; `ip` is four numbers as text."""
+    return socket.getaddrinfo(ip, port)[0][-1]
+
+
+async def ask(ip, port, question, timeout_ms):
+    """Send `question`, return the answer of whoever answers first, or None."""
+    sock = None
+    try:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.sendto(question, address(ip, port))
+        for _ in range(timeout_ms // _LOOK_MS):
+            await asyncio.sleep_ms(_LOOK_MS)
+            try:
+                return sock.recvfrom(_ANSWER_BYTES)[0]
+            except OSError:
+                pass  # nothing yet
+    except OSError:
+        pass  # no way to there: no answer either
+    finally:
+        if sock:
+            sock.close()
+
+
+async def lookup(name, dns):
+    """Return the IPv4 address of the host `name` as text, None if `dns` does not tell."""
+    if name.replace(".", "").isdigit():
+        return name
+    port = 53
+    if name.endswith(".local"):  # hosts of one's own network answer for themselves
+        dns = "224.0.0.251"
+        port = 5353
+    question = bytearray(os.urandom(2)) + b"\x01\0\0\x01\0\0\0\0\0\0"
+    for label in name.encode().split(b"."):
+        if not 0 < len(label) < 64:
+            return None
+        question.append(len(label))
+        question.extend(label)
+    question.extend(b"\0\0\x01\0\x01")
+    return _address_in(await ask(dns, port, question, _DNS_MS), question)
+
+
+def _address_in(answer, question):
+    """Find the first IPv4 address in the answer of a name server."""
+    if answer is None or len(answer) < len(question) or answer[:2] != question[:2]:
+        return None
+    if not answer[2] & 0x80 or answer[3] & 15:
+        return None  # not an answer, or a refusal
+    at = len(question)  # which is repeated
+    try:
+        for _ in range(answer[7]):
+            while 0 < answer[at] < 0xC0:  # the name this is about, label by label
+                at += 1 + answer[at]
+            at += 2 if answer[at] else 1
+            size = answer[at + 8] << 8 | answer[at + 9]
+            last = answer[at + 9 + size]  # raises where the answer is cut short
+            if answer[at + 1] == 1 and size == 4:
+                return "%d.%d.%d.%d" % (answer[at + 10], answer[at + 11], answer[at + 12], last)
+            at += 10 + size
+    except IndexError:
+        pass
+    return None
+
+
+async def unix_offset_ms(clock, name, dns):
+    """Return unix time minus `clock`'s uptime by NTP, None if there is no time to trust.
+
+    It takes two answers that agree: of two servers where the name stands for many.
+    """
+    first = await _offset_ms(clock, await lookup(name, dns))
+    if first is not None:
+        second = await _offset_ms(clock, await lookup(name, dns))
+        if second is not None and abs(second - first) <= _AGREE_MS:
+            return second
+    return None
+
+
+async def _offset_ms(clock, ip):
+    if ip is None:
+        return None
+    question = bytearray(48)
+    question[0] = 0x23  # version 4, from a client
+    question[40:] = os.urandom(8)  # the answer repeats it: no old or foreign one is taken
+    asked_ms = clock.uptime_ms()
+    answer = await ask(ip, 123, question, _NTP_MS)
+    now_ms = clock.uptime_ms()
+    if answer is None or len(answer) < 48 or answer[24:32] != question[40:]:
+        return None
+    # from a server, one that knows the time and is not telling us to go away
+    if answer[0] & 7 != 4 or answer[0] >> 6 == 3 or not 1 <= answer[1] <= 15:
+        return None
+    seconds, fraction = struct.unpack_from(">II", answer, 40)
+    unix_s = seconds - _NTP_UNIX_S
+    if unix_s < _UNIX_2024_S:
+        unix_s += 1 << 32  # the count begins anew in 2036
+    if unix_s > _UNIX_2100_S:
+        return None
+    # the answer was half of the time on its way
+    return unix_s * 1000 + (fraction >> 16) * 1000 // 65536 - (asked_ms + now_ms) // 2

@@ -1,0 +1,154 @@
+# Stand-in for the network module: a WiFi station, its network and who answers there
+# Sockets are in sim/socket.py; `world` says what is there, and may change at any time.
+import struct
+
+import vclock
+from micropython import const
+
+STA_IF = 0
+STAT_IDLE = 1000
+STAT_CONNECTING = 1001
+STAT_GOT_IP = 1010
+STAT_NO_AP_FOUND = 201
+STAT_WRONG_PASSWORD = 202
+
+_STAT_BEACON_TIMEOUT = const(200)
+_SCAN_MS = const(2400)
+_NTP_UNIX_S = const(2208988800)
+
+world = {
+    "ssid": "",  # of the access point, "" for none
+    "password": "",
+    "dhcp_ms": 900,
+    "drop_s": 0,  # from one loss of the link to the next, 0: never lost
+    "down_s": 90,  # the access point is gone after a loss
+    "dns": {},  # addresses by name; None: the name server is silent
+    "unix": 0,  # the right time at virtual time 0
+    "ntp": {},  # by address: see _NTP, {} is a good server
+}
+_NTP = {
+    "delay_ms": 40,
+    "wrong_s": 0,  # how far off it is
+    "step_s": 0,  # and by how much more after every answer
+    "jump": [0, 0],  # [since second, by how many seconds]
+    "head": 0x24,  # leap indicator 0, version 4, mode 4
+    "stratum": 2,
+    "foreign": False,  # answers a question that nobody asked
+    "silent": False,
+}
+answers = {}  # by address: how many were given
+
+
+class WLAN:
+    """The station; there is one, however often this is made."""
+
+    _on = False
+    _status = STAT_IDLE
+    _coming = None  # what the radio is about to find out
+    _reconnects = -1
+
+    def __init__(self, interface=STA_IF):
+        pass
+
+    def active(self, on=None):
+        if on is not None:
+            WLAN._on = on
+            if not on:
+                _end(STAT_IDLE)
+        return WLAN._on
+
+    def config(self, reconnects=-1):
+        WLAN._reconnects = reconnects
+
+    def connect(self, ssid, key=None):
+        if not WLAN._on:
+            raise OSError("Wifi Not Started")
+        _end(STAT_CONNECTING)
+        WLAN._coming = vclock.call_later(_SCAN_MS, _associate, ssid, key or "")
+
+    def disconnect(self):
+        _end(STAT_IDLE)
+
+    def isconnected(self):
+        return WLAN._status == STAT_GOT_IP
+
+    def status(self):
+        return WLAN._status
+
+    def ifconfig(self):
+        return ("10.0.0.7", "255.255.255.0", "10.0.0.1", "10.0.0.1")
+
+
+def _end(status):
+    if WLAN._coming:
+        vclock.cancel(WLAN._coming)
+        WLAN._coming = None
+    WLAN._status = status
+
+
+def _associate(ssid, key):
+    WLAN._coming = None
+    gone = world["drop_s"] and vclock.now_ms() // 1000 % world["drop_s"] < world["down_s"]
+    if ssid != world["ssid"] or (gone and vclock.now_ms() // 1000 >= world["drop_s"]):
+        _end(STAT_NO_AP_FOUND)
+    elif key != world["password"]:
+        _end(STAT_WRONG_PASSWORD)
+    else:
+        WLAN._coming = vclock.call_later(world["dhcp_ms"], _joined)
+    if WLAN._status != STAT_CONNECTING and WLAN._reconnects < 0:
+        WLAN._coming = vclock.call_later(_SCAN_MS, _associate, ssid, key)
+
+
+def _joined():
+    WLAN._coming = None
+    WLAN._status = STAT_GOT_IP
+    if world["drop_s"]:
+        period_ms = world["drop_s"] * 1000
+        next_ms = (vclock.now_ms() // period_ms + 1) * period_ms
+        WLAN._coming = vclock.call_at(next_ms, _end, _STAT_BEACON_TIMEOUT)
+
+
+# ---- who answers
+
+
+def answer_dns(question):
+    """Return a name server's answer to `question`, None if it is silent."""
+    if world["dns"] is None:
+        return None
+    labels = []
+    at = 12
+    while question[at]:
+        labels.append(str(question[at + 1 : at + 1 + question[at]], "utf-8"))
+        at += 1 + question[at]
+    ip = world["dns"].get(".".join(labels))
+    body = bytes(question[12:])
+    if ip is None:
+        return bytes(question[:2]) + b"\x81\x83\0\1\0\0\0\0\0\0" + body  # no such name
+    # an alias first, as big sites have it
+    alias = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1x\xc0\x0c"
+    at = struct.pack(">H", 0xC000 | len(question) + len(alias) - 4)
+    address = at + b"\0\1\0\1\0\0\0\x3c\0\4" + bytes(int(n) for n in ip.split("."))
+    return bytes(question[:2]) + b"\x81\x80\0\1\0\2\0\0\0\0" + body + alias + address
+
+
+def answer_ntp(ip, question):
+    """Return (delay in ms, a time server's answer), or None if there is none at `ip`."""
+    if ip not in world["ntp"] or not world["unix"]:
+        return None
+    server = dict(_NTP)
+    server.update(world["ntp"][ip])
+    if server["silent"]:
+        return None
+    given = answers[ip] = answers.get(ip, 0) + 1
+    delay_ms = server["delay_ms"]
+    unix_ms = world["unix"] * 1000 + vclock.now_ms() + delay_ms // 2
+    since_s, jump_s = server["jump"]
+    if vclock.now_ms() >= since_s * 1000:
+        unix_ms += jump_s * 1000
+    unix_ms += (server["wrong_s"] + server["step_s"] * given) * 1000
+    stamp = struct.pack(
+        ">II", unix_ms // 1000 + _NTP_UNIX_S & 0xFFFFFFFF, unix_ms % 1000 * 4294967
+    )
+    originate = bytes(8) if server["foreign"] else bytes(question[40:48])
+    head = bytes((server["head"], server["stratum"])) + bytes(22)
+    return delay_ms, head + originate + stamp + stamp
