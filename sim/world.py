@@ -130,6 +130,8 @@ class World:
             peripheral.on_sample = self._truth.sample
         if bms:
             air.add(peripheral)
+        if "faults" in self._config:
+            self._play(peripheral)
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
@@ -140,6 +142,18 @@ class World:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
         gc.collect()
         self._own_heap = gc.mem_alloc()
+
+    def _play(self, peripheral):
+        import faults
+
+        def link():
+            app = self.program.get("app")
+            return app and app.link
+
+        poll_ms = int(self._config["settings"]["poll_s"] * 1000)
+        kinds = faults.KINDS if self._config["faults"] else ()
+        past = self._past.setdefault("faults", {})
+        faults.Faults(peripheral, link, poll_ms, self.end_ms, kinds, past)
 
     def run(self):
         """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
@@ -168,7 +182,9 @@ class World:
 
     def _save_world(self):
         unix_ms = vclock.rtc_ms()
-        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "heap_at": self._past["heap_at"]}
+        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms}
+        for name in ("heap_at", "faults"):
+            now[name] = self._past.get(name, {})
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
 
@@ -211,12 +227,20 @@ class World:
                     "polls": self._truth.polls,
                 },
                 "heap_at": self._past["heap_at"],
+                "faults": self._past.get("faults", {}),
+                "stats": self._link_stats(),
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
                 "lcd_violations": self._display.violations if self._display else [],
             },
         )
+
+    def _link_stats(self):
+        app = self.program.get("app")
+        link = app and app.link
+        names = "connects", "samples", "implausible", "failures", "connected_s", "longest_gap_s"
+        return {name: getattr(link, name) for name in names} if link else {}
 
     def _record(self, kind, record):
         record["type"] = kind
