@@ -22,7 +22,6 @@ _REACH_MS = const(180_000)  # for a link to get where it is to break
 _LOST_MS = const(7_200_000)  # without a sample after a fault: it does not heal
 _HOUR_MS = const(3_600_000)
 _LOOKS = const(24)
-_STALE_MS = const(66_000)  # frozen values cannot be told from true ones for a minute
 
 _PHASES = {
     "gone in scan": "scan",
@@ -84,13 +83,14 @@ class Faults:
         self._kinds = kinds
         self._changes = []  # (object, attribute, value before)
         self._kind = None
+        self._from_s = 0
         self._seen = 0  # samples when it was looked last
         self._told = peer.on_sample
         self._calm_ms = vclock.now_ms()  # when the calm began
         self._calm_seen = 0
         self._past = past
         if "samples" not in past:
-            past.update({"samples": 0, "calm_ms": 0, "leaks": 0, "faults": 0, "looks": {}})
+            past.update({"samples": 0, "expected": 0, "leaks": 0, "faults": 0, "looks": {}})
         tasks.count()
         vclock.call_later(_FIRST_MS, self._begin)
         if vclock.now_ms() < _HOUR_MS:
@@ -120,6 +120,7 @@ class Faults:
             seconds = seconds * 5 // 4 + 1
         if self._kind == "phone has it":
             seconds = _HOUR_S
+        self._from_s = now_ms // 1000
         self._start(self._kind, seconds * 1000)
 
     def _settle(self):
@@ -127,7 +128,8 @@ class Faults:
         if self._kind is None:
             now_ms = vclock.now_ms()
             self._past["samples"] += self._samples() - self._calm_seen
-            self._past["calm_ms"] += now_ms - self._calm_ms
+            # a calm begins with a sample that does not count
+            self._past["expected"] += (now_ms - self._calm_ms) // self._poll_ms
             self._calm_ms = now_ms
             self._calm_seen = self._samples()
 
@@ -156,7 +158,10 @@ class Faults:
             vclock.call_later(_LOOK_MS, self._watch, since_ms)
             return
         sys.stdout.write("\x1e")
-        json.dump({"type": "fault", "t_s": vclock.now, "kind": self._kind, "ms": took_ms}, sys.stdout)
+        fault = {"type": "fault", "kind": self._kind, "ms": took_ms}
+        fault["from_s"] = self._from_s
+        fault["to_s"] = since_ms // 1000
+        json.dump(fault, sys.stdout)
         print()
         self._kind = None
         self._calm_ms = vclock.now_ms()
@@ -239,14 +244,13 @@ class Faults:
                 peer.battery.voltage_mv *= 2
             else:
                 peer.battery.soc_milli = 250_000
-            peer.on_sample = None
         else:
             self._set("on_write", lambda handle, data, response: peer.notify(handle, _JBD))
         vclock.call_later(ms, self._end)
 
     def _trap(self, phase, ms):
         # the peer vanishes when the link gets to this phase, for the `countdown`th time
-        countdown = [1 + air.rand(3)]
+        countdown = [1 + air.rand(4) if phase == "discover" else 1]
 
         def reached(at):
             if at == phase:
@@ -271,20 +275,17 @@ class Faults:
         impostor = _Impostor(peer.battery)
         if abs(impostor.current_ma) < 1000:
             impostor.current_ma = -5000
-        until_ms = vclock.now_ms() + _STALE_MS + 2 * self._poll_ms
-        told = self._told
-
-        def on_sample(t_ms, battery):
-            if t_ms < until_ms:
-                told(t_ms, battery)
-
+        self._told(vclock.now_ms(), impostor)
         self._set("battery", impostor)
-        self._set("on_sample", on_sample)
+        self._set("on_sample", None)
 
     # ---- what is left behind
 
     def _look_at_heap(self, name, looks):
-        """The least memory and tasks of some moments: a poll takes some for a while."""
+        """The least memory and tasks of some calm moments: a poll takes some for a while."""
+        if self._kind is not None:
+            vclock.call_later(_CALM_MIN_MS, self._look_at_heap, name, looks)
+            return
         gc.collect()
         heap, alive = gc.mem_alloc(), tasks.count()
         least = self._past["looks"].get(name)

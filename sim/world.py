@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import random
 import sys
 
 import air
@@ -119,6 +120,7 @@ class World:
 
     def _attach(self):
         air.seed(self._config["seed"])
+        random.seed(self._config["seed"])  # a board's hardware does it
         bms, _, path = self._config["bms"].partition(":")
         if bms == "replay":
             import replay
