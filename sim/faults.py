@@ -53,7 +53,7 @@ KINDS = tuple(_PHASES) + (
     "another protocol",
 )
 # faults of the board's own radio: the peer is in reach all the time
-_OWN = ("end not told", "dead link kept", "radio deaf")
+_OWN = ("end not told", "dead link kept", "radio deaf", "radio dead")
 _JBD = b"\xdd\x03\x00\x1b\x17\x00\x00\x00\x02\xd0\x03\xe8\x00\x00\x20\x78" + bytes(15) + b"\xff\x77"
 
 
@@ -73,7 +73,8 @@ class _Impostor:
 
 class Faults:
     """Plays tricks on `peer`, which `link()` (the board's BmsLink, or None) is to get samples
-    from every `poll_ms`, until `end_ms`; `kinds` of KINDS, `past` is kept over resets."""
+    from every `poll_ms`, until `end_ms`; `kinds` of KINDS or "radio dead"; `past` is kept over
+    resets."""
 
     def __init__(self, peer, link, poll_ms, end_ms, kinds, past):
         self._peer = peer
@@ -191,7 +192,7 @@ class Faults:
             elif kind == "dead link kept":
                 peer.connected and peer._link.haunt()
             else:
-                air.radio.deaf = 1
+                air.radio.deaf = 1 if kind == "radio deaf" else 2  # which only a reset ends
                 self._drop()
             self._healing(vclock.now_ms())
             return

@@ -153,7 +153,8 @@ class World:
             return app and app.link
 
         poll_ms = int(self._config["settings"]["poll_s"] * 1000)
-        kinds = faults.KINDS if self._config["faults"] else ()
+        kinds = self._config["faults"]
+        kinds = faults.KINDS if kinds is True else kinds or ()
         past = self._past.setdefault("faults", {})
         faults.Faults(peripheral, link, poll_ms, self.end_ms, kinds, past)
 
