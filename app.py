@@ -16,6 +16,7 @@ from store import Store
 _DATA = const("/data")
 _HOUSEKEEPING_S = const(5)
 _REPORT_S = const(60)  # between lines on the REPL
+_WHY_S = const(600)  # the reason of a restart is shown so long
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _REPL_WATCHDOG_MS = const(3_600_000)
@@ -171,8 +172,6 @@ class App:
                 if self.store is None:  # whose name nobody knew before
                     self._open_store(link.name)
                 self.store.event(frame.LINK_FOUND)
-                if self._restarted in self.sentences:  # it has helped
-                    self.sentences.remove(self._restarted)
             else:
                 self._store(self.sampler.finish())
                 self.store.event(frame.LINK_LOST)
@@ -297,6 +296,8 @@ class App:
             now_s = self.clock.uptime_s()
             if self.store:
                 self.store.tick()
+            if now_s >= _WHY_S and self._restarted in self.sentences:
+                self.sentences.remove(self._restarted)
             if self.link is None or self.link.turns != self._turns:
                 self._turns = self.link and self.link.turns
                 self._turned_s = now_s

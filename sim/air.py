@@ -1,5 +1,7 @@
 # The air: which peripherals are in reach, what they advertise, and their side of a link
 # A simulated BMS subclasses Peripheral; sim/bluetooth.py is the radio that meets it.
+import errno
+
 import vclock
 from micropython import const
 
@@ -125,9 +127,11 @@ class Peripheral:
     # faults, counted down by the radio
     refuse = 0  # so many connection attempts fail at once
     drop_early = 0  # so many connections fail right after they came up
-    fail_writes = 0  # so many writes find no memory in the stack
+    fail_writes = 0  # so many writes fail in the stack
+    write_errno = errno.ENOMEM  # with this
     fail_discovery = 0  # so many discoveries end with an error
     connect_delay_ms = 0  # from the advertisement that is answered to the link
+    late_ms = 0  # by which every answer is late
 
     def __init__(self, name, addr, services, adv=None, scan_rsp=None, addr_type=0):
         self.name = name
@@ -157,6 +161,19 @@ class Peripheral:
     def on_read(self, value_handle):
         return b""
 
+    # to be overridden by who plays tricks
+
+    def size(self):
+        """Bytes of the next notification, at most."""
+        return self.chunk
+
+    def copies(self):
+        """How often the next notification arrives."""
+        return 1
+
+    def reached(self, phase):
+        """Something happens: "scan", "connect", "discover", "subscribe" or "notify"."""
+
     # to be used
 
     @property
@@ -170,12 +187,15 @@ class Peripheral:
         char = self._find(value_handle, _NOTIFY_INDICATE)
         if not link or not char or not (self.pushes or char.value_handle in link.subscribed):
             return
-        size = min(self.chunk, link.mtu - 3)
         view = memoryview(bytes(data))
-        t_ms = max(vclock.now_ms() + delay_ms, self._next_ms)
-        for i in range(0, len(view), size):
-            vclock.call_at(t_ms, link.notify, char.value_handle, view[i : i + size])
-            t_ms += self.interval_ms
+        t_ms = max(vclock.now_ms() + delay_ms + self.late_ms, self._next_ms)
+        i = 0
+        while i < len(view):
+            end = i + min(self.size(), link.mtu - 3)
+            for _ in range(self.copies()):
+                vclock.call_at(t_ms, link.notify, char.value_handle, view[i:end])
+                t_ms += self.interval_ms
+            i = end
         self._next_ms = t_ms
 
     # the radio's side

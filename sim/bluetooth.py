@@ -108,14 +108,17 @@ class _Link:
             if bits:
                 event = _NOTIFY if bits & 1 else _INDICATE
                 self.radio.data_event(event, self.handle, value_handle, view)
+                if self.peer:
+                    self.peer.reached("notify")
 
     def peer_lost(self):
         supervision_ms = self.peer.supervision_ms
         self.peer = None
         self._lost = vclock.call_later(supervision_ms, self.drop)
 
-    def drop(self):
-        """The link is over: procedures fail, then the event, then the peer advertises again."""
+    def drop(self, told=True):
+        """The link is over: procedures fail, then the event (if the stack does not lose it),
+        then the peer advertises again."""
         if not self.up:
             return
         self.up = False
@@ -124,11 +127,18 @@ class _Link:
             vclock.cancel(self._lost)
         peer = self.forget_peer()
         radio.links.pop(self.handle)
-        for done, handle, _ in self._procedures:
-            radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)
-        radio.emit(_DISCONNECT, (self.handle, self.addr_type, memoryview(self.addr)))
+        if told:
+            for done, handle, _ in self._procedures:
+                radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)
+            radio.emit(_DISCONNECT, (self.handle, self.addr_type, memoryview(self.addr)))
         if peer in air.peripherals:
             radio.appeared(peer)
+
+    def haunt(self):
+        """The peer is free again, but the stack never notices and keeps the link."""
+        peer = self.forget_peer()
+        if peer in air.peripherals:
+            self.radio.appeared(peer)
 
     def forget_peer(self):
         peer, self.peer = self.peer, None
@@ -163,6 +173,10 @@ class _Link:
         done, handle, steps = self._procedures[0]
         status = 0
         if steps and isinstance(steps[0], tuple):
+            self.peer.reached("discover")
+            if self.peer is None:
+                return
+        if steps and isinstance(steps[0], tuple):
             if not self.peer.fail_discovery:
                 # one response of the peer brings several results
                 for _ in range((self.mtu - 2) // _MAX_RESULT):
@@ -187,6 +201,9 @@ class _Link:
             return _ATT_INVALID_HANDLE
         if cccd:
             on = bool(data and data[0] & 3)
+            self.peer.reached("subscribe")
+            if self.peer is None:
+                return _ATT_UNLIKELY
             if on:
                 self.subscribed[char.value_handle] = data[0]
             else:
@@ -221,6 +238,7 @@ class _Radio:
         self._mtu = 256
         self._scan = None  # [start ms, interval us, window us, active, timer]
         self._connecting = None  # [address type, address, timer]
+        self.deaf = 0  # 1: hears nothing until it is switched off, 2: until the board resets
         self._listening = 0  # number of the current scan or connection attempt
         self._finding_chars = False
         self._buf = bytearray(512)
@@ -269,6 +287,7 @@ class _Radio:
                 for link in list(self.links.values()):
                     link.drop()
                 self._finding_chars = False
+                self.deaf &= 2
             self._active = bool(on)
         return self._active
 
@@ -341,6 +360,9 @@ class _Radio:
             or p not in air.peripherals
         ):
             return
+        if self.deaf:
+            vclock.call_later(p.adv_interval_ms, self._advert, p, listening, advertising)
+            return
         delay_ms = p.adv_interval_ms + air.rand(10)
         vclock.call_later(delay_ms, self._advert, p, listening, advertising)
         if self._connecting:
@@ -354,6 +376,7 @@ class _Radio:
         start_ms, interval_us, window_us, active, _ = self._scan
         if (vclock.now_ms() - start_ms) * 1000 % interval_us >= window_us:
             return
+        p.reached("scan")
         addr = memoryview(p.addr)
         self.emit(_SCAN_RESULT, (p.addr_type, addr, _ADV_IND, p.rssi, memoryview(p.adv)))
         if active and p.scan_rsp is not None and listening == self._listening:
@@ -404,6 +427,7 @@ class _Radio:
     def _established(self, p, listening):
         if not self._connecting or listening != self._listening:
             return
+        p.reached("connect")
         if p not in air.peripherals or p.connected:
             # it went after all: back to listening until the attempt times out
             self._listen()
@@ -511,7 +535,7 @@ class _Radio:
         link = self._link(conn_handle)
         if link.peer and link.peer.fail_writes:
             link.peer.fail_writes -= 1
-            raise OSError(errno.ENOMEM)
+            raise OSError(link.peer.write_errno)
         data = bytes(data)[: link.mtu - 3]  # the stack cuts in silence
         if mode:
             self._procedure(

@@ -7,6 +7,16 @@ _MASK = const((1 << 30) - 1)  # of ticks, see sim/time.py
 _HALF = const(1 << 29)
 
 _ctx = None  # globals of asyncio.core: cur_task, _task_queue, CancelledError
+_known = None  # all tasks that may still run, if somebody counts them
+
+
+def count():
+    """How many tasks have not ended, of those made since the first call."""
+    global _known
+    if _known is None:
+        _known = []
+    _known[:] = [task for task in _known if task.state]
+    return len(_known)
 
 
 class TaskQueue:
@@ -47,6 +57,10 @@ class Task:
         self.ph_key = 0
         if context is not None:
             _ctx = context
+        if _known is not None:
+            if len(_known) & 31 == 31:
+                count()
+            _known.append(self)
 
     def __iter__(self):
         if not self.state:

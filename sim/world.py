@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import random
 import sys
 
 import air
@@ -126,6 +127,7 @@ class World:
 
     def _attach(self):
         air.seed(self._config["seed"])
+        random.seed(self._config["seed"])  # a board's hardware does it
         bms, _, path = self._config["bms"].partition(":")
         if bms == "replay":
             import replay
@@ -141,6 +143,8 @@ class World:
             import network
 
             network.world.update(self._config["network"])
+        if "faults" in self._config:
+            self._play(peripheral)
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
@@ -155,6 +159,19 @@ class World:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
         gc.collect()
         self._own_heap = gc.mem_alloc()
+
+    def _play(self, peripheral):
+        import faults
+
+        def link():
+            app = self.program.get("app")
+            return app and app.link
+
+        poll_ms = int(self._config["settings"]["poll_s"] * 1000)
+        kinds = self._config["faults"]
+        kinds = faults.KINDS if kinds is True else kinds or ()
+        past = self._past.setdefault("faults", {})
+        faults.Faults(peripheral, link, poll_ms, self.end_ms, kinds, past)
 
     def run(self):
         """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
@@ -204,7 +221,8 @@ class World:
         machine.keep(_PC + self._config["rtc"], reset)
         unix_ms = vclock.rtc_ms()
         now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "raw": self.start_raw}
-        now["heap_at"] = self._past["heap_at"]
+        for name in ("heap_at", "faults"):
+            now[name] = self._past.get(name, {})
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
         self.close()
@@ -249,6 +267,8 @@ class World:
                     "polls": self._truth.polls,
                 },
                 "heap_at": self._past["heap_at"],
+                "faults": self._past.get("faults", {}),
+                "stats": self._link_stats(),
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
@@ -257,6 +277,12 @@ class World:
                 "lcd_wrong": self._faults.wrong if self._faults else [],
             },
         )
+
+    def _link_stats(self):
+        app = self.program.get("app")
+        link = app and app.link
+        names = "connects", "samples", "implausible", "failures", "connected_s", "longest_gap_s"
+        return {name: getattr(link, name) for name in names} if link else {}
 
     def _record(self, kind, record):
         record["type"] = kind

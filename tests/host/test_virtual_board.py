@@ -127,8 +127,9 @@ def test_heap_does_not_grow_and_suffices(run):
 def test_a_name_that_never_appears(run):
     end, words, glass = run(15, settings={"dev_name": "my-bms"}, lcd="20x4")
     assert end["reason"] == "done" and not end["connected"]
-    assert "my-bms not found (seen: jk-pak01), retry 1" in words
-    assert "my-bms" in glass
+    assert "my-bms not found (seen: jk-pak01), retry 1 in 1 s" in words
+    assert "looking for my-bms" in words and "looking for my-bms" in " ".join(glass.split())
+    assert "retry 5 in" in words and "retry" in glass
 
 
 @pytest.mark.parametrize("where", ["conn.py", "settings.json"])
@@ -226,3 +227,79 @@ def test_ctrl_c_stores_the_rest(run, tmp_path):
 def test_fat_volume(run, tmp_path):
     end, _, _ = run(30, volume="fat")
     assert end["connected"] and len(batmon.read(tmp_path / "data")) == end["frames"]
+
+
+def _spoil(run, tmp_path, code):
+    """Add code to the board's conn.py."""
+    run(0.1)  # makes the tree
+    conn = tmp_path / "board" / "conn.py"
+    conn.write_text(conn.read_text() + code)
+    (tmp_path / "flash.img").unlink()
+
+
+_HANG = """
+_next = BmsLink.__anext__
+async def _hanging(self):
+    if self.samples > 5:
+        while True:
+            %s
+    return await _next(self)
+BmsLink.__anext__ = _hanging
+"""
+
+
+def test_a_link_that_hangs_restarts_the_board_and_says_why(run, tmp_path):
+    _spoil(run, tmp_path, _HANG % "await asyncio.sleep(1000)")
+    _, words, glass = run(9, lcd="20x4", settings={"lcd": {"cols": 20, "rows": 4}})
+    assert "the board starts again: the link hangs" in words
+    assert "restarted: the link hangs" in words
+    assert "restarted: the link" in glass
+    log = (tmp_path / "data" / "errors.txt").read_text()
+    assert "boot 1 +" in log and "restart: the link hangs" in log
+
+
+def test_the_watchdog_ends_what_never_waits(run, tmp_path):
+    _spoil(run, tmp_path, _HANG % "time.sleep(1)")
+    _, words, _ = run(9)
+    assert words.count("looking for jk-pak01") == 2  # it started again
+    assert batmon.read(tmp_path / "data")["boot"].nunique() == 2  # and lost nothing
+
+
+def test_a_part_that_fails_or_ends_starts_again(run, tmp_path):
+    _spoil(
+        run,
+        tmp_path,
+        """
+import store
+class Store(store.Store):
+    times = 0
+    async def run(self):
+        Store.times += 1
+        if Store.times == 1:
+            return
+        if Store.times == 2:
+            raise MemoryError
+        print("sealing runs")
+        await super().run()
+store.Store = Store
+""",
+    )
+    end, words, _ = run(5)
+    assert words.count("sealing failed, starts again in 10 s") == 2
+    assert "sealing runs" in words and end["connected"]
+    log = (tmp_path / "data" / "errors.txt").read_text()
+    assert "sealing: it ended" in log and "MemoryError" in log
+    assert log.startswith("2026-01-01 06:00:") and "Z boot 1 +" in log
+
+
+def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
+    settings = {"poll_s": 8, "lcd": {"cols": 20, "rows": 4}}
+    end, words, glass = run(140, lcd="20x4", settings=settings, faults=["radio dead"])
+    assert "jk-pak01 not found (seen: none), retry 9 in" in words
+    assert "restarted: no data for 2 h (jk-pak01 not found (seen: none))" in words
+    assert words.rstrip().split("\n")[-1].startswith("stopped") and end["connected"]
+    log = (tmp_path / "data" / "errors.txt").read_text()
+    assert "restart: no data for 2 h" in log
+    assert "restarted: no data" in glass and "retry" in glass
+    assert "restarted" not in _text(end["lcd"])  # it is told for ten minutes
+    assert set(batmon.read(tmp_path / "data")["boot"]) == {1, 2}
