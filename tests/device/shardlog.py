@@ -99,8 +99,8 @@ def file_names(path=DATA):
             pass
 
 
-def stored_frames():
-    """Return every frame on the volume that a reader may count on, in order."""
+def stored_frames(newest=0):
+    """Return every frame that a reader may count on, in order; of the `newest` files, 0 = all."""
     files = {}
     for file in file_names():
         stem, _, kind = file.rpartition(".")
@@ -109,7 +109,7 @@ def stored_frames():
             assert number not in files, "raw and sealed of %d" % number
             files[number] = DATA + "/" + file
     out = []
-    for number in sorted(files):
+    for number in sorted(files)[-newest:]:
         with open(files[number], "rb") as f:
             data = f.read()
         got = _unseal(data) if files[number].endswith("bts") else _committed(data)
@@ -119,10 +119,10 @@ def stored_frames():
     return out
 
 
-def stored_numbers():
-    """Return the numbers of the data frames on the volume, in order."""
+def stored_numbers(newest=0):
+    """Return the numbers of the data frames of those files, in order."""
     out = []
-    for f in stored_frames():
+    for f in stored_frames(newest):
         if frame.kind(f, 0) == 0:
             low, high = struct.unpack_from("<HH", f, 8)
             out.append(high << 16 | low)
@@ -163,16 +163,17 @@ def open_store(clock, rtc=None, name="jk-pak01"):
     return store
 
 
+async def run(store):
+    """The store's background task."""
+    try:
+        await store.run()
+    except PowerCut:  # out of a task it would end the test
+        pass
+
+
 async def settle(store):
     """Let the background task seal what waits."""
-
-    async def run():
-        try:
-            await store.run()
-        except PowerCut:  # out of a task it would end the test
-            pass
-
-    task = asyncio.create_task(run())
+    task = asyncio.create_task(run(store))
     await asyncio.sleep(1)
     task.cancel()
     try:
