@@ -252,11 +252,16 @@ class World:
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
-                "lcd_violations": self._display.violations if self._display else [],
+                "lcd_violations": self._violations(),
                 "lcd_faults": self._faults.counts if self._faults else {},
                 "lcd_wrong": self._faults.wrong if self._faults else [],
             },
         )
+
+    def _violations(self):
+        if self._faults:
+            return self._faults.violations()
+        return self._display.violations if self._display else []
 
     def _record(self, kind, record):
         record["type"] = kind
