@@ -143,7 +143,9 @@ class World:
             network.world.update(self._config["network"])
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
-            self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
+            self._display = machine.i2c_devices[0x27] = lcd.LCD(
+                cols, rows, self._config.get("lcd_wiring", "lcm1602")
+            )
             if self._config.get("lcd_faults"):
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
         if self._config.get("serial"):

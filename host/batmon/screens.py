@@ -62,7 +62,7 @@ _STATUS = {
     "flushed_s": 190,
 }
 _LOST = {"link": "no answer from jk-pak01, retry 3 in 4 s", "connected": False, "age_s": 47}
-_ALARM = {"alarm": "cell over-volt, overcurrent in", "beats": 2}
+_ALARM = {"alarm": "cell over-volt\novercurrent in", "beats": 2}
 _NO_DRIVER = {
     "message": "conn.py: there is no BMS driver jikon_bms, see docs/BMS.md for names",
     "link": "starting",
@@ -140,10 +140,38 @@ _TEXT = """# What the display says
 Made by `python -m batmon.screens` with the code that runs on the board; a test compares.
 
 ![16x2](lcd.png)
+![16x2, the cells](lcd-cells.png)
+![16x2, nearly empty](lcd-low.png)
+![16x2, an alarm](lcd-alarm.png)
+![16x2, old data](lcd-lost.png)
+![20x2](lcd-20x2.png)
+![16x4](lcd-16x4.png)
 ![20x4](lcd-20x4.png)
+![20x4, the log](lcd-20x4-log.png)
 
-The heart beats while data come. `?` in its place marks old data, `!` an alarm. The battery
-fills while charging and blinks when low. Pages turn every four seconds.
+The first line: a battery that shows the state of charge, fills while charging and blinks at 10 %
+and below; a heart that changes with every answer of the BMS, so that it stands still when data
+stop; state of charge; power, positive when charging, in kW from 10 kW. `?` in the heart's place
+marks data older than 15 seconds, `!` an alarm. After ten minutes without data the numbers go.
+
+The last line turns every four seconds. It tells voltage and current, the lowest and the highest
+cell and which they are, temperature, time to full or empty at the present current, the spread of
+the cells, for how many days there is a log and for how many more there is room, and when it was
+last written to flash. A display with four rows has some of that above, all the time.
+
+An alarm takes every second turn, in words: those of the BMS (in full for Jikong and JBD, as a
+code for other makes) and the limits in [SETTINGS.md](SETTINGS.md). A sentence, such as what is
+wrong with a setting, alternates with the battery. Dashes are what the BMS does not tell.
+
+**Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
+`lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
+when the current has changed by a hundredth of the capacity (2.8 A of 280 Ah), and while there is
+an alarm.
+
+**What may go wrong.** The display may be unplugged and put back at any time; it is right again
+within five seconds. A disturbance that garbles it without a trace is gone after three minutes at
+most, when everything is sent again. One that was absent at the start is looked for every
+quarter of a minute. Without a display everything else works.
 """
 
 # Runs under MicroPython: the board's screen and driver on the simulated bus and module.
