@@ -14,7 +14,7 @@ _WORDS = {
 
 
 def words(driver, code):
-    """Say what `problem_code` means to the BMS class `driver`: "cell over-volt, BMS too hot".
+    """Say what `problem_code` means to the BMS class `driver`: a line for each.
 
     Bits without words, and all those of a make that is not known here, are given as a number.
     """
@@ -30,4 +30,4 @@ def words(driver, code):
             code ^= 1 << bit
     if code:
         said.append("BMS alarm 0x%X" % code)
-    return ", ".join(said)
+    return "\n".join(said)

@@ -274,7 +274,7 @@ class App:
             said.append("cell high")
         if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
             said.append("too hot")
-        return ", ".join(said)
+        return "\n".join(said)
 
     async def _send_live(self):
         from influx import Influx  # here, because it takes memory

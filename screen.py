@@ -78,8 +78,9 @@ class Screen:
         sample: the BMS driver's dict (V, A, W, %, degC, Ah, s) or None, a new one for new
         data; missing, absurd or NaN values become dashes. status: link (words), beats
         (samples so far), age_s (of the sample, or None), message (sentence for the user or
-        ""), alarm (words or ""), frames (stored), days_stored, days_left, flushed_s (since the
-        last flush; these three may be None). tick_s: seconds of any clock; pages turn with it.
+        ""), alarm (words, a line for each, or ""), frames (stored), days_stored, days_left,
+        flushed_s (since the last flush; these three may be None). tick_s: seconds of any
+        clock; pages turn with it.
         """
         text = self.text
         for i in range(len(text)):
@@ -449,18 +450,19 @@ def _minutes(hours):
 def _wrap(words, cols):
     # lines of whole words; what is longer than the glass is broken, what it lacks is a "?"
     lines = []
-    line = b""
-    for word in words.split():
-        word = bytes(ord(c) if " " < c < "~" else 0x3F for c in word)
-        if line and len(line) + 1 + len(word) <= cols:
-            line += b" " + word
-            continue
+    for sentence in words.split("\n"):
+        line = b""
+        for word in sentence.split():
+            word = bytes(ord(c) if " " < c < "~" else 0x3F for c in word)
+            if line and len(line) + 1 + len(word) <= cols:
+                line += b" " + word
+                continue
+            if line:
+                lines.append(line)
+            while len(word) > cols:
+                lines.append(word[:cols])
+                word = word[cols:]
+            line = word
         if line:
             lines.append(line)
-        while len(word) > cols:
-            lines.append(word[:cols])
-            word = word[cols:]
-        line = word
-    if line:
-        lines.append(line)
     return lines

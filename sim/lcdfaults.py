@@ -27,6 +27,7 @@ class Faults:
         self._out_ms = out_s * 1000
         self._asked = None  # the text
         self._kind = None
+        self._bad = False  # the fault is there, or was there a moment ago
         self._later(self._random(2 * self._mean_ms))
 
     def _random(self, n):
@@ -42,6 +43,7 @@ class Faults:
         self._judge("before the next fault")  # what is right must stay right
         module = self._module
         self._kind = kind = ("nack", "timeout", "torn", "slip", "power", "out")[self._random(6)]
+        self._bad = True
         # mostly short: the shortest are over before anybody looks
         long_ms = 1 + self._random(1 << 2 * self._random(8))
         heal_ms = _HEAL_MS
@@ -73,15 +75,22 @@ class Faults:
 
     def _healed(self):
         if self._kind == "slip":
-            self._module.violations.clear()  # a slipped controller may be told anything
+            self._module.violations.clear()
+        self._bad = False
         self.counts[self._kind] = self.counts.get(self._kind, 0) + 1
         self._judge("after")
         self._later(self._random(2 * self._mean_ms))
+
+    def violations(self):
+        """Return the module's; but a slipped controller may be told anything."""
+        return [] if self._kind == "slip" and self._bad else self._module.violations
 
     def _judge(self, when):
         seen = b"".join(bytes(row) for row in self._module.snapshot()["cells"])
         if self._kind and seen != self._asked and len(self.wrong) < _WRONG_MAX:
             self.wrong.append("%s %s: %s at %d ms" % (when, self._kind, seen, vclock.now))
+        if self._module.violations and len(self.wrong) < _WRONG_MAX:
+            self.wrong.append("%s %s: %s" % (when, self._kind, self._module.violations))
 
     def _spy(self):
         # note what the driver is asked to show

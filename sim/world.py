@@ -147,7 +147,9 @@ class World:
             self._play(peripheral)
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
-            self._display = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
+            self._display = machine.i2c_devices[0x27] = lcd.LCD(
+                cols, rows, self._config.get("lcd_wiring", "lcm1602")
+            )
             if self._config.get("lcd_faults"):
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
         if self._config.get("serial"):
@@ -272,7 +274,7 @@ class World:
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
-                "lcd_violations": self._display.violations if self._display else [],
+                "lcd_violations": self._violations(),
                 "lcd_faults": self._faults.counts if self._faults else {},
                 "lcd_wrong": self._faults.wrong if self._faults else [],
             },
@@ -283,6 +285,11 @@ class World:
         link = app and app.link
         names = "connects", "samples", "implausible", "failures", "connected_s", "longest_gap_s"
         return {name: getattr(link, name) for name in names} if link else {}
+
+    def _violations(self):
+        if self._faults:
+            return self._faults.violations()
+        return self._display.violations if self._display else []
 
     def _record(self, kind, record):
         record["type"] = kind

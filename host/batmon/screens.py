@@ -1,6 +1,7 @@
-"""The screens of the documentation, drawn by the code that runs on the board.
+"""The screens of the documentation and of the tests, drawn by the code that runs on the board.
 
-`python -m batmon.screens` writes docs/LCD.md and docs/lcd*.png anew.
+`python -m batmon.screens` writes docs/LCD.md, docs/lcd*.png and tests/data/screens/*.txt anew:
+look at what changed before you keep it.
 """
 
 import json
@@ -12,6 +13,8 @@ from batmon.build import ROOT
 from batmon.interpreter import micropython
 
 DOCS = ROOT / "docs"
+GOLDEN = ROOT / "tests" / "data" / "screens"
+SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
 
 # What the owner of a 16-cell pack with a Jikong BMS sees on a good day.
 SAMPLE = {
@@ -59,6 +62,7 @@ _STATUS = {
     "flushed_s": 190,
 }
 _LOST = {"link": "no answer from jk-pak01, retry 3 in 4 s", "connected": False, "age_s": 47}
+_ALARM = {"alarm": "cell over-volt\novercurrent in", "beats": 2}
 _NO_DRIVER = {
     "message": "conn.py: there is no BMS driver jikon_bms, see docs/BMS.md for names",
     "link": "starting",
@@ -72,7 +76,7 @@ _CASES = (
     (
         "The BMS reports a fault",
         SAMPLE,
-        {"alarm": "cell over-volt, overcurrent in", "beats": 2},
+        _ALARM,
         (0, 4, 8, 12),
         (0, 4, 12),
     ),
@@ -87,11 +91,47 @@ _CASES = (
     ),
     ("A sentence, read in pages of words", None, _NO_DRIVER, (0, 4, 8), (0, 4)),
 )
+_CELLS = [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309]
+
+# What may happen to a display: title, sample, what differs from _STATUS. Each page is kept.
+SWEEP = (
+    ("charging", SAMPLE, {}),
+    ("discharging", SAMPLE | {"current": -12.5, "power": -662.1, "runtime": 32600}, {}),
+    ("empty", _LOW | {"battery_level": 0, "cycle_charge": 0.0, "current": -1.0}, {}),
+    ("full", SAMPLE | {"battery_level": 100, "current": 0.0, "power": 0.0}, {}),
+    ("99.95 %", SAMPLE | {"battery_level": 99.95}, {}),
+    ("a trickle out", SAMPLE | {"battery_level": 99.4, "current": -0.004, "power": -0.2}, {}),
+    ("-40 degC", SAMPLE | {"temperature": -40.0}, {}),
+    ("105 degC", SAMPLE | {"temperature": 105.0}, {}),
+    ("1000 A in", SAMPLE | {"current": 1000.0, "power": 52971.0}, {}),
+    ("1000 A out", SAMPLE | {"current": -1000.0, "power": -52971.0}, {}),
+    ("500 V, 9999 W", SAMPLE | {"voltage": 500.0, "current": -20.0, "power": -9999.0}, {}),
+    ("1 cell", SAMPLE | {"voltage": 3.302, "cell_voltages": [3.302]}, {}),
+    ("2 cells", SAMPLE | {"voltage": 6.6, "cell_voltages": [3.302, 3.298]}, {}),
+    ("32 cells", _HEAVY, {}),
+    ("cells far apart", SAMPLE | {"cell_voltages": [3.65, 0.0, *_CELLS]}, {}),
+    ("nothing known", {}, {"days_stored": None, "days_left": None, "flushed_s": None}),
+    ("no cells known", {"voltage": 13.3, "current": -0.8, "battery_level": 71}, {}),
+    ("a young log", SAMPLE, {"frames": 7, "days_stored": 0, "days_left": None, "flushed_s": 9}),
+    ("an old log", SAMPLE, {"frames": 1 << 24, "days_stored": 3650, "days_left": 7300}),
+    ("an alarm", SAMPLE, _ALARM),
+    ("a sentence", SAMPLE, {"message": "Flash is full: delete files that are not from batmon"}),
+    ("stale", SAMPLE, _LOST),
+    ("gone", SAMPLE, _LOST | {"age_s": 7300}),
+    ("after the start", None, {"link": "looking for jk-pak01", "age_s": None}),
+    ("no driver", None, _NO_DRIVER),
+)
+_SWEEP_S = 120  # in which every page comes
 _PICTURES = {  # name: columns, rows, sample, status, second
     "lcd": (16, 2, SAMPLE, {}, 0),
     "lcd-cells": (16, 2, SAMPLE, {}, 4),
+    "lcd-low": (16, 2, _LOW, {}, 12),
+    "lcd-alarm": (16, 2, SAMPLE, _ALARM, 4),
     "lcd-lost": (16, 2, SAMPLE, _LOST, 12),
+    "lcd-20x2": (20, 2, SAMPLE, {}, 4),
+    "lcd-16x4": (16, 4, SAMPLE, {}, 0),
     "lcd-20x4": (20, 4, SAMPLE, {}, 0),
+    "lcd-20x4-log": (20, 4, SAMPLE, {}, 8),
 }
 _FRAMES_IN_A_LINE = {16: 4, 20: 3}
 
@@ -100,10 +140,38 @@ _TEXT = """# What the display says
 Made by `python -m batmon.screens` with the code that runs on the board; a test compares.
 
 ![16x2](lcd.png)
+![16x2, the cells](lcd-cells.png)
+![16x2, nearly empty](lcd-low.png)
+![16x2, an alarm](lcd-alarm.png)
+![16x2, old data](lcd-lost.png)
+![20x2](lcd-20x2.png)
+![16x4](lcd-16x4.png)
 ![20x4](lcd-20x4.png)
+![20x4, the log](lcd-20x4-log.png)
 
-The heart beats while data come. `?` in its place marks old data, `!` an alarm. The battery
-fills while charging and blinks when low. Pages turn every four seconds.
+The first line: a battery that shows the state of charge, fills while charging and blinks at 10 %
+and below; a heart that changes with every answer of the BMS, so that it stands still when data
+stop; state of charge; power, positive when charging, in kW from 10 kW. `?` in the heart's place
+marks data older than 15 seconds, `!` an alarm. After ten minutes without data the numbers go.
+
+The last line turns every four seconds. It tells voltage and current, the lowest and the highest
+cell and which they are, temperature, time to full or empty at the present current, the spread of
+the cells, for how many days there is a log and for how many more there is room, and when it was
+last written to flash. A display with four rows has some of that above, all the time.
+
+An alarm takes every second turn, in words: those of the BMS (in full for Jikong and JBD, as a
+code for other makes) and the limits in [SETTINGS.md](SETTINGS.md). A sentence, such as what is
+wrong with a setting, alternates with the battery. Dashes are what the BMS does not tell.
+
+**Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
+`lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
+when the current has changed by a hundredth of the capacity (2.8 A of 280 Ah), and while there is
+an alarm.
+
+**What may go wrong.** The display may be unplugged and put back at any time; it is right again
+within five seconds. A disturbance that garbles it without a trace is gone after three minutes at
+most, when everything is sent again. One that was absent at the start is looked for every
+quarter of a minute. Without a display everything else works.
 """
 
 # Runs under MicroPython: the board's screen and driver on the simulated bus and module.
@@ -170,6 +238,27 @@ def page() -> str:
     return text
 
 
+def golden(cols: int, rows: int) -> str:
+    """Return every page of every case of SWEEP, on a display of that size."""
+    seconds = range(0, _SWEEP_S, 4)
+    cases = [(cols, rows, s, status, second) for _, s, status in SWEEP for second in seconds]
+    shots = iter(from_board(cases))
+    text = ""
+    for title, *_ in SWEEP:
+        pages = {}
+        for _ in seconds:
+            lines = glass.frame(next(shots))
+            # the battery that fills is at another step each time
+            pages.setdefault((lines[1][3:], *lines[2:]), lines)
+        pages = list(pages.values())
+        text += f"{title}\n"
+        for at in range(0, len(pages), 4):
+            side_by_side = zip(*pages[at : at + 4], strict=True)
+            text += "".join("  ".join(lines) + "\n" for lines in side_by_side)
+        text += "\n"
+    return text
+
+
 def pictures(folder: Path):
     """Write the pictures into `folder`."""
     for name, snapshot in zip(_PICTURES, from_board(list(_PICTURES.values())), strict=True):
@@ -179,3 +268,6 @@ def pictures(folder: Path):
 if __name__ == "__main__":
     (DOCS / "LCD.md").write_text(page())
     pictures(DOCS)
+    GOLDEN.mkdir(exist_ok=True)
+    for size in SIZES:
+        (GOLDEN / "{}x{}.txt".format(*size)).write_text(golden(*size))

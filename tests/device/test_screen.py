@@ -1,4 +1,5 @@
 # The text of the display: width, columns, rounding, words, for any sample whatever
+import gc
 import random
 
 import screen
@@ -270,7 +271,7 @@ def test_stale_data_are_marked_then_dropped():
 
 def test_alarms_are_seen():
     for cols, rows in _SIZES:
-        for words in ("BMS alarm", "cell over-volt, overcurrent in, load too hot"):
+        for words in ("BMS alarm", "cell over-volt\novercurrent in\nload too hot"):
             alarm = {"alarm": words}
             seen = pages(cols, rows, _RECORDED, 400, **alarm)
             shown = [lines[-1] for lines in seen[1::2]]  # every second page
@@ -347,6 +348,43 @@ def test_lowest_and_highest_cell():
     assert lines_of(20, 4, {"cell_voltages": cells}, 4)[3][:16] == "low #31 high #32"
 
 
+def units(line):
+    """Where the letters are, numbers and signs left out."""
+    return "".join(" " if c in "+-0123456789." else c for c in line)
+
+
+def test_every_page_keeps_its_columns():
+    # whatever the numbers, each page looks like itself: units do not move, nothing else appears
+    random.seed(5)
+    kinds = {}
+    for cells in list(range(1, 33)) * 3:
+        sample = {
+            "voltage": random.random() * 999,
+            "current": random.choice((1000, -1000, (random.random() - 0.5) * 800)),
+            "power": random.choice((9999, -9999, (random.random() - 0.5) * 40000)),
+            "battery_level": random.choice((0, 99.95, 100, random.random() * 100)),
+            "temperature": random.choice((-40, 105, random.random() * 140 - 40)),
+            "cycle_charge": random.random() * 280,
+            "design_capacity": 280,
+            "cell_voltages": [2 + random.random() * 1.65 for _ in range(cells)],
+        }
+        status = {
+            "days_stored": random.randrange(9999),
+            "days_left": random.randrange(9999),
+            "flushed_s": random.randrange(60, 6000),
+        }
+        for size in _SIZES:
+            for i in range(24):
+                lines = lines_of(*size, sample, 4 * i, **status)
+                for row in range(size[1]):
+                    line = units(lines[row])[2:] if row == 0 else units(lines[row])
+                    kinds.setdefault((size, row), set()).add(line)
+    for size, row in kinds:
+        # W or kW above; what turns has a page for each letter, full, empty, in hours or days
+        most = 2 if row == 0 else {2: 11, 4: 1 if row < 3 else 9}[size[1]]
+        assert len(kinds[size, row]) <= most, (size, row, kinds[size, row])
+
+
 def test_the_sample_is_left_alone():
     sample = dict(_RECORDED)
     for cols, rows in _SIZES:
@@ -358,3 +396,66 @@ def test_glyphs_are_eight_different_pictures():
     glyphs = {screen.GLYPHS[8 * i : 8 * i + 8] for i in range(8)}
     assert len(screen.GLYPHS) == 64 and len(glyphs) == 8
     assert max(screen.GLYPHS) < 32
+
+
+class Lit:
+    """A policy and the clock that it is asked at."""
+
+    def __init__(self, *args):
+        self.light = screen.Light(*args)
+        self.now_s = 1000
+
+    def after(self, seconds, current=0.0, **status):
+        lit = False
+        for _ in range(seconds):
+            self.now_s += 1
+            lit = self.light.lit({"current": current}, Status(**status), self.now_s)
+        return lit
+
+
+def test_the_light_goes_out_and_comes_back():
+    lit = Lit("auto", 120, 2.8)
+    assert lit.after(119) and not lit.after(3)
+    for event in ({"alarm": "too hot"}, {"message": "Flash is full"}, {"connected": False}):
+        assert lit.after(1, **event)
+        assert lit.after(300, **event) == ("alarm" in event)
+        lit.after(1)
+        assert lit.after(100) and not lit.after(30), event
+    # a load is switched on, stays on, and off
+    assert lit.after(1, -40.0) and not lit.after(200, -40.0) and lit.after(1, -1.0)
+    assert not lit.after(200, 1.0), "noise"
+    assert lit.after(1, float("nan")) is False and lit.after(1, None) is False
+    # the sun rises slowly
+    seen = [lit.after(1, 0.01 * i) for i in range(1000)]
+    assert True in seen and False in seen
+
+
+def test_the_light_that_is_always_on_or_off():
+    for mode in ("on", "off"):
+        lit = Lit(mode, 5, 1)
+        assert lit.after(1000) == (mode == "on")
+        assert lit.after(1, -100.0, alarm="too hot") == (mode == "on")
+
+
+def test_a_refresh_takes_no_memory():
+    for size in _SIZES:
+        shown = screen.Screen(*size)
+        for status in (
+            Status(),
+            Status(alarm="cell over-volt\novercurrent in"),
+            Status(message="Flash is full: delete files that are not from batmon"),
+            Status(age_s=100, link="no answer from jk-pak01, retry 3 in 4 s"),
+            Status(age_s=7300, link="no answer from jk-pak01, retry 3 in 4 s"),
+            Status(days_left=None, days_stored=None, flushed_s=None),
+        ):
+            light = screen.Light("auto", 60, 1)
+            for turn in range(2):  # the first meets everything once
+                gc.collect()
+                gc.disable()
+                before = gc.mem_alloc()
+                for t in range(0, 200):
+                    shown.render(_RECORDED, status, t)
+                    light.lit(_RECORDED, status, t)
+                taken = gc.mem_alloc() - before
+                gc.enable()
+            assert taken == 0, (size, taken)

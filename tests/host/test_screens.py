@@ -7,7 +7,14 @@ import pytest
 from batmon import glass, screens
 
 
-@pytest.mark.parametrize(("cols", "rows"), [(16, 2), (20, 2), (16, 4), (20, 4)])
+@pytest.mark.parametrize(("cols", "rows"), screens.SIZES)
+def test_every_screen_is_as_it_was(cols, rows):
+    kept = (screens.GOLDEN / f"{cols}x{rows}.txt").read_text()
+    told = "run `python -m batmon.screens` and look at the difference"
+    assert screens.golden(cols, rows).splitlines() == kept.splitlines(), told
+
+
+@pytest.mark.parametrize(("cols", "rows"), screens.SIZES)
 def test_the_board_shows_the_recorded_sample(cols, rows):
     cases = [(cols, rows, screens.SAMPLE, {}, second) for second in range(0, 16, 4)]
     text = "\n".join(line for shown in screens.from_board(cases) for line in glass.frame(shown))

@@ -182,6 +182,24 @@ def test_the_make_is_identified_when_only_the_name_is_known(run, tmp_path):
     assert "found JBD-SP25S020, driver jbd_bms" in words and end["connected"]
 
 
+def test_the_other_kind_of_backpack(run):
+    settings = {"lcd": {"wiring": "other"}}
+    end, _, glass = run(5, lcd_wiring="mjkdz", settings=settings)
+    assert end["lcd_violations"] == [] and " V " in glass and " % " in glass
+
+
+@pytest.mark.parametrize("mode, lit", [("auto", False), ("on", True), ("off", False)])
+def test_the_backlight_of_a_battery_at_rest(run, mode, lit):
+    end, _, _ = run(20, settings={"lcd": {"backlight": mode, "backlight_s": 30}})
+    assert end["lcd"]["backlight"] == lit
+
+
+def test_an_alarm_lights_the_display_and_is_told(run):
+    settings = {"lcd": {"backlight_s": 30}, "alarm": {"soc": 100}}
+    end, _, glass = run(20, settings=settings)
+    assert end["lcd"]["backlight"] and "charge low" in glass and " V " in glass
+
+
 def test_no_display(run):
     end, words, _ = run(10, lcd="none")
     assert "no display found on I2C (SDA GPIO21, SCL GPIO22)" in words
