@@ -6,7 +6,9 @@ import os
 import sys
 
 # Each module has add_parser(subparsers), which sets `run=function(args) -> exit code or None`.
-_COMMANDS = ("sim", "soak", "export", "info", "build", "drivers", "serialboard")
+_COMMANDS = (
+    "sim", "soak", "pull", "export", "report", "info", "build", "drivers", "serialboard",
+)  # fmt: skip
 
 _EPILOG = """examples:
   batmon sim --days 7 --battery house      a week on the virtual board

@@ -9,7 +9,7 @@ from batmon.cli import note, subcommand
 
 _KINDS = {"raw": "raw", "bts": "sealed"}
 # the codes of docs/FORMAT.md
-_EVENTS = {
+EVENTS = {
     1: "connected to the BMS",
     2: "lost the BMS",
     3: "frames dropped",
@@ -75,7 +75,7 @@ def _facts(shard, line, first: int, end: int) -> dict:
         "time_known": bool(len(data) and line.known[data].all()),
         "bytes": shard.size,
         "bytes_per_frame": round(shard.size / len(data), 2) if len(data) else None,
-        "events": {_EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
+        "events": {EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
         "damage": shard.damage,
     }
 

@@ -55,24 +55,6 @@ class Log:
     line: timeline.Timeline
 
 
-def read(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """Read shards (files, or folders with all below them) into one DataFrame.
-
-    One row per stored sample, in the order of storing, battery after battery. Columns: battery,
-    time_utc (UTC; NaT when nothing is known), time_known (False: the board's clock was never
-    set in that boot, time_utc is the earliest possible), boot, uptime_s, voltage_V, current_A
-    (+ = charging), temperature_degC, soc_percent, cell_min_mV,
-    cell_max_mV, cell_min_index, cell_max_index (from 0), interval_s (for how long current_A is the
-    mean; 0 where there is no row right before). Unknown values are missing.
-
-    Raises UserError when a path does not exist or there is no shard at all.
-    """
-    if isinstance(paths, str | Path):
-        paths = [paths]
-    found, _ = find(paths)
-    return table(logs(load(path) for path in found))
-
-
 def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
     """Return the shard files named by or below `paths`, and the files named that are none."""
     found, foreign = {}, []
@@ -230,7 +212,7 @@ def _log(battery: str, shards: list[Shard]) -> Log:
 
 
 def table(of: list[Log]) -> pd.DataFrame:
-    """Return the samples of several logs as the DataFrame that `read` describes."""
+    """Return samples as the DataFrame that `batmon.read` describes, without energy."""
     names = [log.battery for log in of]
     parts = [_table(log, names) for log in of]
     return pd.concat(parts, ignore_index=True)

@@ -223,7 +223,7 @@ class _Screen(_Quiet):
 
 def _compare(end: dict, out: Path) -> dict:
     """Return the figures of the run: what was logged, and how far it is from the truth."""
-    from batmon import shards
+    from batmon import stream
 
     days = end["t_s"] / 86400
     truth = end["truth"]
@@ -249,7 +249,7 @@ def _compare(end: dict, out: Path) -> dict:
     files = [path for path in (out / "data").glob("*-*.*") if path.suffix in (".raw", ".bts")]
     if not files:
         return result
-    table = shards.read(out / "data")
+    table = stream.read(out / "data")
     size = sum(path.stat().st_size for path in files)
     charge_in, charge_out = charge_ah(table)
     # In and out within one interval cancel in its mean, so that only the sum has to be exact.

@@ -41,7 +41,7 @@ def test_values(tmp_path, kind):
     assert list(table.columns) == [
         "battery", "time_utc", "time_known", "boot", "uptime_s", "voltage_V", "current_A",
         "temperature_degC", "soc_percent", "cell_min_mV", "cell_max_mV", "cell_min_index",
-        "cell_max_index", "interval_s",
+        "cell_max_index", "interval_s", "energy_Wh",
     ]  # fmt: skip
     first, second, last = table.to_dict("records")
     assert first["battery"] == "jk_pak01"

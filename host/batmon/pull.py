@@ -1,0 +1,194 @@
+"""`batmon pull`: the log of a board into a folder, only what is new, and the time to the board."""
+
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+
+from batmon.cli import UserError, note, subcommand
+
+_SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
+_PART = ".part"  # a file that is not whole, or not verified
+
+
+def _run(args) -> int:
+    port, folder = _places(args.places)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the log.")
+    from batmon.boardlink import BoardLink, find_port
+
+    with BoardLink(port or find_port()) as board:
+        pull = _Pull(board, folder)
+        pull.clock_off_s = board.set_clock()
+        pull.run()
+        if args.free:
+            pull.free()
+    if args.json:
+        print(json.dumps(pull.result(), indent=2))
+    else:
+        pull.say()
+    return 1 if pull.problems else 0
+
+
+def _places(words: list[str]) -> tuple[str | None, Path]:
+    """Sort out [PORT] [DIR]: a port is /dev/..., COM7 or has ://."""
+    words = list(words)
+    port = None
+    if words and (words[0].startswith("/dev/") or re.match(r"(?i)com\d+$|\w+://", words[0])):
+        port = words.pop(0)
+    elif len(words) == 2:
+        raise UserError(f"{words[0]} is no port; they are called like /dev/ttyUSB0 or COM7.")
+    return port, Path(words[0] if words else "data")
+
+
+class _Pull:
+    """One visit to a board."""
+
+    def __init__(self, board, folder: Path):
+        self.board = board
+        self.folder = folder
+        self.clock_off_s = 0
+        self.problems: list[str] = []
+        self._sizes: dict[str, int] = {}
+        self._new: dict[str, int] = {}  # bytes that came, by file
+        self._freed: list[str] = []
+
+    def run(self):
+        """Bring the folder up to date with the board."""
+        from batmon.progress import meter
+
+        self._sizes = {n: s for n, s in self.board.files().items() if _SHARD.fullmatch(n)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
+        total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
+        with meter("pulling", total) as advance:
+            for name in wanted:
+                self._fetch(name, advance)
+        for name in wanted:
+            if name.endswith(".bts") and name in self._new:
+                self._drop_raw(name)
+
+    def _local(self, name: str) -> int:
+        """Return the size of our verified copy, -1 if there is none."""
+        path = self.folder / name
+        return path.stat().st_size if path.is_file() else -1
+
+    def _have(self, name: str) -> int:
+        part = self.folder / (name + _PART)
+        return max(self._local(name), part.stat().st_size if part.is_file() else 0, 0)
+
+    def _fetch(self, name: str, advance):
+        """Get what we lack of a file, verify all of it, and only then give it its name."""
+        path, part, size = self.folder / name, self.folder / (name + _PART), self._sizes[name]
+        mine = path.read_bytes() if path.is_file() else b""
+        if len(mine) > size or (mine and self.board.crc(name, len(mine)) != zlib.crc32(mine)):
+            self.problems.append(
+                f"{path} is another one than the board's {name}; if the board was erased, "
+                "pull its new log into a new folder"
+            )
+            return
+        begun = part.read_bytes() if part.is_file() else b""
+        good = len(mine) < len(begun) <= size and begun.startswith(mine)
+        if good and self.board.crc(name, len(begun)) != zlib.crc32(begun):
+            good = False
+        if not good:
+            begun = mine
+            part.write_bytes(mine)
+        with open(part, "ab") as file:
+
+            def take(chunk: bytes):
+                file.write(chunk)
+                file.flush()
+                advance(len(chunk))
+
+            self.board.fetch(name, len(begun), take)
+            os.fsync(file.fileno())
+        content = part.read_bytes()
+        if len(content) < size or self.board.crc(name, len(content)) != zlib.crc32(content):
+            part.unlink()
+            self.problems.append(f"{name} did not arrive whole; run the same command again")
+            return
+        part.replace(path)
+        self._new[name] = len(content) - len(mine)
+
+    def _drop_raw(self, name: str):
+        """Remove our raw copy of a shard that came sealed, if nothing is in it but that."""
+        from batmon import shards
+
+        raw = (self.folder / name).with_suffix(".raw")
+        if not raw.is_file():
+            return
+        old, new = shards.load(raw), shards.load(self.folder / name)
+        if not new.damage and new.frames.tobytes().startswith(old.frames.tobytes()):
+            raw.unlink()
+
+    def free(self):
+        """Delete sealed shards from the board of which we have an intact copy."""
+        from batmon import shards
+
+        for name in sorted(self._sizes):
+            path = self.folder / name
+            if not name.endswith(".bts") or not path.is_file():
+                continue
+            content = path.read_bytes()
+            same = len(content) == self._sizes[name] and self.board.crc(
+                name, len(content)
+            ) == zlib.crc32(content)
+            if not same or shards.load(path).damage:
+                self.problems.append(f"{name} stays on the board: our copy is not intact")
+                continue
+            self.board.remove(name)
+            self._freed.append(name)
+
+    def result(self) -> dict:
+        """Return what was done, for --json."""
+        return {
+            "port": self.board.port,
+            "folder": str(self.folder),
+            "clock_off_s": self.clock_off_s,
+            "on_board": self._sizes,
+            "new_bytes": self._new,
+            "freed": self._freed,
+            "problems": self.problems,
+        }
+
+    def say(self):
+        """Tell people what was done."""
+        for problem in self.problems:
+            note(problem)
+        count, size = len(self._new), sum(self._new.values()) / 1024
+        if not self._sizes and not self._freed:
+            print("the board has no log yet")
+        elif self._new:
+            print(f"{self.folder}: {size:.0f} kB new in {count} of {len(self._sizes)} shards")
+        else:
+            print(f"{self.folder}: up to date, {len(self._sizes)} shards")
+        if abs(self.clock_off_s) > 2:
+            print("the board's clock is set")
+        if self._freed:
+            print(f"deleted from the board, after checking our copies: {', '.join(self._freed)}")
+
+
+def add_parser(subparsers):
+    """Add `batmon pull`."""
+    parser = subcommand(
+        subparsers,
+        "pull",
+        "copy the log from a board, only what is new, and set its clock",
+        "  batmon pull                           the only board on USB, into data/\n"
+        "  batmon pull /dev/ttyUSB0 van/\n"
+        "  batmon pull COM7 van/ --free          then make room on the board\n\n"
+        "Logging stops meanwhile and starts again by itself. After an interruption the same\n"
+        "command goes on where it stopped. Nothing on the board is deleted without --free.",
+    )
+    parser.add_argument(
+        "places", metavar="[PORT] [DIR]", nargs="*",
+        help="serial port (default: the only board), folder (default: data)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--free", action="store_true",
+        help="delete sealed shards from the board of which the copy here is verified",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(run=_run)

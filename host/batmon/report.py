@@ -1,0 +1,165 @@
+"""`batmon report`: one interactive page about one or more batteries, in a single file."""
+
+import base64
+import importlib.metadata
+import json
+import zlib
+from pathlib import Path
+
+from batmon.cli import UserError, subcommand
+
+_WEB = Path(__file__).parent / "web"
+# Where the chart library lies in its package, which is not imported: it would bring IPython.
+_UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
+
+
+def _run(args) -> int:
+    out = Path(args.out)
+    if out.suffix not in (".html", ".htm"):
+        raise UserError(f"-o {out} does not end in .html; the report is a page for a browser.")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
+
+    from batmon import figures, stream
+    from batmon.progress import track
+
+    stream.zone(args.tz)
+    logs = stream.Logs(args.paths)
+    logs.tell()
+    events = figures.events(logs)
+    batteries = []
+    for name, rows in track(list(figures.tables(logs).items()), "counting"):
+        batteries.append({"name": name, **battery(rows, events[name], args.tz)})
+    if not batteries:
+        raise UserError("no row of these shards has a time; set the board's clock first.", 1)
+    try:
+        out.write_text(page(batteries, args.tz), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}.") from None
+    rows = sum(each["summary"]["frames"] for each in batteries)
+    result = {"out": str(out), "rows": rows, "bytes": out.stat().st_size}
+    if args.json:
+        print(json.dumps(result | {"batteries": [each["name"] for each in batteries]}, indent=2))
+    else:
+        print(f"{out}: {rows} rows in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
+    return 1 if logs.damage else 0
+
+
+def battery(rows, events: list, tz: str) -> dict:
+    """Return all that the page shows of one battery; `rows` as `figures.tables` gives them."""
+    from batmon import figures
+
+    daily = figures.days(rows, tz)
+    weekly = figures.spread(rows, tz)
+    resistance = figures.resistance(rows, tz)
+    return {
+        "summary": figures.summary(rows),
+        "columns": _columns(rows),
+        "days": {
+            "time": _times(daily),
+            **{
+                name: _list(daily[name]) if len(daily) else []
+                for name in (
+                    "charge_in_Ah", "charge_out_Ah", "energy_in_Wh", "energy_out_Wh",
+                    "soc_min", "soc_max",
+                )
+            },
+        },
+        "spread": {"time": weekly.index.tolist(), **{n: _list(weekly[n]) for n in weekly}},
+        "resistance": {"time": resistance.index.tolist(), "mohm": _list(resistance["median"])},
+        "extremes": figures.extremes(rows),
+        "cells": figures.cells(rows),
+        "gaps": figures.gaps(rows),
+        "events": events,
+    }  # fmt: skip
+
+
+def _times(daily) -> list[int]:
+    return [int(time.timestamp()) for time in daily["time_utc"]] if len(daily) else []
+
+
+def _list(values) -> list:
+    """Return numbers with four digits, which is plenty for a chart; unknown ones as null."""
+    return [None if value != value else float(f"{value:.4g}") for value in values.tolist()]
+
+
+def _columns(rows) -> dict[str, str]:
+    """Pack the rows: differences from row to row, deflated, in base64; web/data.js unpacks."""
+    import numpy as np
+    import pandas as pd
+
+    unix = pd.DatetimeIndex(rows["time_utc"]).as_unit("s").asi8
+    begins = (rows["interval_s"].to_numpy() == 0).astype(np.uint8)
+
+    def halves(name, offset=0):
+        values = (rows[name].to_numpy() + offset) * 2
+        return np.where(np.isnan(values), 255, values).astype(np.uint8)
+
+    def cells(name):
+        return rows[name].to_numpy(np.uint16, na_value=65535)
+
+    packed = {
+        "time": (unix - unix[0]).astype(np.uint32),
+        "begins": begins,
+        "voltage": rows["voltage_V"].to_numpy().astype(np.float16).view(np.uint16),
+        "current": rows["current_A"].to_numpy().astype(np.float16).view(np.uint16),
+        "temperature": halves("temperature_degC", 40),
+        "soc": halves("soc_percent"),
+        "low": cells("cell_min_mV"),
+        "high": cells("cell_max_mV"),
+    }
+    return {name: _pack(values) for name, values in packed.items()}
+
+
+def _pack(values) -> str:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        steps = np.diff(values, prepend=values.dtype.type(0))
+    # Byte planes: the high bytes of small differences are all alike.
+    planes = steps.view(np.uint8).reshape(len(steps), -1).T
+    return base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode()
+
+
+def page(batteries: list[dict], tz: str) -> str:
+    """Return the page as text; everything it needs is in it."""
+    library, style = (_library(name) for name in _UPLOT)
+    parts = {
+        "style": style + _web("report.css"),
+        "library": library,
+        "script": _web("data.js") + _web("charts.js") + _web("report.js"),
+        # "</" would end the script element
+        "data": json.dumps({"tz": tz, "batteries": batteries}).replace("</", "<\\/"),
+    }
+    text = _web("report.html")
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part, 1)
+    return text
+
+
+def _web(name: str) -> str:
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def _library(name: str) -> str:
+    path = importlib.metadata.distribution("uplot-python").locate_file(name)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def add_parser(subparsers):
+    """Add `batmon report`."""
+    parser = subcommand(
+        subparsers,
+        "report",
+        "write an interactive page about batteries, to be opened in any browser",
+        "  batmon report data/ -o van.html\n"
+        "  batmon report van/ house/ -o all.html --tz Europe/Berlin\n\n"
+        "The page is one file, needs no network and works on a phone too.",
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="shards, or folders of them")
+    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="page to write, .html")
+    parser.add_argument(
+        "--tz", metavar="ZONE", default="UTC", help="time zone such as Europe/Berlin (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(run=_run)
