@@ -6,6 +6,7 @@ that an installation that is cut off leaves the old version, and the next run go
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -17,7 +18,7 @@ from batmon import settingsdoc
 from batmon.build import BUILD, ROOT, build
 from batmon.cli import UserError, note, subcommand
 from batmon.interpreter import cpu_name
-from batmon.remote import Remote
+from batmon.remote import FULL, Remote
 
 # Parts of aioble: the whole takes twice the flash and memory, for what nobody calls here.
 _PACKAGES = ("aioble-central@0.3.0", "aioble-client@0.3.0")
@@ -295,6 +296,8 @@ def _dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str
         with contextlib.redirect_stdout(said):
             mip.do_mip(State(), wanted)
     except (CommandError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise UserError(FULL, 1) from None
         raise UserError(
             f"aioble, which the board needs, cannot be installed ({error}); connect this"
             " computer to the network and run this again.",
@@ -325,7 +328,7 @@ def _copy(board, facts, found: dict, was: dict, files: dict[str, bytes]) -> int:
         files = {**files, _MANIFEST: manifest}
         want[_MANIFEST] = _digest(manifest)
         changed.append(_MANIFEST)
-    elif not gone:
+    elif not changed and not gone:
         return 0
     staged = {path: f"{path}.new" for path in changed}
     for path in found:

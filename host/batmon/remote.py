@@ -16,8 +16,13 @@ from serial.tools import list_ports
 
 from batmon.cli import UserError
 
-_TRIES = 3
-_ANSWER_S = 4  # a board that runs something long when it is interrupted
+FULL = (
+    "the board's flash is full; make room as `batmon pull --free` or `mpremote fs rm` can, then"
+    " run this again."
+)
+
+_TRIES = 2
+_ANSWER_S = 3  # a board that runs something long when it is interrupted
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 
 # /data has its own ways, and may be large
@@ -89,11 +94,7 @@ class Remote:
         except TransportExecError as error:
             reason = error.error_output.strip().splitlines()[-1]
             if "ENOSPC" in reason or reason.endswith("OSError: 28"):
-                raise UserError(
-                    "the board's flash is full; make room as `batmon pull --free` or"
-                    " `mpremote fs rm` can, then run this again.",
-                    1,
-                ) from None
+                raise UserError(FULL, 1) from None
             raise UserError(f"the board refused ({reason}); run this again.", 1) from None
         except (TransportError, SerialException, OSError):
             raise UserError(

@@ -7,7 +7,8 @@ import update
 import vfs
 
 _PATH = "/tmp/batmon-test-start.img"
-_OLD = {"/a.py": "old a", "/lib/b.mpy": "old b", "/main.py": "old m", "/gone.py": "x", "/data/1": "d"}
+_OLD = {"/a.py": "old a", "/lib/b.mpy": "old b", "/main.py": "old m", "/gone.py": "x"}
+_OLD["/data/1"] = "log"
 _NEW = {"/a.py": "new a", "/lib/b.mpy": "new b", "/lib/c/d.mpy": "new d", "/main.py": "new m"}
 _NEW["/boot.py"] = "new boot"
 _NEW["/update.mpy"] = "new update"

@@ -10,12 +10,12 @@ from pathlib import Path
 from batmon.build import SIM
 
 _SHARED = ("__init__", "core", "device")
-_PACKAGES = {"aioble-central@0.3.0": _SHARED, "aioble-client@0.3.0": (*_SHARED, "client")}
+PACKAGES = {"aioble-central@0.3.0": _SHARED, "aioble-client@0.3.0": (*_SHARED, "client")}
 
 
 def make(folder: Path):
     """Write the index of the pinned packages to `folder`."""
-    for package, modules in _PACKAGES.items():
+    for package, modules in PACKAGES.items():
         name, version = package.split("@")
         hashes = []
         for module in modules:
