@@ -155,7 +155,8 @@ class App:
             self.status.alarm = self._alarm(sample)
             for sink in self.sinks:
                 sink.sample(now_ms, sample)
-            if self.sample_s - self._report_s >= _REPORT_S:
+            first = self.store.frames and not self._report_s  # whoever installs waits for it
+            if first or self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
 

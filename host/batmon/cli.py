@@ -7,8 +7,17 @@ import sys
 
 # Each module has add_parser(subparsers), which sets `run=function(args) -> exit code or None`.
 _COMMANDS = (
-    "sim", "soak", "pull", "export", "report", "info", "build", "drivers", "serialboard",
-)  # fmt: skip
+    "install",
+    "pull",
+    "export",
+    "report",
+    "info",
+    "sim",
+    "soak",
+    "serialboard",
+    "build",
+    "drivers",
+)
 
 _EPILOG = """examples:
   batmon sim --days 7 --battery house      a week on the virtual board

@@ -11,7 +11,7 @@ from batmon.cli import UserError
 # CPUs by their number in sys.implementation._mpy, as mpy-cross calls them
 _CPUS = (
     None, "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp",
-    "xtensa", "xtensawin", "rv32imc",
+    "xtensa", "xtensawin", "rv32imc", "rv64imc",
 )  # fmt: skip
 
 
@@ -41,5 +41,9 @@ def cpu() -> str | None:
 def _cpu(interpreter: str) -> str | None:
     command = [interpreter, "-c", "import sys; print(sys.implementation._mpy >> 10 & 15)"]
     said = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    number = int(said) if said.isdigit() else 0
+    return cpu_name(int(said) if said.isdigit() else 0)
+
+
+def cpu_name(number: int) -> str | None:
+    """Return what mpy-cross calls the CPU of that number in sys.implementation._mpy."""
     return _CPUS[number] if number < len(_CPUS) else None

@@ -1,6 +1,9 @@
 """`python -m batmon.settingsdoc`: writes docs/SETTINGS.md from the table in settings.py."""
 
 import importlib.util
+import json
+import tempfile
+from pathlib import Path
 from types import ModuleType
 
 from batmon.build import ROOT
@@ -38,6 +41,14 @@ def load() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def problems(settings: dict[str, object]) -> list[str]:
+    """Return the board's sentences about `settings`, {key: value}; none if all are right."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "settings.json"
+        path.write_text(json.dumps(settings))
+        return load().load(str(path))[1]
 
 
 def document() -> str:

@@ -33,9 +33,7 @@ _ANCHOR = np.dtype(
         ("version", "u1"),
     ]
 )
-EVENT = np.dtype(
-    [("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")]
-)
+EVENT = np.dtype([("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")])
 
 NO_BOOT = -1
 NO_TIME = np.iinfo(np.int64).min

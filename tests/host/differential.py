@@ -63,7 +63,9 @@ def _answers(command: list[str], cases: list[Case], file: Path, paths: list) -> 
     try:
         done = subprocess.run(
             [*command, str(file), *map(str, paths)],
-            capture_output=True, text=True, timeout=10 + 0.2 * len(cases),
+            capture_output=True,
+            text=True,
+            timeout=10 + 0.2 * len(cases),
         )
         output, end = done.stdout, done.stderr or done.stdout
     except subprocess.TimeoutExpired as error:

@@ -163,18 +163,37 @@ def main():
     table = Table(
         title="Releases of aiobmsble", title_justify="left", box=box.SIMPLE_HEAD, padding=0
     )
-    for column in ("release", "modules", "translated", "compiled", "imported",
-                   "conversations", "samples", "passed"):
+    for column in (
+        "release",
+        "modules",
+        "translated",
+        "compiled",
+        "imported",
+        "conversations",
+        "samples",
+        "passed",
+    ):
         table.add_column(column, justify="right")
     failures = {}
     for version in sys.argv[1:] or (*_RELEASES, pinned):
         with console.status(f"checking {version}"):
             result = check(version)
         failures[version] = result.failures
-        table.add_row(version, *map(str, (
-            result.modules, result.translated, result.compiled, result.imported,
-            result.conversations, result.samples, result.passed,
-        )))
+        table.add_row(
+            version,
+            *map(
+                str,
+                (
+                    result.modules,
+                    result.translated,
+                    result.compiled,
+                    result.imported,
+                    result.conversations,
+                    result.samples,
+                    result.passed,
+                ),
+            ),
+        )
     console.print(table)
     for version, sentences in failures.items():
         for sentence in sentences:

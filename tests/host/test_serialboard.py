@@ -1,14 +1,12 @@
 """The virtual board as a serial port, through the real mpremote."""
 
-import functools
 import hashlib
-import http.server
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
+import mipindex
 import pytest
 
 from batmon.serialboard import SerialBoard
@@ -89,30 +87,9 @@ def test_mip_installs_from_a_local_index(bare, tmp_path):
     store = tmp_path / "index/file" / digest[:2]
     store.mkdir(parents=True)
     (store / digest).write_bytes(code)
-    with serve(tmp_path / "index") as url:
+    with mipindex.serve(tmp_path / "index") as url:
         mpremote(bare, "mip", "install", "--index", url, "thing")
     assert mpremote(bare, "eval", "__import__('thing').ANSWER") == "42\n"
-
-
-class serve:
-    """A web server for a folder; gives its URL."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __enter__(self) -> str:
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-        handler = functools.partial(Handler, directory=str(self._folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def test_an_installed_board_logs_until_interrupted(tmp_path):

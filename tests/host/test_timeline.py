@@ -113,9 +113,7 @@ def test_drift_is_spread_over_the_time_it_took():
 
 
 def test_stepped_clock_is_right_at_last():
-    line = _reconstruct(
-        [anchor(0, _START + 86400), data(10), anchor(20, _START + 20), data(30)]
-    )
+    line = _reconstruct([anchor(0, _START + 86400), data(10), anchor(20, _START + 20), data(30)])
     assert (line.unix - _START).tolist() == [0, 10, 20, 30]
 
 

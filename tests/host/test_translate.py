@@ -144,8 +144,13 @@ def test_enums_are_values():
         "def f(c: Cmd):\n    return c.value"
     )
     text = _after(
-        source, classes.enum_names, strip.Annotations.run, classes.Enums.run,
-        constants.EnumMembers.run, imports.drop_unused, constants.define,
+        source,
+        classes.enum_names,
+        strip.Annotations.run,
+        classes.Enums.run,
+        constants.EnumMembers.run,
+        imports.drop_unused,
+        constants.define,
     )
     assert text == (
         "_Cmd_A = const(3)\nx = _Cmd_A\ny = 1 in (3, 1)\nz = enum_member(3, (3, 1))\n\n"

@@ -73,7 +73,9 @@ def test_two_runs_write_the_same_bytes(tree, tmp_path):
 def test_only_takes_what_the_chosen_drivers_need(tmp_path):
     written = drivers.translate(tmp_path, ["pwrxtreme", "dummy_bms"])
     assert [name for name in written if ".bms." in name] == [
-        "aiobmsble.bms.dummy_bms", "aiobmsble.bms.pwrxtreme_bms", "aiobmsble.bms.topband_bms",
+        "aiobmsble.bms.dummy_bms",
+        "aiobmsble.bms.pwrxtreme_bms",
+        "aiobmsble.bms.topband_bms",
     ]
     with pytest.raises(ValueError, match="no driver 'nosuch'"):
         drivers.translate(tmp_path, ["nosuch"])
@@ -141,8 +143,11 @@ def test_identifies_every_advertisement_as_upstream_does(tree, tmp_path):
     assert len({part["driver"] for part in advertisements}) > 40
     path = tmp_path / "advertisements.jsonl"
     path.write_text("".join(json.dumps(part) + "\n" for part in advertisements))
-    answers = [json.loads(line) for line in _run(tree, _IDENTIFY.format(path=str(path))).split("\n")
-               if line]
+    answers = [
+        json.loads(line)
+        for line in _run(tree, _IDENTIFY.format(path=str(path))).split("\n")
+        if line
+    ]
     assert answers == [part["driver"] for part in advertisements]
 
 

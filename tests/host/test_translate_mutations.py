@@ -31,13 +31,15 @@ def _flip(events: list, at: int, some: random.Random):
 def _extreme(events: list, at: int, some: random.Random):
     data = bytearray.fromhex(events[at][2])
     start = some.randrange(len(data) + 1)
-    data[start:start + 4] = some.choice((b"\0", b"\xff", b"\x7f", b"\x80")) * len(data[start:][:4])
+    data[start : start + 4] = some.choice((b"\0", b"\xff", b"\x7f", b"\x80")) * len(
+        data[start:][:4]
+    )
     events[at][2] = data.hex()
 
 
 def _truncate(events: list, at: int, some: random.Random):
     data = bytes.fromhex(events[at][2])
-    events[at][2] = data[:some.randrange(len(data) + 1)].hex()
+    events[at][2] = data[: some.randrange(len(data) + 1)].hex()
 
 
 def _repeat(events: list, at: int, some: random.Random):
@@ -60,7 +62,7 @@ def _rechunk(events: list, at: int, some: random.Random):
     data = "".join(event[2] for event in events[at:end])
     size = 2 * some.choice(_CHUNKS)
     events[at:end] = [
-        ["notify", events[at][1], data[i:i + size]] for i in range(0, len(data), size)
+        ["notify", events[at][1], data[i : i + size]] for i in range(0, len(data), size)
     ]
 
 

@@ -106,7 +106,8 @@ def _chosen(only: list[str] | None) -> list[str]:
         found.add(name)
         tree = ast.parse(source_file(upstream(), name).read_text(encoding="utf-8"))
         wanted += [
-            part for part in _imports(tree, name)
+            part
+            for part in _imports(tree, name)
             if part == "aiobmsble.utils" or part.startswith("aiobmsble.bms.")
         ]
     return sorted(found)
@@ -141,14 +142,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Translate the drivers of the pinned aiobmsble to MicroPython source.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("build/drivers"), metavar="DIR",
+        "--out",
+        type=Path,
+        default=Path("build/drivers"),
+        metavar="DIR",
         help="folder that gets aiobmsble/ (default: %(default)s)",
     )
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", help="driver modules, for example jikong_bms jbd"
     )
     parser.add_argument(
-        "--table", type=Path, metavar="FILE",
+        "--table",
+        type=Path,
+        metavar="FILE",
         help="only write the table of supported BMSs, as Markdown: docs/BMS.md",
     )
     parser.set_defaults(run=_run)

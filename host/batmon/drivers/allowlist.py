@@ -10,7 +10,12 @@ from batmon.drivers.module import Module, last_name
 # Modules of the board that drivers may import whole, with the names they may use of them.
 MODULES = {
     "asyncio": {
-        "CancelledError", "Event", "Lock", "create_task", "sleep", "wait_for",
+        "CancelledError",
+        "Event",
+        "Lock",
+        "create_task",
+        "sleep",
+        "wait_for",
     },
 }
 # Names that may be imported from modules of the board.
@@ -20,7 +25,9 @@ IMPORTS = {
     "bleak.backends.device": {"BLEDevice"},
     "bleak.backends.scanner": {"AdvertisementData"},
     "bleak.exc": {
-        "BleakCharacteristicNotFoundError", "BleakDBusError", "BleakDeviceNotFoundError",
+        "BleakCharacteristicNotFoundError",
+        "BleakDBusError",
+        "BleakDeviceNotFoundError",
         "BleakError",
     },
     "bleak.uuids": {"normalize_uuid_str"},
@@ -47,16 +54,37 @@ RENAMED_BUILTINS = {"UnicodeDecodeError": "UnicodeError"}
 HELPERS = {
     **dict.fromkeys(
         (
-            "ConnectionError", "cut", "decoded", "is_printable", "once", "same",
-            "signed_from_bytes", "suppress", "takewhile", "zip_strict",
+            "ConnectionError",
+            "cut",
+            "decoded",
+            "is_printable",
+            "once",
+            "same",
+            "signed_from_bytes",
+            "suppress",
+            "takewhile",
+            "zip_strict",
         ),
         "aiobmsble.compat",
     ),
     **dict.fromkeys(
         (
-            "as_float", "div10", "div100", "div1000", "exact_add", "exact_div", "exact_mean",
-            "exact_mul", "exact_sub", "exact_sum", "int10", "int100", "int1000", "quotient",
-            "rounded", "trunc",
+            "as_float",
+            "div10",
+            "div100",
+            "div1000",
+            "exact_add",
+            "exact_div",
+            "exact_mean",
+            "exact_mul",
+            "exact_sub",
+            "exact_sum",
+            "int10",
+            "int100",
+            "int1000",
+            "quotient",
+            "rounded",
+            "trunc",
         ),
         "aiobmsble.exact",
     ),
@@ -68,9 +96,22 @@ HELPERS = {
 
 # Helpers that are copied into the modules that call them, from the runtime's compat_more.py.
 COPIED = {
-    "ConnectionRefusedError", "PermissionError", "bit_count", "clear_bytes", "count_of",
-    "decoded_leniently", "encoded", "enum_member", "every_nth", "int_base", "is_instance",
-    "json_loads", "translated", "unix_time", "without_prefix", "without_suffix",
+    "ConnectionRefusedError",
+    "PermissionError",
+    "bit_count",
+    "clear_bytes",
+    "count_of",
+    "decoded_leniently",
+    "encoded",
+    "enum_member",
+    "every_nth",
+    "int_base",
+    "is_instance",
+    "json_loads",
+    "translated",
+    "unix_time",
+    "without_prefix",
+    "without_suffix",
 }
 
 BUILTINS = set(

@@ -63,7 +63,7 @@ def _hexadecimal(node: object, lines: list[str]) -> ast.Name | None:
     if not isinstance(node, ast.Constant) or type(node.value) is not int:
         return None
     line = getattr(node, "lineno", 0)
-    text = lines[line - 1].encode()[node.col_offset:] if 0 < line <= len(lines) else b""
+    text = lines[line - 1].encode()[node.col_offset :] if 0 < line <= len(lines) else b""
     found = re.match(rb"0x[0-9A-Fa-f]+", text)
     if found and int(found[0], 16) == node.value:
         return ast.Name(found[0].decode(), ast.Load())

@@ -12,22 +12,35 @@ import importlib
 import uuid
 
 _KEYS = {
-    "connectable", "local_name", "manufacturer_data_start", "manufacturer_id", "oui",
-    "service_data_uuid", "service_uuid",
+    "connectable",
+    "local_name",
+    "manufacturer_data_start",
+    "manufacturer_id",
+    "oui",
+    "service_data_uuid",
+    "service_uuid",
 }
 
 
 def source_of(drivers: list[str]) -> str:
     """The module aiobmsble/matchers.py for these drivers ("jbd_bms"), as source text."""
-    table = pack({
-        name: importlib.import_module(f"aiobmsble.bms.{name}").BMS.matcher_dict_list()
-        for name in drivers
-    })
-    lines = [f"    {table[at:at + 24]!r}" for at in range(0, len(table), 24)]
-    return "\n".join((
-        "# Advertisement matchers of the drivers, packed by batmon, do not edit.",
-        "# Layout: host/batmon/drivers/matchers.py", "TABLE = (", *lines, ")", "",
-    ))
+    table = pack(
+        {
+            name: importlib.import_module(f"aiobmsble.bms.{name}").BMS.matcher_dict_list()
+            for name in drivers
+        }
+    )
+    lines = [f"    {table[at : at + 24]!r}" for at in range(0, len(table), 24)]
+    return "\n".join(
+        (
+            "# Advertisement matchers of the drivers, packed by batmon, do not edit.",
+            "# Layout: host/batmon/drivers/matchers.py",
+            "TABLE = (",
+            *lines,
+            ")",
+            "",
+        )
+    )
 
 
 def pack(matchers: dict[str, list[dict]]) -> bytes:

@@ -16,7 +16,8 @@ RUNTIME = Path(__file__).resolve().parents[3] / "aiobmsble"
 PARTS = {
     "aiobmsble._sample_packs": ("aiobmsble._sample_calc", ("derive_from_packs",)),
     "aiobmsble.checksums": (
-        "aiobmsble.basebms", ("crc8", "crc_xmodem", "lrc_modbus", "lstr2int", "swap32"),
+        "aiobmsble.basebms",
+        ("crc8", "crc_xmodem", "lrc_modbus", "lstr2int", "swap32"),
     ),
 }
 

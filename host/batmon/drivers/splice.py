@@ -6,10 +6,19 @@ from batmon.drivers.module import PARTS, Module, name
 
 # Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
 _BASE_METHODS = {
-    "bms_id", "_fetch_device_info", "_raw_values", "_calculation_registry",
-    "_add_missing_values", "_alive",
-    "_disconnect", "_cmd_modbus", "_decode_data", "_decode_pack", "_cell_voltages",
-    "_temp_values", "_check_integrity",
+    "bms_id",
+    "_fetch_device_info",
+    "_raw_values",
+    "_calculation_registry",
+    "_add_missing_values",
+    "_alive",
+    "_disconnect",
+    "_cmd_modbus",
+    "_decode_data",
+    "_decode_pack",
+    "_cell_voltages",
+    "_temp_values",
+    "_check_integrity",
 }
 MOVED = {(origin, label): part for part, (origin, names) in PARTS.items() for label in names}
 
@@ -23,13 +32,13 @@ def keep(module: Module) -> None:
     if module.name in PARTS:
         _, names = PARTS[module.name]
         module.tree.body = [
-            part for part in module.tree.body
+            part
+            for part in module.tree.body
             if isinstance(part, ast.Import | ast.ImportFrom) or getattr(part, "name", "") in names
         ]
         return
     module.tree.body = [
-        part for part in module.tree.body
-        if (module.name, getattr(part, "name", "")) not in MOVED
+        part for part in module.tree.body if (module.name, getattr(part, "name", "")) not in MOVED
     ]
     _SPLICES.get(module.name, _driver)(module)
 
@@ -45,7 +54,8 @@ def _driver(module: Module) -> None:
 def _package(module: Module) -> None:
     _driver(module)
     module.tree.body = [
-        part for part in module.tree.body
+        part
+        for part in module.tree.body
         if not isinstance(part, ast.With)
         and getattr(part, "name", "") not in _UNUSED_CLASSES
         and not _targets(part, "__version__")
@@ -56,7 +66,8 @@ def _base(module: Module) -> None:
     for node in module.tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "BaseBMS":
             node.body = [
-                part for part in node.body
+                part
+                for part in node.body
                 if isinstance(part, ast.AnnAssign | ast.Assign)
                 or getattr(part, "name", "") in _BASE_METHODS
             ]
@@ -69,8 +80,7 @@ def _sample_calc(module: Module) -> None:
     """The registry is validated here, at build time, and used as it is on the board."""
     module.host._validated_calc_registry()
     module.tree.body = [
-        part for part in module.tree.body
-        if getattr(part, "name", "") != "_validated_calc_registry"
+        part for part in module.tree.body if getattr(part, "name", "") != "_validated_calc_registry"
     ]
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Name) and node.id == "_validated_calc_registry":
@@ -96,7 +106,8 @@ if data.get("packs"):
 
 def _utils(module: Module) -> None:
     module.tree.body = [
-        part for part in module.tree.body
+        part
+        for part in module.tree.body
         if (isinstance(part, ast.ImportFrom) and part.module == "typing")
         or getattr(part, "name", "") == "StreamParser"
     ]

@@ -29,9 +29,7 @@ def text_of(drivers: list[str]) -> str:
         for name in drivers
         if name not in _TEST_DRIVERS
     }
-    rows = sorted(
-        (bms.bms_id().lower(), name, _row(name, bms)) for name, bms in classes.items()
-    )
+    rows = sorted((bms.bms_id().lower(), name, _row(name, bms)) for name, bms in classes.items())
     head = _HEAD.format(version=importlib.metadata.version("aiobmsble"), count=len(rows))
     return head + "".join(row for _, _, row in rows)
 
@@ -41,8 +39,12 @@ def _row(name: str, bms) -> str:
     shown = ", ".join(signs[:_SIGNS])
     if len(signs) > _SIGNS:
         shown += f" and {len(signs) - _SIGNS} more"
-    cells = (f"`{name}`", bms.bms_id().replace("\\", "\\\\"), shown,
-             "yes" if bms.accept_secret else "")
+    cells = (
+        f"`{name}`",
+        bms.bms_id().replace("\\", "\\\\"),
+        shown,
+        "yes" if bms.accept_secret else "",
+    )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

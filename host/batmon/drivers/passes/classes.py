@@ -75,7 +75,8 @@ class NamedTuples(Rewriter):
         """`t._replace(f=x)` of a plain name becomes the call that makes the new tuple."""
         changed = {keyword.arg: keyword.value for keyword in node.keywords}
         owners = [
-            label for label, (fields, _) in self.module.tables.tuples.items()
+            label
+            for label, (fields, _) in self.module.tables.tuples.items()
             if set(changed) <= set(fields) and label != "BMSPDp"
         ]
         source = node.func.value
@@ -156,7 +157,12 @@ class DataClasses(Rewriter):
         fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
         labels = [part.target.id for part in fields]
         arguments = ast.arguments(
-            [], [ast.arg(label) for label in ["self", *labels]], None, [], [], None,
+            [],
+            [ast.arg(label) for label in ["self", *labels]],
+            None,
+            [],
+            [],
+            None,
             [part.value for part in fields if part.value is not None],
         )
         body = [

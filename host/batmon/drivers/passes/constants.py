@@ -66,11 +66,13 @@ class EnumMembers(Rewriter):
 def define(module: Module) -> None:
     """Put the constants that are used in front of the module, after its imports."""
     used = {
-        node.id for node in ast.walk(module.tree)
+        node.id
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     bound = {
-        node.id for node in ast.walk(module.tree)
+        node.id
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     lines = []

@@ -89,9 +89,7 @@ class ExactNumbers(Rewriter):
     def _exact(self, node: ast.expr) -> ast.expr:
         """The expression in terms of exact operations; what is no arithmetic is a leaf."""
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-            return call(
-                _OPERATIONS[type(node.op)], self._exact(node.left), self._exact(node.right)
-            )
+            return call(_OPERATIONS[type(node.op)], self._exact(node.left), self._exact(node.right))
         return self.visit(node)
 
 

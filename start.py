@@ -1,0 +1,123 @@
+# The start of the logger: a moment for Ctrl-C, the imports, and safe mode if they keep crashing
+import gc
+import os
+import sys
+import time
+
+import machine
+from micropython import const
+
+_CRASHES = "/crashes"  # how many starts in a row came to nothing; absent when none
+_MOST = const(5)
+_ESCAPE_MS = const(1500)
+_HEALTHY_S = const(120)  # who lives so long has not crashed at the start
+_RESTART_S = const(10)
+_SAFE_S = const(1800)
+
+
+def make_app():
+    """Return the App; None after Ctrl-C, and None or never when it cannot be made."""
+    try:
+        print("batmon-mp: press Ctrl-C now for the REPL")
+        time.sleep_ms(_ESCAPE_MS)
+        if _count_start() > _MOST:
+            _safe_mode()
+        try:
+            # One after the other, not from within the next: imports inside imports take stack.
+            import aioble  # noqa: F401
+            import bleak  # noqa: F401
+            import aiobmsble.basebms  # noqa: F401
+            import conn  # before the rest: it is compiled here, which takes memory
+        except Exception as exc:  # a user edits it: anything may be in it
+            conn = exc
+        gc.collect()
+        from app import App
+
+        return App(conn)
+    except KeyboardInterrupt:
+        _forget_crashes()
+    except Exception as exc:
+        _restart(exc)
+
+
+def run(app):
+    """Run the app until Ctrl-C; after an error that nobody expected the board starts again."""
+    import asyncio
+
+    async def live():
+        await asyncio.sleep(_HEALTHY_S)
+        _forget_crashes()
+
+    async def main():
+        asyncio.create_task(live())
+        await app.run()
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        _forget_crashes()
+        app.stop()
+    except Exception as exc:
+        try:
+            app.stop()
+        except Exception as stop_exc:  # whatever is broken: RTC memory keeps what is not stored
+            sys.print_exception(stop_exc)
+        _restart(exc)
+
+
+def _count_start():
+    """Return which start in a row this is; one after power-on is the first."""
+    n = 1
+    if machine.reset_cause() != machine.PWRON_RESET:
+        try:
+            with open(_CRASHES) as f:
+                n = int(f.read()) + 1
+        except (OSError, ValueError):
+            pass  # the one before was good
+    try:
+        with open(_CRASHES, "w") as f:
+            f.write(str(n))
+    except OSError:
+        pass  # a full or broken volume; logging goes on as far as it can
+    return n
+
+
+def _forget_crashes():
+    try:
+        os.remove(_CRASHES)
+    except OSError:
+        pass
+
+
+def _restart(exc):
+    sys.print_exception(exc)
+    print("batmon failed, the board starts again in %d s" % _RESTART_S)
+    time.sleep(_RESTART_S)
+    machine.reset()
+
+
+def _safe_mode():
+    """Leave everything alone, so that the board can be mended; try again in half an hour."""
+    print("batmon: safe mode, the start failed %d times; the log is untouched" % _MOST)
+    print("Ctrl-C gives the REPL; the next try is in %d min" % (_SAFE_S // 60))
+    try:
+        _say("Safe mode, start", "fails: see REPL")
+    except Exception as exc:  # the display's part may be what fails
+        sys.print_exception(exc)
+    time.sleep(_SAFE_S)
+    _forget_crashes()
+    machine.reset()
+
+
+def _say(*lines):
+    import asyncio
+
+    import settings
+    from lcd_hd44780 import LCD
+
+    want = settings.load()[0]
+    pins = machine.Pin(want["lcd.scl_pin"]), machine.Pin(want["lcd.sda_pin"])
+    i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=100_000)
+    lcd = LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"])
+    asyncio.run(lcd.start())
+    lcd.show(lines)

@@ -1,0 +1,51 @@
+"""A package index for mip on loopback, which serves the stand-in for aioble as aioble."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+from pathlib import Path
+
+from batmon.build import SIM
+
+_SHARED = ("__init__", "core", "device")
+PACKAGES = {"aioble-central@0.3.0": _SHARED, "aioble-client@0.3.0": (*_SHARED, "client")}
+
+
+def make(folder: Path):
+    """Write the index of the pinned packages to `folder`."""
+    for package, modules in PACKAGES.items():
+        name, version = package.split("@")
+        hashes = []
+        for module in modules:
+            code = (SIM / "aioble" / f"{module}.mpy").read_bytes()
+            digest = hashlib.sha256(code).hexdigest()[:8]
+            file = folder / "file" / digest[:2] / digest
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(code)
+            hashes.append([f"aioble/{module}.mpy", digest])
+        described = folder / "package" / "6" / name / f"{version}.json"
+        described.parent.mkdir(parents=True, exist_ok=True)
+        described.write_text(json.dumps({"v": 1, "hashes": hashes}))
+
+
+class serve:
+    """A web server for a folder; a context manager that gives its URL."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __enter__(self) -> str:
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+        handler = functools.partial(Handler, directory=str(self._folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,258 @@
+"""install.sh through mpremote's transport onto the virtual board: from bare to logging."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+
+import mipindex
+import pytest
+
+from batmon import install as installer
+from batmon.build import BUILD, ROOT
+from batmon.remote import Remote
+from batmon.serialboard import SerialBoard
+
+_AIOBLE = "/lib/aioble/"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    mipindex.make(folder)
+    with mipindex.serve(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def bare(tmp_path):
+    with SerialBoard(tmp_path / "board") as board:
+        yield board
+
+
+def _start(port: str, *options: str, program=(sys.executable, "-m", "batmon", "install")):
+    return subprocess.Popen(
+        [*program, port, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _install(port: str, *options: str, **more) -> tuple[int, str]:
+    """Run the installer; return its exit code and what it said."""
+    process = _start(port, *options, **more)
+    out, err = process.communicate(timeout=180)
+    assert "Traceback" not in err
+    return process.returncode, out + err
+
+
+def _hashes(board) -> dict[str, str]:
+    with Remote(board.port) as remote:
+        return remote.hashes()
+
+
+def _expected(extra=()) -> set[str]:
+    tree = BUILD / "board-install"
+    files = {"/" + p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
+    return files | {"/installed.txt", *extra}
+
+
+def test_from_bare_to_the_first_sample_and_again(bare, index):
+    code, said = _install(bare.port, "--index", index, program=(str(ROOT / "install.sh"),))
+    assert code == 0, said
+    assert "The first sample is stored" in said and "connected" in said
+    found = _hashes(bare)
+    files = {path for path in found if not path.startswith(_AIOBLE) and path != "/crashes"}
+    assert files == _expected()
+    assert "/aiobmsble/bms/jikong_bms.mpy" in files and "/aiobmsble/bms/jbd_bms.mpy" not in files
+    # the second run copies nothing, not even without the index, and logs on
+    code, said = _install(bare.port, "--index", "http://127.0.0.1:9")
+    assert code == 0 and "up to date" in said and "copying" not in said, said
+    assert "The first sample is stored" in said
+    after = _hashes(bare)
+    assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
+    with Remote(bare.port) as remote:
+        names = remote.get("import os", "os.listdir('/data')")
+    assert [name for name in names if name.startswith("jk_pak01-")]
+
+
+def test_options_reach_the_board_and_stay(bare, index, tmp_path):
+    options = ("--bms", "jbd", "--name", 'my "JBD"', "--capacity", "99.5", "--lcd", "20x4")
+    more = ("--wifi", "boat", "--wifi-password", "secret-word", "--set", "alarm.soc=15")
+    code, said = _install(bare.port, "--index", index, "--wait", "0", *options, *more)
+    assert code == 0 and "secret-word" not in said, said
+    with Remote(bare.port) as remote:
+        head = remote.read("/conn.py").decode().split("# ----")[0]
+        settings = json.loads(remote.read("/settings.json"))
+        drivers = remote.get("import os", "os.listdir('/aiobmsble/bms')")
+    assert "bms.jbd_bms import BMS" in head and "DESIGN_CAP = 99.5" in head
+    assert 'dev_name = "my \\"JBD\\""' in head
+    assert settings["lcd"] == {"fitted": True, "cols": 20, "rows": 4}
+    assert settings["wifi"] == {"ssid": "boat", "password": "secret-word"}
+    assert sorted(drivers) == ["__init__.mpy", "jbd_bms.mpy"]
+    # a run without options keeps all of it, one with others changes only those
+    code, said = _install(bare.port, "--wait", "0", "--index", index, "--lcd", "16x2")
+    with Remote(bare.port) as remote:
+        assert remote.read("/conn.py").decode().split("# ----")[0] == head
+        changed = json.loads(remote.read("/settings.json"))
+    assert changed == settings | {"lcd": {"fitted": True, "cols": 16, "rows": 2}}
+    # another driver takes the place of the first
+    _install(bare.port, "--wait", "0", "--index", index, "--bms", "jikong_bms")
+    assert {"/aiobmsble/bms/jikong_bms.mpy"} == {
+        path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/j")
+    }
+
+
+def _age(port: str):
+    """Make an earlier version of what is installed: it runs as well, but every file differs."""
+    with Remote(port) as remote:
+        remote.run(
+            "import os\n"
+            "def age(folder):\n"
+            " for e in list(os.ilistdir(folder)):\n"
+            "  path = folder + e[0]\n"
+            "  if e[1] == 0x4000:\n"
+            "   if e[0] not in ('data', 'aioble'): age(path + '/')\n"
+            "  elif path != '/installed.txt':\n"
+            "   f = open(path, 'ab'); f.write(b'#old'); f.close()\n"
+            "age('/')"
+        )
+
+
+def _without_staged(found: dict) -> dict:
+    return {
+        path: digest
+        for path, digest in found.items()
+        if not path.endswith((".new", ".part")) and path not in ("/crashes", "/main.old.py")
+    }
+
+
+def _killed_anywhere(tmp_path, index, points: int, power: bool):
+    """Kill the installer, or cut the board's power, at random points of an update."""
+    with SerialBoard(tmp_path / "board") as board:
+        assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
+        new = _hashes(board)
+        new.pop("/crashes", None)
+        with Remote(board.port) as remote:
+            remote.run(
+                "import os\nos.mkdir('/data')\nf = open('/data/x', 'w')\nf.write('log')\nf.close()"
+            )
+        _age(board.port)
+        began = time.monotonic()
+        assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
+        took = time.monotonic() - began
+        finished = 0
+        for _ in range(points):
+            _age(board.port)
+            old = _hashes(board)
+            old.pop("/crashes", None)
+            process = _start(board.port, "--index", index, "--wait", "0")
+            time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
+            if power:
+                board.power_cycle()
+                process.communicate(timeout=180)
+            else:
+                process.kill()
+                process.communicate()
+                board.power_cycle()  # as a user would, before trying again
+            found = _without_staged(_hashes(board))
+            assert found in (old, new), set(found.items()) ^ set(new.items())
+            finished += found == new
+            code, said = _install(board.port, "--index", index, "--wait", "0")
+            assert code == 0, said
+            found = _hashes(board)
+            found.pop("/crashes", None)
+            assert found == new
+            with Remote(board.port) as remote:
+                assert remote.read("/data/x") == b"log"
+        return finished
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["installer", "power"])
+def test_cut_off_anywhere_the_next_run_ends_right(tmp_path, index, power):
+    _killed_anywhere(tmp_path, index, 1, power)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("power", [False, True], ids=["installer", "power"])
+def test_cut_off_at_twenty_points(tmp_path, index, power):
+    assert _killed_anywhere(tmp_path, index, 20, power) < 20
+
+
+def test_wrong_port():
+    code, said = _install("/dev/ttyUSB99")
+    assert code == 2 and "/dev/ttyUSB99 cannot be opened, there is no such port" in said
+
+
+def test_no_micropython(tmp_path):
+    import os
+
+    line, end = os.openpty()
+    try:
+        code, said = _install(os.ttyname(end))
+    finally:
+        os.close(line)
+        os.close(end)
+    assert code == 1 and "no MicroPython answers at" in said and said.count("\n") == 1
+
+
+def test_too_old(tmp_path, index):
+    with SerialBoard(tmp_path, version=(1, 19, 1)) as board:
+        code, said = _install(board.port, "--index", index)
+        assert code == 1 and "MicroPython 1.19.1 is too old, 1.24 is needed" in said
+        assert _hashes(board) == {}
+
+
+def test_full_volume(tmp_path, index):
+    with SerialBoard(tmp_path, size=1 << 17) as board:
+        code, said = _install(board.port, "--index", index)
+        assert code == 1 and "kB free" in said and "are needed; make room" in said, said
+
+
+def test_missing_dependency(bare):
+    code, said = _install(bare.port, "--index", "http://127.0.0.1:9")
+    assert code == 1 and "aioble, which the board needs, cannot be installed" in said
+    assert "/main.py" not in _hashes(bare)
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--set", "lcd.cols=21"], "lcd.cols is 21, must be 16 or 20"),
+        (["--set", "colour=blue"], "unknown key colour"),
+        (["--set", "lcd.cols"], "must be KEY=VALUE"),
+        (["--influx", "host:99999"], "influx.port is 99999, must be"),
+        (["--capacity", "-3"], "not a capacity"),
+        (["--bms", "nonsense"], "nonsense_bms"),
+        (["--set", "bms=jbd_bms"], "has an option of its own"),
+    ],
+)
+def test_wrong_options_are_refused(bare, options, sentence):
+    code, said = _install(bare.port, *options)
+    assert code == 2 and sentence in said, said
+
+
+def test_another_program_is_kept(bare, index):
+    with Remote(bare.port) as remote:
+        remote.write("/main.py", b"print('mine')\n", lambda n: None)
+        remote.write("/mine.py", b"MINE = 1\n", lambda n: None)
+        # hides a module of ours, which has another ending
+        remote.write("/store.py", b"1/0\n", lambda n: None)
+    code, said = _install(bare.port, "--index", index, "--wait", "0")
+    assert code == 0 and "kept as main.old.py" in said
+    with Remote(bare.port) as remote:
+        assert remote.read("/main.old.py") == b"print('mine')\n"
+        assert remote.read("/mine.py") == b"MINE = 1\n"
+        assert remote.read("/store.py") == b""
+
+
+def test_what_is_wrong_is_said(bare, index):
+    code, said = _install(bare.port, "--index", index, "--name", "nobody", "--wait", "5")
+    assert code == 1 and "no sample came within 5 s" in said and "looking for nobody" in said
+
+
+def test_the_pinned_packages_are_those_of_the_index():
+    assert tuple(mipindex.PACKAGES) == installer._PACKAGES
