@@ -9,7 +9,6 @@ import sys
 import air
 import battery
 import lcd
-import lcdfaults
 import machine
 import utime
 import vclock
@@ -151,6 +150,8 @@ class World:
                 cols, rows, self._config.get("lcd_wiring", "lcm1602")
             )
             if self._config.get("lcd_faults"):
+                import lcdfaults
+
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
         if self._config.get("serial"):
             return
