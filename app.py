@@ -211,8 +211,9 @@ class App:
         pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         try:
             sda, scl = machine.Pin(pins[0]), machine.Pin(pins[1])
-            # 100 kHz is the PCF8574's limit; the port's default is 400
-            i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000)
+            # 100 kHz is the PCF8574's limit; the port's default is 400. A row takes 8 ms, so
+            # that a stuck bus need not hold up the rest for longer than 20
+            i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000, timeout=20_000)
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return True

@@ -1,10 +1,15 @@
 """The screens of the documentation are those of the board's code."""
 
+import ast
+import shutil
+import subprocess
+import textwrap
 import zlib
 
 import pytest
 
-from batmon import glass, screens
+from batmon import build, glass, screens
+from batmon.interpreter import micropython
 
 
 @pytest.mark.parametrize(("cols", "rows"), screens.SIZES)
@@ -47,3 +52,30 @@ def dots(path) -> bytes:
 def test_a_failure_of_the_boards_code_is_told():
     with pytest.raises(RuntimeError, match="the board's code failed"):
         screens.from_board([(16, 2, {}, {"age_s": "not a number"}, 0)])
+
+
+_ELSEWHERE = """
+import sys
+sys.path[:] = [{sim!r}, {folder!r}, ".frozen"]
+import vclock
+vclock.install()
+import asyncio, lcd, machine
+module = machine.i2c_devices[0x27] = lcd.LCD(16, 2)
+{example}
+try:
+    asyncio.run(asyncio.wait_for(main(), 3.5))
+except asyncio.TimeoutError:
+    print(module.text()[:2], module.violations)
+"""
+
+
+def test_the_driver_works_in_other_projects_as_its_docstring_says(tmp_path):
+    source = build.ROOT / "lcd_hd44780.py"
+    shutil.copy(source, tmp_path)  # and nothing else of this project
+    text = ast.get_docstring(ast.parse(source.read_text()), clean=False)
+    lines = [line for line in text.splitlines() if line.startswith("    ")]
+    example = textwrap.dedent("\n".join(lines)).replace("asyncio.run(main())", "")
+    program = _ELSEWHERE.format(sim=str(build.ROOT / "sim"), folder=str(tmp_path), example=example)
+    done = subprocess.run([micropython(), "-c", program], capture_output=True, text=True)
+    wanted = f"{['Hello'.ljust(16), '3 seconds'.ljust(16)]} []"
+    assert done.stdout.strip() == wanted, done.stdout + done.stderr

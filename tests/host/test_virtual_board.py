@@ -56,6 +56,7 @@ def run(tmp_path):
         end = virtual.run(path, see, words.append)
         if "lcd" in end:
             glasses.append(_text(end["lcd"]))
+        assert end["lcd_violations"] == []
         return end, "\n".join(words), "\n".join(glasses)
 
     return run
