@@ -10,13 +10,14 @@ import statistics
 import time
 from pathlib import Path
 
+import batmon
 from batmon import virtual
 from batmon.build import BUILD, SIM, build
 from batmon.cli import UserError, subcommand
 from batmon.sim import _days, _seed
 
 _START_UNIX = 1_767_247_200
-_POLL_S = 5
+_POLL_S = 8
 _HEAP = "320k"  # the board's, on the 64-bit port, with what records the faults
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
 # again and again, the link takes a minute to know that it is not true any more.
@@ -133,9 +134,8 @@ def _wrong(out: Path) -> int:
     import numpy as np
     import pandas as pd
 
-    from batmon import shards
 
-    table = shards.read(out / "data")
+    table = batmon.read(out / "data")
     told = pd.read_csv(out / "truth.csv")
     if not len(table) or not len(told):
         return len(table)
@@ -216,7 +216,7 @@ def add_parser(subparsers):
     add = parser.add_argument
     add("--days", type=_days, default=30.0, metavar="N", help="how long, in simulated days (30)")
     add("--seed", type=_seed, default=1, metavar="N", help="another sequence of faults (1)")
-    add("--poll-s", type=float, default=_POLL_S, metavar="S", help="seconds between polls (5)")
+    add("--poll-s", type=float, default=_POLL_S, metavar="S", help="seconds between polls (8)")
     add("--calm", action="store_true", help="without faults")
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")
     parser.set_defaults(run=_run)

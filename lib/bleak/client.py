@@ -411,6 +411,19 @@ class BleakClient:
     async def _hang_up(self):
         # Leave neither an attempt nor a link behind, in the stack or in aioble.
         self._closing = True
+        try:
+            await self._end_in_stack()
+        except Exception:
+            aioble.stop()  # no memory to end it: then the radio has to forget everything
+        self._services = None
+        self._callbacks.clear()
+        radio.clients = [client for client in radio.clients if client is not self]
+        self.conn_handle = None
+        connection, self._connection = self._connection, None
+        if connection and connection.is_connected():
+            connection._event.set()  # aioble has missed the end, or is about to see it
+
+    async def _end_in_stack(self):
         if radio.attempt is self:
             if self.conn_handle is None and not self._failed:
                 wait_ms = _LATE_MS
@@ -423,13 +436,6 @@ class BleakClient:
             radio.attempt = None
         if self._terminate():
             await _until(lambda: self.conn_handle is None, _HANG_UP_MS)
-        self._services = None
-        self._callbacks.clear()
-        radio.clients = [client for client in radio.clients if client is not self]
-        self.conn_handle = None
-        connection, self._connection = self._connection, None
-        if connection and connection.is_connected():
-            connection._event.set()  # aioble has missed the end, or is about to see it
 
 
 class _Busy(BleakError):

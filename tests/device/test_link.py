@@ -7,8 +7,9 @@ import battery
 import conn
 import jbd
 import jikong
+import tasks
 import vclock
-from bleak import BleakError
+from bleak import BleakError, client, radio
 from bleak_peer import fresh, until
 from conn import BmsLink
 
@@ -286,7 +287,7 @@ async def test_two_links_at_once_each_heal_alone():
         async for sample in links[i]:
             given[i].append(sample)
 
-    tasks = [asyncio.create_task(run(i)) for i in range(2)]
+    running = [asyncio.create_task(run(i)) for i in range(2)]
     for peer, victim in ((a, 0), (b, 1), (a, 0)):
         await asyncio.sleep(100)
         counts = [len(g) for g in given]
@@ -298,7 +299,7 @@ async def test_two_links_at_once_each_heal_alone():
         assert len(given[victim]) - counts[victim] <= 2
         air.add(peer)
     await asyncio.sleep(30)
-    for task in tasks:
+    for task in running:
         task.cancel()
     assert links[0].connects == 3 and links[1].connects == 2
     assert all([12 < s["voltage"] < 15 for s in given[0]])
@@ -315,10 +316,62 @@ async def test_two_links_survive_that_one_of_them_cycles_the_radio():
         async for _ in link:
             pass
 
-    tasks = [asyncio.create_task(run(link)) for link in links]
+    running = [asyncio.create_task(run(link)) for link in links]
     await asyncio.sleep(3600)
-    for task in tasks:
+    for task in running:
         task.cancel()
     assert links[1].failures["not found"] > 100
     assert links[0].samples > 1700, links[0].samples
     assert links[0].longest_gap_s < 30
+
+
+async def test_no_memory_anywhere_leaves_no_connection_and_no_task_behind():
+    peer = _peer()
+    tasks.count()  # from here on
+    link = BmsLink(jikong_bms.BMS, "jk-pak01", 2000)
+
+    async def run():
+        async for _ in link:
+            pass
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(60)
+    calm = await _fewest_tasks()
+    places = [(air.radio, name) for name in _STACK] + [(client, name) for name in _SHIM]
+    for place, name in places:
+        for kind in (MemoryError, AssertionError):
+            whole = getattr(place, name)
+
+            def fails(*args):
+                if air.rand(3) == 0:
+                    raise kind
+                return whole(*args)
+
+            setattr(place, name, fails)
+            air.remove(peer)
+            await asyncio.sleep(10)
+            air.add(peer)
+            await asyncio.sleep(150)
+            setattr(place, name, whole)
+            n = link.samples
+            await asyncio.sleep(180)
+            assert link.samples > n + 20, (name, kind, link.text)
+            assert len(air.radio.links) == len(radio.clients) == 1, name
+            assert await _fewest_tasks() <= calm, (name, kind)
+    task.cancel()
+
+
+_STACK = (
+    "gap_scan gap_connect gap_disconnect gattc_write gattc_discover_services "
+    "gattc_discover_characteristics gattc_discover_descriptors gattc_exchange_mtu"
+).split()
+_SHIM = "BleakGATTCharacteristic BleakGATTServiceCollection _collect _until".split()
+
+
+async def _fewest_tasks():
+    """Between polls there are no more than must be."""
+    least = 99
+    for _ in range(20):
+        await asyncio.sleep_ms(130)
+        least = min(least, tasks.count())
+    return least

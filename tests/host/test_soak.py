@@ -1,0 +1,39 @@
+"""The link under fire: a few hours of random faults with a seed of their own in every run."""
+
+import json
+import random
+
+import pytest
+
+from batmon import soak
+from batmon.cli import main
+
+
+def test_hours_of_faults_leave_no_mark(capsys):
+    # any seed must do; the one that failed is in the output
+    seed = random.SystemRandom().randrange(1, 1_000_000)
+    code = main(["soak", "--days", "0.3", "--seed", str(seed), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0 and result["missed"] == [], result
+    assert result["faults"] >= 10 and result["healed"] == result["faults"]
+
+
+def test_without_faults_every_poll_is_answered():
+    result = soak.soak(0.25, 1, faults=False)
+    assert result["missed"] == [], result
+    assert result["faults"] == 0 and result["link"]["connects"] == 1
+    assert result["calm_polls_percent"] >= 99.9 and result["longest_gap_s"] <= 9
+
+
+def test_a_missed_target_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(soak, "_WORST_S", 0.1)
+    assert main(["soak", "--days", "0.1", "--seed", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "MISSED: a recovery took over 0.1 s" in out and "polls answered" in out
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(101, 121))
+def test_days_of_faults(seed):
+    result = soak.soak(3, seed)
+    assert result["missed"] == [], result
