@@ -18,7 +18,7 @@ from shardlog import (
 )
 
 _BYTES = 64 * 1024  # the store rolls over at an eighth
-_BEFORE = 3000  # frames, and more until the next shard is half full and will need room
+_BEFORE = 3600  # frames, and more until the next shard is half full and will need room
 _HALF = (4, 5)  # kB
 _AFTER = 100_000  # what is logged after the cut counts from here
 _KEPT = 1000  # at least so many frames are always there
