@@ -105,7 +105,7 @@ class Shards:
     def _make_room(self):
         self.ask_free()
         while self.free < 2 * self.limit and self.delete_oldest():
-            pass
+            self.ask_free()  # a file takes whole blocks
 
     def delete_oldest(self):
         """Delete the oldest shard that is not in use; return whether there was one."""

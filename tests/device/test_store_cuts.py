@@ -90,7 +90,7 @@ async def _check(run, where):
     assert got[len(old) :] == list(range(_AFTER, _AFTER + 50)), where
     assert old == list(range(old[0], old[-1] + 1)), (where, old[0], old[-1], len(old))
     assert run.flushed - 1 <= old[-1] < run.first, (where, run.flushed, old[-1])
-    assert len(old) >= _KEPT, (where, len(old))
+    assert len(old) >= _KEPT, (where, len(old), file_names(), store.free)
 
 
 async def _cuts(kind, step, recovery_step):
