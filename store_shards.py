@@ -111,7 +111,7 @@ class Shards:
         """Delete the oldest shard that is not in use; return whether there was one."""
         if self.kept:
             number, name, size, kind = self.kept.pop(0)
-        elif self.unsealed and not self._busy:
+        elif len(self.unsealed) > 1 and not self._busy:  # sealing fails again and again
             number, name, size = self.unsealed.pop(0)
             kind = "raw"
         else:
