@@ -105,7 +105,7 @@ def _sort_files(store, found):
 
 def _sort_raw(store, found, number, name):
     """Decide what becomes of a raw shard; return True if it is written on."""
-    good, size, flush, boot = _scan(store.file(number, name, "raw"))
+    good, size, flush, boot, more = _scan(store.file(number, name, "raw"))
     found.boot = max(found.boot, boot)
     if good != size:
         store.events.append((frame.TAIL_CUT, size - good))
@@ -115,30 +115,34 @@ def _sort_raw(store, found, number, name):
             found.size = good
             found.flush = flush + 1
             return True
-    if not good:
-        _set_aside(store, number, name, size)
-    elif size - good > _FLUSH_BYTES:
-        # not a torn end: there may be whole flushes behind the damage, which readers find
+    if more:  # not a torn end: readers find the whole flushes behind the damage
         store.kept.append((number, name, size, "raw"))
+    elif not good:
+        _set_aside(store, number, name, size)
     else:
         store.unsealed.append((number, name, good))
     return False
 
 
 def _scan(raw):
-    """Return (bytes up to the last good commit, file size, its flush, last boot number)."""
+    """Return what is in a raw shard.
+
+    (bytes up to the last good commit before any damage, file size, last flush, last boot, are
+    there good flushes behind damage)
+    """
     good = pos = boot = last_boot = 0
     flush = -1
     crc = count = 0
+    torn = more = False
     buf = bytearray(_READ_FRAMES * frame.SIZE)
     view = memoryview(buf)
     with open(raw, "rb") as f:
-        whole = True
-        while whole:
+        n = len(buf)
+        while n == len(buf):
             n = f.readinto(buf)
-            n -= n % frame.SIZE
+            end = n - n % frame.SIZE
             start = 0  # of what the CRC does not cover yet
-            for at in range(0, n, frame.SIZE):
+            for at in range(0, end, frame.SIZE):
                 kind = frame.kind(buf, at)
                 if kind == frame.ANCHOR:
                     boot = struct.unpack_from("<H", buf, at + 8)[0]
@@ -146,19 +150,19 @@ def _scan(raw):
                     _, _, want, frames, number = struct.unpack_from("<HHIHH", buf, at)
                     count += (at - start) // frame.SIZE
                     if crc32(view[start:at], crc) != want or frames != count:
-                        whole = False
-                        break
+                        torn = True
+                    else:
+                        last_boot = max(boot, last_boot)
+                        flush = number
+                        more = torn
+                        if not torn:
+                            good = pos + at + frame.SIZE
                     start = at + frame.SIZE
-                    good = pos + start
-                    flush = number
-                    last_boot = max(boot, last_boot)
                     crc = count = 0
-            count += (n - start) // frame.SIZE
-            crc = crc32(view[start:n], crc)
+            count += (end - start) // frame.SIZE
+            crc = crc32(view[start:end], crc)
             pos += n
-            whole = whole and n == len(buf)
-        size = f.seek(0, 2)
-    return good, size, flush, last_boot
+    return good, pos, flush, last_boot, more
 
 
 def _set_aside(store, number, name, size):

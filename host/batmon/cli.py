@@ -12,6 +12,7 @@ _COMMANDS = (
     "export",
     "report",
     "info",
+    "verify",
     "sim",
     "soak",
     "serialboard",

@@ -13,6 +13,7 @@ from store import Store
 SEED = os.urandom(4)  # the interpreter's own random numbers are the same every time
 MOUNT = "/flash"
 DATA = MOUNT + "/data"
+_CODEC = shardcodec.Encoder
 _IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
 
 
@@ -77,6 +78,21 @@ class StoredEncoder:
         yield
 
 
+class SparseEncoder:
+    """One block in sixteen by the codec, the others stored: years must not take hours."""
+
+    def __init__(self):
+        self._real = _CODEC()
+        self._stored = StoredEncoder()
+        self._blocks = 0
+
+    def encode(self, frames, n):
+        self._blocks += 1
+        encoder = self._stored if self._blocks % 16 else self._real
+        yield from encoder.encode(frames, n)
+        self.block = encoder.block
+
+
 def data_frame(number):
     """A data frame that carries a running number."""
     buf = bytearray(frame.SIZE)
@@ -99,8 +115,13 @@ def file_names(path=DATA):
             pass
 
 
-def stored_frames(newest=0):
-    """Return every frame that a reader may count on, in order; of the `newest` files, 0 = all."""
+def stored_frames(strict=True):
+    """Return every frame that a reader may count on, in order."""
+    return list(_stored(0, strict))
+
+
+def _stored(newest, strict):
+    """Yield the frames of the `newest` files, 0 = all; unless `strict`, they may be damaged."""
     files = {}
     for file in file_names():
         stem, _, kind = file.rpartition(".")
@@ -108,21 +129,24 @@ def stored_frames(newest=0):
             number = int(stem.rpartition("-")[2])
             assert number not in files, "raw and sealed of %d" % number
             files[number] = DATA + "/" + file
-    out = []
     for number in sorted(files)[-newest:]:
         with open(files[number], "rb") as f:
             data = f.read()
-        got = _unseal(data) if files[number].endswith("bts") else _committed(data)
-        assert got, files[number]
-        assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % files[number]
-        out += got
-    return out
+        total = -1
+        if files[number].endswith("bts"):
+            got, total = _unseal(data)
+        else:
+            got = _committed(data)
+        if strict:
+            assert got and total in (-1, len(got)), files[number]
+            assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % files[number]
+        yield from got
 
 
-def stored_numbers(newest=0):
+def stored_numbers(newest=0, strict=True):
     """Return the numbers of the data frames of those files, in order."""
     out = []
-    for f in stored_frames(newest):
+    for f in _stored(newest, strict):
         if frame.kind(f, 0) == 0:
             low, high = struct.unpack_from("<HH", f, 8)
             out.append(high << 16 | low)
@@ -140,8 +164,7 @@ def _unseal(data):
                 pass
             n = shardcodec.check(block)
             out += [bytes(room[i * 13 : i * 13 + 13]) for i in range(n)]
-    assert total == len(out), "sealed shard without its end"
-    return out
+    return out, max(total, 0)
 
 
 def _committed(data):

@@ -197,3 +197,67 @@ def test_clock_set_late_gets_an_anchor():
         assert anchors == [0, 1_780_272_100, 1_780_275_700], anchors
     finally:
         volume.remove()
+
+
+async def test_days_stored_and_days_left():
+    volume = Volume("lfs2", 512 * 1024)  # shards of 64 kB, 5,000 frames
+    try:
+        clock = Clock(1_780_272_000)
+        store = open_store(clock)
+        assert store.days_stored is None and store.days_left is None
+        told = []  # days stored and left, when a shard has just been sealed
+        for number in range(0, 18_000, 1000):
+            for i in range(number, number + 1000):
+                clock.now_s += 86
+                store.append(data_frame(i))
+                store.tick()
+            await settle(store)
+            store.flush()
+            assert store.flushed_s == clock.now_s
+            assert store.days_stored == clock.now_s // 86_400
+            told.append(store.days_stored + store.days_left)
+        # frames come evenly: what is stored and what is left add up to the same
+        assert max(told[6:]) - min(told[6:]) <= 0.15 * max(told), told
+        again = open_store(clock)  # both are known again after a reboot
+        again.append(data_frame(0))
+        clock.now_s += 3600
+        again.append(data_frame(0))
+        again.flush()
+        assert again.days_stored == clock.now_s // 86_400
+        assert again.days_left > store.days_left  # two frames an hour
+    finally:
+        volume.remove()
+
+
+def test_a_torn_flush_is_repeated_whole_in_the_next_shard():
+    volume = Volume("fat")
+
+    class Torn:
+        """The active shard's file: it takes a part, then the volume is full."""
+
+        def __init__(self, file):
+            self._file = file
+
+        def write(self, data):
+            self._file.write(data[:100])
+            self._file.flush()
+            raise OSError(28)
+
+        def close(self):
+            self._file.close()
+
+    try:
+        clock = Clock(1_780_272_000)
+        store = open_store(clock)
+        store.append(data_frame(0))
+        assert store.flush()
+        for number in range(1, 40):
+            store.append(data_frame(number))
+        store._file = Torn(store._file)
+        clock.now_s += 600
+        store.tick()
+        clock.now_s += 60
+        assert store.flush() and store.message == ""
+        assert stored_numbers() == list(range(40))
+    finally:
+        volume.remove()

@@ -5,6 +5,7 @@ import random
 import shardcodec
 from flash import PowerCut
 from shardlog import (
+    DATA,
     SEED,
     Clock,
     StoredEncoder,
@@ -17,7 +18,8 @@ from shardlog import (
 )
 
 _BYTES = 64 * 1024  # the store rolls over at an eighth
-_BEFORE = 3300  # frames: three shards are sealed, some were deleted, one is nearly full
+_BEFORE = 3600  # frames, and more until the next shard is half full and will need room
+_HALF = (4, 5)  # kB
 _AFTER = 100_000  # what is logged after the cut counts from here
 _KEPT = 1000  # at least so many frames are always there
 
@@ -48,20 +50,28 @@ class _Run:
 
 
 async def _prepare(kind):
-    """Return the image of a volume that is full of shards."""
+    """Return (volume, image, number of frames) of a volume that is full of shards."""
     volume = Volume(kind, _BYTES)
     clock = Clock(1_780_272_000)
     store = open_store(clock)
-    for number in range(_BEFORE):
+    number = 0
+    while number < _BEFORE or store.free > 2 * store.limit or _newest_bytes() // 1000 not in _HALF:
+        assert number < 2 * _BEFORE
         clock.now_s += 2
         store.append(data_frame(number))
         store.tick()
+        number += 1
         if number % 77 == 0:
             await settle(store)
     assert store.flush() and store.dropped == 0
     await settle(store)
     assert stored_numbers()[0] > 500, "nothing was deleted yet"
-    return volume, volume.image()
+    return volume, volume.image(), number
+
+
+def _newest_bytes():
+    files = [(name[-9:-4], name) for name in file_names() if name.endswith(".raw")]
+    return os.stat(DATA + "/" + max(files)[1])[6] if files else 0
 
 
 async def _check(run, where):
@@ -80,7 +90,7 @@ async def _check(run, where):
     assert got[len(old) :] == list(range(_AFTER, _AFTER + 50)), where
     assert old == list(range(old[0], old[-1] + 1)), (where, old[0], old[-1], len(old))
     assert run.flushed - 1 <= old[-1] < run.first, (where, run.flushed, old[-1])
-    assert len(old) >= _KEPT, (where, len(old))
+    assert len(old) >= _KEPT, (where, len(old), file_names(), store.free)
 
 
 async def _cuts(kind, step, recovery_step):
@@ -88,7 +98,7 @@ async def _cuts(kind, step, recovery_step):
     encoder = shardcodec.Encoder
     shardcodec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
-    volume, full = await _prepare(kind)
+    volume, full, number = await _prepare(kind)
     oldest = stored_numbers()[0]
     try:
         at = 1 + random.getrandbits(16) % step
@@ -96,7 +106,7 @@ async def _cuts(kind, step, recovery_step):
         while True:
             volume.replug(full)
             volume.flash.cut_in = at
-            first = _Run(_BEFORE)
+            first = _Run(number)
             await first.run()
             if volume.flash.cut_in:
                 assert stored_numbers()[0] > oldest, "the scenario deletes nothing"

@@ -1,5 +1,6 @@
 # Resets that keep RTC memory lose nothing; and what goes into it takes no memory from the heap
 import gc
+import os
 import random
 import struct
 
@@ -21,6 +22,7 @@ from shardlog import (
 )
 from store import Store
 
+_LONG = os.getenv("CAMPAIGN")
 _TAIL_AT = 1053  # of the RTC memory: what says that the rest is valid
 
 
@@ -131,15 +133,15 @@ async def _resets(rounds, cut):
 
 
 async def test_resets_that_keep_ram_lose_nothing():
-    await _resets(25, None)
+    await _resets(400 if _LONG else 25, None)
 
 
 async def test_resets_while_flash_is_written_lose_nothing():
-    await _resets(40, "flash")
+    await _resets(1500 if _LONG else 40, "flash")
 
 
 async def test_resets_while_rtc_memory_is_written_lose_at_most_what_was_under_way():
-    await _resets(40, "rtc")
+    await _resets(1500 if _LONG else 40, "rtc")
 
 
 def test_damaged_rtc_memory_is_ignored():

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import struct
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -145,8 +146,20 @@ def _mutate(content: bytes, rnd: random.Random) -> bytes:
     return bytes(content)
 
 
+_MOST_BYTES = 64 << 20  # that reading a damaged file may take
+
+
 def _fuzz(folder, rounds, seed):
     rnd = random.Random(seed)
+    tracemalloc.start()
+    try:
+        _mutate_and_read(folder, rounds, rnd)
+        assert tracemalloc.get_traced_memory()[1] < _MOST_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def _mutate_and_read(folder, rounds, rnd):
     kept = set(_FRAMES)
     kinds = (("raw", raw(_FRAMES, 60)), ("bts", sealed(_FRAMES)))
     for i in range(rounds):

@@ -1,0 +1,67 @@
+"""What logging costs the flash: erases, bytes programmed, the longest call into the store.
+
+The frames of a log are stored again and again for `days`, on littlefs and sealed as on a board.
+`most_erased_a_year` is the block that is erased most, `percent_a_year` of the 100,000 erases it
+lasts; `programmed_per_byte` counts bytes programmed per byte of data frames. A call is append,
+tick or one slice of sealing: the worst in reads, programs and erases, each of up to a block.
+"""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from batmon import polllog, replay, timeline
+from batmon.build import BOARD, BUILD, ROOT, SIM, build
+from batmon.interpreter import micropython
+
+_LOGS = {"van": "van4s", "house": "house16s", "ebike": "ebike16s"}
+_SIZES_KIB = (2048, 576)
+_DAYS = 60
+_LIFE = 100_000  # erases of a block
+_ROW = np.dtype([("uptime", "<u4"), ("frame", timeline.FRAME)])
+_PLAYER = Path(__file__).with_name("wearing.py")
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """Return the figures of each log on each size of volume."""
+    build()
+    rows = {}
+    for name, file in _LOGS.items():
+        with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+            frames = Path(folder) / "frames"
+            frames.write_bytes(_frames(ROOT / f"tests/data/logs/{file}.csv.gz", folder))
+            for kib in _SIZES_KIB:
+                rows[f"{name}, {kib} KiB"] = _play(frames, Path(folder) / "flash.img", kib)
+    return rows
+
+
+def _frames(log: Path, folder: str) -> bytes:
+    """Return the data frames that the sampler makes of a log, each behind its uptime in s."""
+    data = Path(folder) / "data"
+    data.mkdir()
+    replayed = replay.replay(polllog.read(log), data)
+    rows = timeline.kinds(replayed.frames) == 0
+    out = np.zeros(np.count_nonzero(rows), _ROW)
+    out["uptime"] = replayed.uptime_s[rows]
+    out["frame"] = replayed.frames[rows]
+    return out.tobytes()
+
+
+def _play(frames: Path, image: Path, kib: int) -> dict[str, float]:
+    image.unlink(missing_ok=True)
+    command = [micropython(), "-X", "heapsize=4M", _PLAYER, SIM, BOARD, frames, image]
+    command += [str(kib << 10), str(_DAYS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    a_year = result["most_erased"] * 365 / result["days"]
+    calls = {name: result[name] for name in result if name.startswith(("call_", "start_"))}
+    return {
+        "frames_a_day": result["frames"] / result["days"],
+        "erases_a_day": result["erases"] / result["days"],
+        "most_erased_a_year": a_year,
+        "percent_a_year": a_year * 100 / _LIFE,
+        "programmed_per_byte": result["programmed"] / (13 * result["frames"]),
+    } | calls
