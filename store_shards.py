@@ -143,23 +143,23 @@ class Shards:
     async def _seal(self, number, name, good, tmp):
         """Make the sealed form of a shard, compare, put it in place; return its bytes."""
         raw = self.file(number, name, "raw")
-        frames = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+        frames = bytearray(shardcodec.CHUNK_FRAMES * frame.SIZE)
         encoder = shardcodec.Encoder()
         total = 0
-        size = len(shardcodec.HEADER)
         with open(raw, "rb") as source, open(tmp, "wb") as out:
-            out.write(shardcodec.HEADER)
+            size = out.write(shardcodec.HEADER)
             n = _read_frames(source, frames, good, _FIRST_FRAMES)
             while n:
-                for _ in encoder.encode(frames, n):
+                for block in encoder.encode(frames, n):
+                    if block:
+                        size += out.write(block)
                     await asyncio.sleep_ms(0)
-                out.write(encoder.block)
-                size += len(encoder.block)
+                if not total:
+                    size += out.write(encoder.end())
                 total += n
-                n = _read_frames(source, frames, good, shardcodec.BLOCK_FRAMES)
-            end = shardcodec.end_block(total)
-            out.write(end)
-            size += len(end)
+                n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
+            size += out.write(encoder.end())
+            size += out.write(shardcodec.end_block(total))
         encoder = None
         await _compare(raw, tmp, good, frames, total)
         raw_size = os.stat(raw)[6]
@@ -173,18 +173,19 @@ class Shards:
 
 async def _compare(raw, tmp, good, frames, total):
     """Read a sealed shard back against its raw one; raises ShardError if they differ."""
-    back = bytearray(len(frames))
+    back = bytearray(shardcodec.SLICE_FRAMES * frame.SIZE)
+    model = shardcodec.new_model()
     with open(raw, "rb") as source, open(tmp, "rb") as f:
         for block in _blocks(f):
             if shardcodec.end_total(block) >= 0:
                 if shardcodec.end_total(block) == total:
                     return
                 break
-            end = _read_frames(source, frames, good, shardcodec.check(block)) * frame.SIZE
-            for _ in shardcodec.decode(block, back):
+            for n in shardcodec.decode(block, back, model):
+                end = _read_frames(source, frames, good, n) * frame.SIZE
+                if memoryview(back)[:end] != memoryview(frames)[:end]:
+                    raise shardcodec.ShardError("read back differently")
                 await asyncio.sleep_ms(0)
-            if memoryview(back)[:end] != memoryview(frames)[:end]:
-                break
     raise shardcodec.ShardError("read back differently")
 
 
@@ -212,7 +213,9 @@ def _blocks(f):
         length = shardcodec.block_bytes(head)
         if not length:
             raise shardcodec.ShardError("damaged block")
-        block = head + f.read(length - len(head))
+        block = bytearray(length)
+        block[: len(head)] = head
+        f.readinto(memoryview(block)[len(head) :])
         shardcodec.check(block)
         yield block
 

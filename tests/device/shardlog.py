@@ -69,13 +69,21 @@ class Volume:
 class StoredEncoder:
     """Takes the place of shardcodec.Encoder where much is sealed: real blocks, stored."""
 
+    def __init__(self):
+        self._data = bytearray()
+
     def encode(self, frames, n):
-        data = frames[: n * frame.SIZE]
-        block = struct.pack("<2sHHI", b"BK", n, len(data) + 1, 0) + b"\0" + data
-        view = memoryview(block)
-        crc = crc32(view[10:], crc32(view[2:6]))
-        self.block = block[:6] + struct.pack("<I", crc) + block[10:]
-        yield
+        self._data += frames[: n * frame.SIZE]
+        yield self.end() if len(self._data) > 3000 else None
+
+    def end(self):
+        data = self._data
+        if not data:
+            return b""
+        self._data = bytearray()
+        head = struct.pack("<HH", len(data) // frame.SIZE, len(data) + 1)
+        crc = crc32(data, crc32(b"\0", crc32(head)))
+        return b"BK" + head + struct.pack("<I", crc) + b"\0" + data
 
 
 class SparseEncoder:

@@ -156,7 +156,7 @@ async def test_a_shard_that_does_not_read_back_stays_raw():
     volume = Volume("lfs2")
     decode = shardcodec.decode
 
-    def damaged(block, out):
+    def damaged(block, out, model):
         raise shardcodec.ShardError("flipped bit")
 
     try:

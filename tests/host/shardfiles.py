@@ -42,16 +42,17 @@ def raw(frames: list[bytes], per_flush=60) -> bytes:
     return b"".join(flush(frames[i : i + per_flush], i // per_flush) for i in parts)
 
 
-def sealed(frames: list[bytes]) -> bytes:
+def sealed(frames: list[bytes], per_block=320) -> bytes:
     """A sealed shard."""
     encoder = shardcodec.Encoder()
     out = bytearray(shardcodec.HEADER)
-    for i in range(0, len(frames), shardcodec.BLOCK_FRAMES):
-        part = frames[i : i + shardcodec.BLOCK_FRAMES]
-        for _ in encoder.encode(bytearray(b"".join(part)), len(part)):
-            pass
-        out += encoder.block
-    return bytes(out + shardcodec.end_block(len(frames)))
+    for i in range(0, len(frames), shardcodec.CHUNK_FRAMES):
+        part = frames[i : i + shardcodec.CHUNK_FRAMES]
+        for block in encoder.encode(bytearray(b"".join(part)), len(part)):
+            out += block or b""
+        if (i + len(part)) % per_block == 0:
+            out += encoder.end()
+    return bytes(out + encoder.end() + shardcodec.end_block(len(frames)))
 
 
 def write(folder: Path, name: str, frames: list[bytes]) -> Path:
