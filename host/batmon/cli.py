@@ -6,7 +6,7 @@ import os
 import sys
 
 # Each module has add_parser(subparsers), which sets `run=function(args) -> exit code or None`.
-_COMMANDS = ("sim", "export", "info", "build", "drivers")
+_COMMANDS = ("sim", "export", "info", "replay", "build", "drivers")
 
 _EPILOG = """examples:
   batmon sim --days 7 --battery house      a week on the virtual board
