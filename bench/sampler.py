@@ -29,6 +29,7 @@ _VOLTAGE_SHARE, _MEAN_SHARE = 0.004, 0.3
 
 _NEAR_FLOOR = 1.5
 _SIGMAS = 4  # a change beyond is no noise
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _SOC_STEP = 0.5  # of a frame, in percent
 
 
@@ -138,30 +139,36 @@ def _fixed(log: polllog.PollLog, frames: int) -> tuple[np.ndarray, np.ndarray]:
 def _floor(log: polllog.PollLog) -> dict[str, float]:
     """Return the errors that half floats and the BMS leave whatever is stored."""
     volts = abs(_half(log.voltage).astype(float) - log.voltage + _noise(log.voltage)) * 1000
-    step = _resolution(log.voltage) * 1000
     amps = np.nan_to_num(log.current)
     period_s = float(np.median(np.diff(log.time_s))) if len(log) > 1 else _POLL_S
     in_a_minute = max(1, 60 / period_s)
-    noise = (np.mean(_noise(amps) ** 2) + _resolution(amps) ** 2 / 12) / in_a_minute
+    noise = np.mean(_noise(amps) ** 2) / in_a_minute
     rounding = np.mean((_half(amps).astype(float) - amps) ** 2)
     moved = np.sqrt(np.mean(amps**2))
     return {
-        "v_mean_mv": max(float(volts.mean()), step / 4),
-        "v_999_mv": max(float(np.quantile(volts, 0.999)), step / 2),
-        "v_max_mv": max(float(volts.max()), step / 2),
+        "v_mean_mv": float(volts.mean()),
+        "v_999_mv": float(np.quantile(volts, 0.999)),
+        "v_max_mv": float(volts.max()),
         "i_1min_pct": 100 * float(np.sqrt(noise + rounding) / moved) if moved else 0.0,
         "soc_max_pct": max(_SOC_STEP / 2, _resolution(log.soc)),
     }
 
 
 def _noise(values: np.ndarray) -> np.ndarray:
-    """Return how far each value lies from its neighbours' mean, without real changes."""
+    """Return how far each value lies from its neighbours' mean, without real changes.
+
+    Where that is less than the resolution leaves of any value, what the resolution leaves.
+    """
     if len(values) < 3:
         return np.zeros(len(values))
     bend = np.zeros(len(values))
     bend[1:-1] = (values[1:-1] - (values[:-2] + values[2:]) / 2) * math.sqrt(2 / 3)
     limit = _SIGMAS * 1.25 * abs(bend).mean()
-    return np.clip(bend, -limit, limit)
+    noise = np.clip(bend, -limit, limit)
+    step = _resolution(values)
+    if noise.std() * math.sqrt(12) > step:
+        return noise
+    return step * (np.arange(len(values)) * _GOLDEN % 1 - 0.5)  # as good as random
 
 
 def _resolution(values: np.ndarray) -> float:
