@@ -182,8 +182,7 @@ class Sampler:
             self._mean_ma = now[_Q] // dt_s
         if (
             step
-            or abs(now[_SOC] - self._soc0) >= _SOC_STEP
-            and not self._soc_low <= now[_SOC] <= self._soc_high
+            or self._soc_is_news(now[_SOC])
             or abs(now[_TEMP] - self._temp0) >= _TEMPERATURE_STEP
             or abs(now[_Q]) >= _CHARGE_MAX_MAS
             or dt_s >= self._silence_s()
@@ -196,6 +195,11 @@ class Sampler:
             self._narrow(now, dt_s, _MIN, _CELL_BAND_MV)
             self._narrow(now, dt_s, _MAX, _CELL_BAND_MV)
             self._narrow(now, dt_s, _Q, self._band_mas())
+
+    def _soc_is_news(self, soc):
+        change = abs(soc - self._soc0)
+        inside = self._soc_low <= soc <= self._soc_high
+        return change >= _SOC_STEP and (change > _SOC_NOISE or not inside)
 
     def _turn(self, soc, before):
         """From here on only leaving `before`..`soc` is news, if they are one step of the BMS."""

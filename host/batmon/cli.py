@@ -13,6 +13,7 @@ _COMMANDS = (
     "report",
     "info",
     "verify",
+    "replay",
     "sim",
     "soak",
     "serialboard",

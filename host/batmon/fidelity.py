@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batmon.board import frame
+from batmon.board import frame, shardcodec
 from batmon.polllog import PollLog
-from batmon.timeline import kinds
 
 _GAP_S = 10  # as the sampler: a longer silence between polls is none of its intervals
 _USUAL_S = 2.5
 _MINUTE_S = 60
 _HOUR_S = 3600
+_VOLUME_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,13 @@ def gaps(log: PollLog) -> np.ndarray:
     return out
 
 
-def kept(log: PollLog, frames: np.ndarray, start_s: int = 0) -> Kept:
-    """Match `frames` (dtype FRAME, one boot, in order) to the rows of the log they were made of.
+def kept(log: PollLog, data: np.ndarray, uptime_s: np.ndarray) -> Kept:
+    """Match data frames (dtype timeline.FRAME) to the rows of the log they were made of.
 
-    `start_s` is the uptime at the first row. Control frames are left out.
+    `uptime_s` is their time, 0 at the first row.
     """
-    data = frames[kinds(frames) == 0]
-    time = data["time"].astype(np.int64)
-    steps = (np.diff(time, prepend=start_s % 65536) + 32768) % 65536 - 32768
-    seconds = np.cumsum(steps)
-    row = np.searchsorted(seconds_of(log), seconds, "right") - 1
     return Kept(
-        row,
+        np.maximum(np.searchsorted(seconds_of(log), uptime_s, "right") - 1, 0),
         data["voltage"].view(np.float16).astype(float),
         data["current"].view(np.float16).astype(float),
         np.where(data["soc"] == frame.UNKNOWN_U8, np.nan, data["soc"] / 2),
@@ -70,6 +65,17 @@ def seconds_of(log: PollLog) -> np.ndarray:
     return milliseconds // 1000
 
 
+def density(log: PollLog, frames: np.ndarray) -> dict[str, float]:
+    """Return how much flash `frames` (dtype timeline.FRAME) take per day of the log, sealed."""
+    days = days_of(log)
+    sealed = _sealed_bytes(frames)
+    return {
+        "frames_per_day": len(frames) / days,
+        "bytes_per_day": sealed / days,
+        "years_in_2_mib": _VOLUME_BYTES / (sealed / days) / 365.25,
+    }
+
+
 def score(log: PollLog, stored: Kept) -> dict[str, float]:
     """Return the errors of `stored` against the log; the metric's name says the unit.
 
@@ -78,14 +84,12 @@ def score(log: PollLog, stored: Kept) -> dict[str, float]:
     """
     polled, kept_as, moved = charges(log, stored)
     hours, moved_h = _at_every(log, _HOUR_S, kept_as - polled), moved[-1]
-    days = max(log.time_s[-1] - log.time_s[0], 1) / 86400
-    mean_hour = moved_h / (days * 24)
+    mean_hour = moved_h / (days_of(log) * 24)
     minutes = np.diff(_at_every(log, _MINUTE_S, polled)) / _MINUTE_S
     minutes_kept = np.diff(_at_every(log, _MINUTE_S, kept_as)) / _MINUTE_S
     volts = abs(line(log, stored, stored.voltage) - log.voltage) * 1000
     soc = abs(held(stored, stored.soc, len(log)) - log.soc)
     return {
-        "frames_per_day": len(stored.row) / days,
         "charge_pct": _percent(abs(kept_as[-1] - polled[-1]), moved_h),
         "charge_worst_hour_pct": _percent(abs(np.diff(hours)).max(initial=0), mean_hour),
         "v_mean_mv": float(np.nanmean(volts)),
@@ -118,6 +122,26 @@ def held(stored: Kept, values: np.ndarray, rows: int) -> np.ndarray:
     """Return at every poll the value of the last frame stored at or before it."""
     last = np.searchsorted(stored.row, np.arange(rows), "right") - 1
     return values[np.maximum(last, 0)]
+
+
+def days_of(log: PollLog) -> float:
+    """Return how many days the log is long; one second at least."""
+    return max(log.time_s[-1] - log.time_s[0], 1) / 86400
+
+
+def _sealed_bytes(frames: np.ndarray) -> int:
+    """Return the size of the sealed shard of `frames`."""
+    encoder = shardcodec.Encoder()
+    block = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    data = frames.tobytes()
+    size = len(shardcodec.HEADER) + len(shardcodec.end_block(len(frames)))
+    for at in range(0, len(data), len(block)):
+        part = data[at : at + len(block)]
+        block[: len(part)] = part
+        for _ in encoder.encode(block, len(part) // frame.SIZE):
+            pass  # the encoder lets others run on a board
+        size += len(encoder.block)
+    return size
 
 
 def _at_every(log: PollLog, window_s: int, charge: np.ndarray) -> np.ndarray:
