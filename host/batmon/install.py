@@ -304,7 +304,7 @@ def _dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str
             1,
         ) from None
     problem = board.get(
-        "try:\n import aioble.client, aioble.device\n _p = ''\n"
+        "try:\n import aioble.central, aioble.client\n _p = ''\n"
         "except Exception as _e:\n _p = repr(_e)",
         "_p",
     )
