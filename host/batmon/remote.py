@@ -25,6 +25,8 @@ FULL = (
 
 _TRIES = 2
 _ANSWER_S = 3  # a board that runs something long when it is interrupted
+_READ_S = 5
+_LINE_S = 0.5
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 
 # /data has its own ways, and may be large
@@ -63,7 +65,7 @@ class Remote:
         self._folders = set()  # that are there
         try:
             # a pseudo-terminal has no other way to give up waiting
-            self.transport = SerialTransport(self.port, timeout=1)
+            self.transport = SerialTransport(self.port, timeout=_READ_S)
         except (TransportError, SerialException, OSError):
             raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
@@ -145,6 +147,7 @@ class Remote:
             self.transport.exit_raw_repl()
             serial.write(b"\x04")
             line = b""
+            serial.timeout = _LINE_S
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 line += serial.read(max(1, serial.in_waiting))

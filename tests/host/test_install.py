@@ -12,9 +12,8 @@ import time
 import mipindex
 import pytest
 
-from batmon import cli
-from batmon import install as installer
-from batmon.build import BUILD, ROOT
+from batmon import cli, deploy
+from batmon.build import BUILD, ROOT, build
 from batmon.remote import Remote
 from batmon.serialboard import SerialBoard
 
@@ -23,6 +22,7 @@ _AIOBLE = "/lib/aioble/"
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
+    build()
     folder = tmp_path_factory.mktemp("index")
     mipindex.make(folder)
     with mipindex.serve(folder) as url:
@@ -258,7 +258,7 @@ def test_what_is_wrong_is_said(bare, index):
 
 
 def test_the_pinned_packages_are_those_of_the_index():
-    assert tuple(mipindex.PACKAGES) == installer._PACKAGES
+    assert tuple(mipindex.PACKAGES) == deploy.PACKAGES
 
 
 def test_what_the_documents_tell_to_type_is_understood():
