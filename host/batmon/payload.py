@@ -90,7 +90,7 @@ def files(
                 " flash a current one."
             )
     content[_CONN] = conn.encode()
-    if settings is not None:
+    if wanted:
         content[_SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
     return content
 
@@ -110,7 +110,7 @@ def _native_version() -> int:
 
 
 def _settings(board: Remote, wanted: dict) -> dict | None:
-    """Return what settings.json shall hold, None to leave it alone or absent."""
+    """Return what settings.json shall hold; None if there is none, or none that is valid."""
     text = board.read(_SETTINGS)
     if not text and not wanted:
         return None
