@@ -113,11 +113,12 @@ def _say(*lines):
     import asyncio
 
     import settings
-    from lcd_hd44780 import LCD
+    from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
     want = settings.load()[0]
     pins = machine.Pin(want["lcd.scl_pin"]), machine.Pin(want["lcd.sda_pin"])
     i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=100_000)
-    lcd = LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"])
+    wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
+    lcd = LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
     asyncio.run(lcd.start())
     lcd.show(lines)

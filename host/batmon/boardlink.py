@@ -61,7 +61,7 @@ def find_port() -> str:
 
     ports = sorted(port.device for port in list_ports.comports() if port.vid is not None)
     if not ports:
-        raise UserError("found no board on USB; connect it, or name its port: batmon pull PORT.")
+        raise UserError("found no board on USB; connect it with a data cable, or name its port.")
     if len(ports) > 1:
         raise UserError(f"there are several boards ({', '.join(ports)}); name one of these ports.")
     return ports[0]

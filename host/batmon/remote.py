@@ -5,6 +5,7 @@ import base64
 import contextlib
 import io
 import os
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from mpremote.transport_serial import SerialTransport
 from serial import SerialException
 from serial.tools import list_ports
 
+from batmon.boardlink import find_port
 from batmon.cli import UserError
 
 FULL = (
@@ -23,6 +25,8 @@ FULL = (
 
 _TRIES = 2
 _ANSWER_S = 3  # a board that runs something long when it is interrupted
+_READ_S = 5
+_LINE_S = 0.5
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 
 # /data has its own ways, and may be large
@@ -57,11 +61,11 @@ class Remote:
     """
 
     def __init__(self, port: str | None = None):
-        self.port = port or _only_port()
+        self.port = port or find_port()
         self._folders = set()  # that are there
         try:
             # a pseudo-terminal has no other way to give up waiting
-            self.transport = SerialTransport(self.port, timeout=1)
+            self.transport = SerialTransport(self.port, timeout=_READ_S)
         except (TransportError, SerialException, OSError):
             raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
@@ -96,7 +100,7 @@ class Remote:
             if "ENOSPC" in reason or reason.endswith("OSError: 28"):
                 raise UserError(FULL, 1) from None
             raise UserError(f"the board refused ({reason}); run this again.", 1) from None
-        except (TransportError, SerialException, OSError):
+        except (TransportError, SerialException, OSError, ValueError, IndexError, struct.error):
             raise UserError(
                 f"the board at {self.port} went away; check the cable, then run this"
                 " again: it goes on where it was.",
@@ -143,6 +147,7 @@ class Remote:
             self.transport.exit_raw_repl()
             serial.write(b"\x04")
             line = b""
+            serial.timeout = _LINE_S
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 line += serial.read(max(1, serial.in_waiting))
@@ -151,15 +156,6 @@ class Remote:
                     yield text.decode(errors="replace").strip("\r>\x02 ")
         except (SerialException, OSError):
             raise UserError(f"the board at {self.port} went away after its restart.", 1) from None
-
-
-def _only_port() -> str:
-    ports = [port.device for port in list_ports.comports() if port.vid is not None]
-    if len(ports) == 1:
-        return ports[0]
-    if ports:
-        raise UserError(f"there are several boards ({', '.join(ports)}); name the one to take.")
-    raise UserError("no board was found on USB; plug it in with a data cable, or name its port.")
 
 
 def _why(port: str) -> str:

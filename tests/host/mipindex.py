@@ -13,21 +13,27 @@ _SHARED = ("__init__", "core", "device")
 PACKAGES = {"aioble-central@0.3.0": _SHARED, "aioble-client@0.3.0": (*_SHARED, "client")}
 
 
-def make(folder: Path):
-    """Write the index of the pinned packages to `folder`."""
+def make(folder: Path, plain: bool = False):
+    """Write the index of the pinned packages to `folder`; `plain` files need no board."""
     for package, modules in PACKAGES.items():
-        name, version = package.split("@")
-        hashes = []
-        for module in modules:
-            code = (SIM / "aioble" / f"{module}.mpy").read_bytes()
-            digest = hashlib.sha256(code).hexdigest()[:8]
-            file = folder / "file" / digest[:2] / digest
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(code)
-            hashes.append([f"aioble/{module}.mpy", digest])
-        described = folder / "package" / "6" / name / f"{version}.json"
+        title, version = package.split("@")
+        files = {f"{name}.mpy": (SIM / f"aioble/{name}.mpy").read_bytes() for name in modules}
+        if plain:
+            files = {f"{name}.py": b"" for name in modules}
+        if "central" in package:
+            files["central.py"] = b""  # the stand-in has all in other files
+        hashes = [[f"aioble/{file}", _store(folder, code)] for file, code in files.items()]
+        described = folder / "package" / "6" / title / f"{version}.json"
         described.parent.mkdir(parents=True, exist_ok=True)
         described.write_text(json.dumps({"v": 1, "hashes": hashes}))
+
+
+def _store(folder: Path, code: bytes) -> str:
+    digest = hashlib.sha256(code).hexdigest()[:8]
+    file = folder / "file" / digest[:2] / digest
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(code)
+    return digest
 
 
 class serve:

@@ -1,7 +1,10 @@
 """install.sh through mpremote's transport onto the virtual board: from bare to logging."""
 
 import json
+import os
 import random
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -9,8 +12,8 @@ import time
 import mipindex
 import pytest
 
-from batmon import install as installer
-from batmon.build import BUILD, ROOT
+from batmon import cli, deploy
+from batmon.build import BUILD, ROOT, build
 from batmon.remote import Remote
 from batmon.serialboard import SerialBoard
 
@@ -19,6 +22,7 @@ _AIOBLE = "/lib/aioble/"
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
+    build()
     folder = tmp_path_factory.mktemp("index")
     mipindex.make(folder)
     with mipindex.serve(folder) as url:
@@ -188,7 +192,6 @@ def test_wrong_port():
 
 
 def test_no_micropython(tmp_path):
-    import os
 
     line, end = os.openpty()
     try:
@@ -255,4 +258,16 @@ def test_what_is_wrong_is_said(bare, index):
 
 
 def test_the_pinned_packages_are_those_of_the_index():
-    assert tuple(mipindex.PACKAGES) == installer._PACKAGES
+    assert tuple(mipindex.PACKAGES) == deploy.PACKAGES
+
+
+def test_what_the_documents_tell_to_type_is_understood():
+    parser = cli.make_parser()
+    lines = [line for name in ("README.md", "docs/SETTINGS.md") for line in _commands(ROOT / name)]
+    assert any("--bms jikong" in line for line in lines)
+    for line in lines:
+        parser.parse_args(["install", *shlex.split(line)[1:]])
+
+
+def _commands(path):
+    return re.findall(r"^ +(\./install\.sh.*)$", path.read_text(), re.M)

@@ -322,3 +322,38 @@ def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
     assert "restarted: no data" in glass and "retry" in glass
     assert "restarted" not in _text(end["lcd"])  # it is told for ten minutes
     assert set(batmon.read(tmp_path / "data")["boot"]) == {1, 2}
+
+
+def test_a_start_that_keeps_crashing_ends_in_safe_mode(run, tmp_path):
+    run(0.1)  # makes the tree
+    tree = tmp_path / "board"
+    (tree / "app.mpy").unlink()
+    (tree / "app.py").write_text("raise RuntimeError('broken app')\n")
+    (tmp_path / "flash.img").unlink()
+    end, words, glass = run(20, settings={"lcd": {"cols": 20, "rows": 4}}, lcd="20x4")
+    assert words.count("RuntimeError: broken app") == 5 and "Traceback" in words
+    assert "safe mode, the start failed 5 times" in words and "Safe mode" in glass
+    assert end["reason"] == "done"
+
+
+def test_the_display_module_may_be_what_crashes(run, tmp_path):
+    run(0.1)
+    tree = tmp_path / "board"
+    (tree / "lcd_hd44780.mpy").unlink()
+    (tree / "lcd_hd44780.py").write_text("raise RuntimeError('broken display')\n")
+    (tmp_path / "flash.img").unlink()
+    end, words, _ = run(10)
+    assert "safe mode" in words and end["reason"] == "done"
+
+
+def test_the_app_starts_whatever_the_settings_hold(run):
+    """Of tests/host/test_settings.py's random files, some go the whole way."""
+    for settings in (
+        {"lcd": [], "poll_s": {}, "watchdog_s": "x", "wifi": 5, "dev_name": None, "bms": []},
+        {"lcd": {"cols": 10**30, "rows": -1, "wiring": True, "address": 1.5}, "capacity_ah": "1"},
+        {"alarm": {"soc": "low", "cell_low_mv": 4000}, "influx": {"host": 3, "port": 0}, "": ""},
+        {"lcd": {"sda_pin": 48, "backlight": "blink"}, "secret": [[[[1]]]], "watchdog_s": 3601},
+    ):
+        end, words, _ = run(3, settings=settings)
+        assert end["connected"] and end["frames"] > 0 and "Traceback" not in words, words
+        assert words.count("settings.json: ") >= 3

@@ -1,0 +1,167 @@
+"""Files onto a board, so that being cut off at any moment does no harm.
+
+They are copied beside what is there, verified, and put into place at the end by the board's own
+update.py. The manifest on the board tells what an earlier run installed.
+"""
+
+import argparse
+import contextlib
+import errno
+import io
+
+from batmon.build import ROOT
+from batmon.cli import UserError, note
+from batmon.payload import digest, head_digest
+from batmon.remote import FULL, Remote
+
+# Parts of aioble: the whole takes twice the flash and memory, for what nobody calls here.
+PACKAGES = ("aioble-central@0.3.0", "aioble-client@0.3.0")
+INDEX = "https://micropython.org/pi/v2"
+_AIOBLE = "/lib/aioble/"
+_MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
+_BLOCK = 4096
+_SPARE_BLOCKS = 4  # for folders and the journal
+
+
+def finish(board: Remote):
+    """Put what an earlier run has left complete into its place."""
+    board.run((ROOT / "update.py").read_text() + "\nfinish()\n")
+
+
+def manifest(board: Remote, found: dict) -> dict[str, str]:
+    """Return {path: SHA-256} of what the last run installed; "head" is that of conn.py here."""
+    text = board.read(_MANIFEST).decode() if _MANIFEST in found else ""
+    return {path: digest for digest, path in (line.split(" ", 1) for line in text.splitlines())}
+
+
+def dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str, str]:
+    """Install the packages unless they are there; return the hashes of their files."""
+    from mpremote import mip
+    from mpremote.commands import CommandError
+
+    class State:
+        transport = board.transport
+
+        def did_action(self):
+            pass
+
+        def ensure_raw_repl(self):
+            pass
+
+    theirs = {path: digest for path, digest in was.items() if path.startswith(_AIOBLE)}
+    pinned = was.get("packages") == digest(" ".join(PACKAGES).encode())
+    if theirs and pinned and all(found.get(path) == theirs[path] for path in theirs):
+        return theirs
+    print(f"installing {', '.join(PACKAGES)}", flush=True)
+    wanted = argparse.Namespace(
+        command=["install"], packages=list(PACKAGES), index=index, target="/lib", mpy=True
+    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            mip.do_mip(State(), wanted)
+    except (CommandError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise UserError(FULL, 1) from None
+        raise UserError(
+            f"aioble, which the board needs, cannot be installed ({error}); connect this"
+            " computer to the network and run this again.",
+            1,
+        ) from None
+    problem = board.get(
+        "try:\n import aioble.central, aioble.client\n _p = ''\n"
+        "except Exception as _e:\n _p = repr(_e)",
+        "_p",
+    )
+    if problem:
+        raise UserError(f"aioble was installed but does not start ({problem}).", 1)
+    now = board.hashes()
+    return {path: now[path] for path in now if path.startswith(_AIOBLE)}
+
+
+def copy(board: Remote, room: int, found: dict, was: dict, files: dict[str, bytes]) -> int:
+    """Bring the board's files to `files`; return how many were copied.
+
+    room: bytes free on its flash; found: the hashes of its files; was: its manifest.
+    """
+    want = {path: digest(data) for path, data in files.items()}
+    kept = {path: found[path] for path in found if path.startswith(_AIOBLE)}
+    lines = {**want, **kept, "head": head_digest()}
+    lines["packages"] = digest(" ".join(PACKAGES).encode())
+    text = "".join(f"{digest} {path}\n" for path, digest in sorted(lines.items())).encode()
+    changed = [path for path in files if found.get(path) != want[path]]
+    gone = _gone(found, was, want, kept)
+    if found.get(_MANIFEST) != digest(text):
+        files = {**files, _MANIFEST: text}
+        want[_MANIFEST] = digest(text)
+        changed.append(_MANIFEST)
+    elif not changed and not gone:
+        return 0
+    staged = {path: f"{path}.new" for path in changed}
+    for path in found:
+        if path.endswith(".new") and found[path] != want.get(path[:-4]):
+            board.run(f"import os\nos.remove({path!r})")
+    missing = [path for path in changed if found.get(staged[path]) != want[path]]
+    _check_room(room, [files[path] for path in missing])
+    _send(board, {staged[path]: files[path] for path in missing})
+    now = board.hashes()
+    bad = [path for path in changed if now.get(staged[path]) != want[path]]
+    if bad:
+        raise UserError(f"{bad[0]} did not arrive as it was sent; run this again.", 1)
+    if "/main.py" in staged and "/main.py" in found and not was:
+        note("the board had another program; it is kept as main.old.py.")
+        board.run(
+            "with open('/main.py', 'rb') as a, open('/main.old.py', 'wb') as b:"
+            "\n d = a.read(512)\n while d:\n  b.write(d)\n  d = a.read(512)"
+        )
+    # what goes on after a cut comes first, what starts everything last
+    order = sorted(
+        changed, key=lambda path: (path != "/update.mpy", path != "/boot.py", path == "/main.py")
+    )
+    journal = "".join([*(f"-{path}\n" for path in gone), *(f"+{path}\n" for path in order)])
+    board.write("/update.part", journal.encode(), lambda _: None)
+    board.run("import os\nos.rename('/update.part', '/update.txt')")
+    finish(board)
+    now = board.hashes()
+    bad = [path for path in want if now.get(path) != want[path]]
+    if bad:
+        raise UserError(f"{bad[0]} is not what was installed; run this again.", 1)
+    return len([path for path in changed if path != _MANIFEST])
+
+
+def _gone(found: dict, was: dict, want: dict, kept: dict) -> list[str]:
+    """Return the files to remove: installed once but not any more, or hiding a new one."""
+    gone = []
+    for path in found:
+        if path in want or path in kept:
+            continue
+        twin = path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
+        ours = path in was and path not in ("/settings.json", _MANIFEST)
+        if ours or (path.endswith((".py", ".mpy")) and twin in want):
+            gone.append(path)
+    return gone
+
+
+def _check_room(room: int, contents: list[bytes]):
+    needed = sum(-(-len(data) // _BLOCK) * _BLOCK for data in contents) + _SPARE_BLOCKS * _BLOCK
+    if contents and needed > room:
+        raise UserError(
+            f"the board's flash has {room >> 10} kB free, {needed >> 10} are needed;"
+            " make room with `batmon pull --free` or `mpremote fs rm`.",
+            1,
+        )
+
+
+def _send(board: Remote, files: dict[str, bytes]):
+    """Copy files, with a bar that moves where somebody looks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    size = sum(map(len, files.values()))
+    if files:
+        print(f"copying {len(files)} files, {size / 1024:.0f} kB", flush=True)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("copying", total=size)
+        for path, data in files.items():
+            progress.update(task, description=path.removesuffix(".new"))
+            board.write(path, data, lambda n: progress.advance(task, n))

@@ -1,0 +1,99 @@
+"""install.py, which runs on a board's REPL and fetches over WiFi, with the network of this PC."""
+
+import json
+import subprocess
+
+import mipindex
+import pytest
+
+from batmon.build import BOARD, ROOT, build
+from batmon.interpreter import micropython
+
+_NETWORK = """
+STA_IF = 0
+class WLAN:
+    joined = False
+    def __init__(self, interface): pass
+    def active(self, on): pass
+    def connect(self, ssid, password): WLAN.joined = (ssid, password) == ("boat", "secret")
+    def isconnected(self): return WLAN.joined
+"""
+_START = """
+import os, sys
+os.chdir({folder!r})
+sys.path[:] = ["", ".frozen", {lib!r}, {folder!r}, {root!r}]
+import install
+install._JOIN_S = 1
+print("---")
+"""
+
+
+@pytest.fixture
+def board(tmp_path):
+    """Return a function that runs lines on a MicroPython whose files are in tmp_path."""
+    build()
+    (tmp_path / "network.py").write_text(_NETWORK)
+
+    def run(wifi, index, files=()):
+        for name in files:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        if wifi:
+            (tmp_path / "settings.json").write_text(json.dumps({"wifi": wifi}))
+        code = _START.format(folder=str(tmp_path), lib=str(tmp_path / "lib"), root=str(ROOT))
+        code += f"install.run({index!r})"
+        command = [micropython(), "-X", "heapsize=1M", "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.split("---\n")[1]
+
+    return run
+
+
+_WIFI = {"ssid": "boat", "password": "secret"}
+
+
+def test_it_installs_checks_and_says_what_remains(board, tmp_path):
+    mipindex.make(tmp_path / "index", plain=True)
+    with mipindex.serve(tmp_path / "index") as url:
+        said = board(_WIFI, url, ["boot.py", "main.py"])
+        assert "aioble is there" in said and "secret" not in said
+        assert "to copy from a computer: conn.py, app.mpy, lib/bleak, aiobmsble" in said
+        rest = ["conn.py", "app.mpy", "lib/bleak", "aiobmsble"]
+        assert "everything is there" in board(_WIFI, url, rest)
+    assert (tmp_path / "lib/aioble/client.py").exists()
+
+
+def test_without_credentials(board):
+    assert 'settings.json must say {"wifi"' in board(None, None)
+
+
+def test_wrong_password(board):
+    said = board({"ssid": "boat", "password": "wrong"}, None)
+    assert "boat was not joined in 1 s; check its name and password" in said
+    assert "wrong" not in said
+
+
+def test_a_server_that_is_not_there(board):
+    assert "run this again" in board(_WIFI, "http://127.0.0.1:9")
+
+
+def test_a_package_that_is_not_there(board, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with mipindex.serve(tmp_path / "empty") as url:
+        # mip says nothing about it; importing does
+        assert "does not start" in board(_WIFI, url)
+
+
+def test_the_packages_are_those_of_the_installer():
+    text = (ROOT / "install.py").read_text()
+    for package in mipindex.PACKAGES:
+        name, version = package.split("@")
+        assert f'("{name}", "{version}")' in text
+
+
+def test_what_it_looks_for_is_in_the_build():
+    build()
+    line = (ROOT / "install.py").read_text().partition("_OURS = ")[2].splitlines()[0]
+    assert all((BOARD / name).exists() for name in json.loads(f"[{line.strip('()')}]"))
+    assert not (BOARD / "install.mpy").exists()

@@ -1,0 +1,81 @@
+"""What belongs on a board: which drivers, whose conn.py, what in settings.json."""
+
+import argparse
+import json
+
+import pytest
+
+from batmon import payload
+from batmon.build import ROOT
+from batmon.cli import UserError
+
+_CONN = (ROOT / "conn.py").read_text()
+
+
+class _Board:
+    """A board with these files."""
+
+    def __init__(self, **files):
+        self._files = {f"/{name.replace('_', '.')}": text for name, text in files.items()}
+
+    def read(self, path):
+        return self._files.get(path, "").encode()
+
+
+def _options(bms=None, name=None, capacity=None):
+    return argparse.Namespace(bms=bms, name=name, capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    "change, settings, chosen",
+    [
+        ((), None, ["jikong_bms"]),
+        ((), {"bms": "jbd_bms"}, ["jbd_bms", "jikong_bms"]),
+        ((), {"dev_name": ""}, None),
+        (('"jk-pak01"', '""'), None, None),
+        (('"jk-pak01"', '""'), {"dev_name": "my-bms"}, ["jikong_bms"]),
+        (("from aiobmsble.bms.jikong_bms import BMS", ""), None, None),
+    ],
+)
+def test_the_drivers_are_those_that_are_named_or_all(change, settings, chosen):
+    conn = _CONN.replace(*change) if change else _CONN
+    assert payload._drivers(conn, settings) == chosen
+
+
+def test_conn_py_is_the_boards_unless_it_was_changed_here():
+    theirs = _CONN.replace("jk-pak01", "theirs").replace("class BmsLink", "class OldLink")
+    board = _Board(conn_py=theirs)
+    kept = payload._conn(board, {"head": payload.head_digest()}, _options())
+    assert 'dev_name = "theirs"' in kept and "class BmsLink" in kept and "OldLink" not in kept
+    assert payload._conn(board, {"head": "what it was before"}, _options()) == _CONN
+    assert payload._conn(_Board(), {}, _options()) == _CONN
+
+
+def test_options_write_its_three_lines():
+    options = _options("jbd_bms", 'a "b" \\1', 99.5)
+    head = payload._conn(_Board(), {}, options).partition("# ----")[0]
+    names = {}
+    exec(head.replace("from aiobmsble.bms.jbd_bms import BMS", "BMS = 1"), names)
+    assert (names["BMS"], names["dev_name"], names["DESIGN_CAP"]) == (1, 'a "b" \\1', 99.5)
+    # a user who took a line away gets it back
+    board = _Board(conn_py=_CONN.replace("DESIGN_CAP = 280", ""))
+    conn = payload._conn(board, {"head": payload.head_digest()}, _options(capacity=7.0))
+    assert conn.index("DESIGN_CAP = 7") < conn.index("# ----")
+
+
+def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
+    board = _Board(settings_json='{"lcd": {"cols": 20}, "wifi": 5, "secret": "x"}')
+    merged = payload._settings(board, {"lcd.rows": 4, "wifi.ssid": "a", "poll_s": 3})
+    assert merged == {
+        "lcd": {"cols": 20, "rows": 4}, "wifi": {"ssid": "a"}, "secret": "x", "poll_s": 3,
+    }  # fmt: skip
+    assert payload._settings(_Board(), {}) is None
+    broken = _Board(settings_json="{")
+    assert payload._settings(broken, {}) is None
+    with pytest.raises(UserError, match="not valid"):
+        payload._settings(broken, {"poll_s": 3})
+
+
+def test_what_stays_in_settings_json_is_the_same_object():
+    board = _Board(settings_json=json.dumps({"lcd": {"rows": 4}}))
+    assert payload._settings(board, {}) == {"lcd": {"rows": 4}}
