@@ -1,6 +1,6 @@
-"""Headless Chromium for tests, by its DevTools protocol: opens a page, runs scripts, takes pictures.
+"""Headless Chromium for tests, by its DevTools protocol: opens pages, runs scripts, draws.
 
-Whatever the page throws or complains about on the console is in `complaints`.
+What a page throws or complains about on the console is in `complaints`.
 """
 
 import base64
