@@ -32,7 +32,7 @@ class Console:
         """Let `ms` of real time pass; less if somebody at the REPL types."""
         end_ms = _real_ms() + ms
         while self._poll.poll(max(0, end_ms - _real_ms())):
-            chunk = self._file.read(4096)
+            chunk = self._file.read(256)
             if not chunk:
                 raise SystemExit  # the other side has gone
             if self.running and _CTRL_C in chunk:

@@ -11,10 +11,12 @@ from batmon.cli import UserError
 
 _DATA = "/data"
 _CHUNK = 768
-_READ_S = 0.5
+_READ_S = 2
+_SETTLE_S = 1
 _CLOCK_OFF_S = 2
-# A board that is logging stores what it has and lets its radio go first.
-_STOP_S = 30
+# A board that is logging stores what it has and lets its radio go first; one that is just
+# starting does not hear us yet, and is asked again.
+_STOP_S = (4, 8, 20)
 _LOST = "lost the board at {}: {}; run the same command again, it goes on where it stopped."
 
 # What the board does for us. Each line is a chunk with its CRC, so that nothing wrong is kept.
@@ -89,9 +91,7 @@ class BoardLink:
                 "and does nothing else (a terminal, mpremote) hold it?"
             ) from None
         try:
-            # It prints what it does not understand.
-            with contextlib.redirect_stdout(io.StringIO()):
-                self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_STOP_S)
+            self._enter()
             self._exec(_HELPERS)
         except (TransportError, OSError) as error:
             self._transport.close()
@@ -100,6 +100,22 @@ class BoardLink:
             self._transport.close()
             raise
         return self
+
+    def _enter(self):
+        """Stop the program and enter the raw REPL."""
+        from mpremote.transport import TransportError
+
+        for i, patience_s in enumerate(_STOP_S):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=patience_s)
+                    if i:  # answers to the earlier attempts may still come: begin anew
+                        time.sleep(_SETTLE_S)
+                        self._transport.enter_raw_repl(soft_reset=False, timeout_overall=patience_s)
+                return
+            except TransportError:
+                if patience_s == _STOP_S[-1]:
+                    raise
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):  # it may be gone
@@ -148,7 +164,9 @@ class BoardLink:
         from mpremote.transport import TransportError, TransportExecError
 
         try:
-            return self._transport.exec(code, data_consumer=consumer)
+            # It prints what it does not understand.
+            with contextlib.redirect_stdout(io.StringIO()):
+                return self._transport.exec(code, data_consumer=consumer)
         except TransportExecError as error:
             last = error.error_output.strip().splitlines()[-1]
             raise UserError(f"the board at {self.port} says: {last}.", 1) from None

@@ -11,6 +11,7 @@ _COMMANDS = (
     "pull",
     "export",
     "report",
+    "send",
     "info",
     "verify",
     "replay",

@@ -67,7 +67,7 @@ def _batches(tables, logs):
     from batmon.progress import track
 
     waiting, rows, any_rows = [], 0, False
-    for table in track(tables, "writing"):
+    for table in track(tables, "writing", logs.files):
         waiting.append(table)
         rows += len(table)
         any_rows = True

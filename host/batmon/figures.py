@@ -174,7 +174,7 @@ def resistance(rows: pd.DataFrame, tz: str) -> pd.DataFrame:
 def _weeks(rows: pd.DataFrame, tz: str) -> pd.Series:
     """Return the unix time of the Monday that begins the week of each row."""
     local = rows["time_utc"].dt.tz_convert(tz).dt.tz_localize(None)
-    monday = local.dt.normalize() - pd.to_timedelta(local.dt.dayofweek, unit="D")
+    monday = local.dt.normalize() - pd.to_timedelta(local.dt.day_of_week, unit="D")
     return monday.dt.as_unit("s").astype("int64")
 
 

@@ -88,6 +88,11 @@ class Logs:
         """The names of the batteries."""
         return [log.battery for log in self.logs]
 
+    def last_boot(self, battery: str) -> int:
+        """Return the newest boot of a battery's log, timeline.NO_BOOT if it has none."""
+        boots = next(log.line.boot for log in self.logs if log.battery == battery)
+        return int(boots[-1]) if len(boots) else timeline.NO_BOOT
+
     def tell(self):
         """Say on stderr what is wrong with the files, a line for each flaw."""
         for path, sentence in self.damage:
@@ -108,6 +113,10 @@ class Logs:
 
     def tables(self) -> Iterator[pd.DataFrame]:
         """Yield the rows of each shard that has any, as `read` describes them."""
+        return (table for _, table in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Yield the number of each shard that has rows, and these."""
         names = self.batteries
         dtype = pd.CategoricalDtype(names)
         before = None  # (battery, uptime, voltage) of the last row, None when a run has ended
@@ -126,7 +135,7 @@ class Logs:
                 charge = table["current_A"] * table["interval_s"] / 3600
                 table["energy_Wh"] = charge * (previous + voltage) / 2
                 before = (dated.battery, int(table["uptime_s"].iloc[-1]), voltage[-1])
-                yield table
+                yield dated.shards[0].number, table
             if ends:
                 before = None
 

@@ -1,6 +1,6 @@
-"""Headless Chromium for tests, by its DevTools protocol: opens a page, runs scripts, takes pictures.
+"""Headless Chromium for tests, by its DevTools protocol: opens pages, runs scripts, draws.
 
-Whatever the page throws or complains about on the console is in `complaints`.
+What a page throws or complains about on the console is in `complaints`.
 """
 
 import base64
@@ -8,6 +8,7 @@ import contextlib
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,9 +139,7 @@ def browser(folder: Path) -> Iterator[Browser]:
 
 
 def _tab(file: Path, process: subprocess.Popen) -> str:
-    """Return the WebSocket address of the first tab, as soon as the browser has written its port."""
-    import urllib.request
-
+    """Return the WebSocket address of the first tab, as soon as the browser tells its port."""
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
         if file.exists() and len(lines := file.read_text().split()) > 1:

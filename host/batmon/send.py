@@ -1,0 +1,277 @@
+"""`batmon send`: rows into InfluxDB with the times they have, or as line protocol to stdout.
+
+A point is told from another by its battery and time, so sending it twice changes nothing. What
+the server has acknowledged is remembered, so that only what is new is sent the next time.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from batmon.cli import UserError, note, subcommand
+
+_BATCH = 5000  # rows; what InfluxDB recommends
+_TIMEOUT_S = 30
+_TRIES = 6
+_LONGEST_PAUSE_S = 20
+_TRY_AGAIN = (429, 500, 502, 503, 504)
+_MEASUREMENT = "battery"
+# As the board sends them live: InfluxDB's fields are called like our columns.
+_NUMBERS = ("voltage_V", "current_A", "temperature_degC", "soc_percent", "energy_Wh")
+_COUNTS = ("cell_min_mV", "cell_max_mV", "cell_min_index", "cell_max_index", "interval_s")
+
+
+def _run(args) -> int:
+    tags = _tags(args.tag)
+    if args.influx == "-":
+        target, memory = _Lines(), None
+    else:
+        target = _Server(args)
+        memory = _Memory(target.name, args.state, args.again)
+
+    from batmon import stream
+    from batmon.progress import track
+
+    logs = stream.Logs(args.paths)
+    logs.tell()
+    undated, twins = 0, _Twins()
+    for number, table in track(logs.numbered(), "sending", logs.files):
+        battery = table["battery"].iloc[0]
+        undated += int((~table["time_known"]).sum())
+        # The newest boot may get its time yet: its rows wait.
+        waiting = ~table["time_known"] & (table["boot"] == logs.last_boot(battery))
+        table = table[~waiting.cummax()]
+        if not len(table):
+            continue
+        begin = memory.rows(battery, number) if memory else 0
+        times = twins.nanoseconds(table)
+        lines = list(_lines(table, times, tags)) if begin < len(table) else []
+        for first in range(begin, len(lines), _BATCH):
+            batch = lines[first : first + _BATCH]
+            target.write([line for line in batch if line])
+            if memory:
+                memory.sent(battery, number, first + len(batch))
+    if undated:
+        note(f"{undated} rows from before the board's clock was set have no sure time, left out")
+    result = {"target": target.name, "rows": target.rows, "undated": undated}
+    if args.json:
+        print(json.dumps(result), file=target.words)
+    elif memory:
+        print(f"{target.name}: {target.rows} new rows of {', '.join(logs.batteries)}")
+    return 1 if logs.damage else 0
+
+
+def _tags(words: list[str]) -> str:
+    """Return the tags of --tag as they follow that of the battery."""
+    tags = ""
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key and sign and value):
+            raise UserError(f"--tag {word} is not like board=attic.")
+        tags += f",{_escape(key)}={_escape(value)}"
+    return tags
+
+
+def _escape(word: str) -> str:
+    # What follows a backslash, servers do not agree on.
+    word = word.replace("\\", "/").replace("\n", " ")
+    for special in ", =":
+        word = word.replace(special, "\\" + special)
+    return word
+
+
+def _lines(table, times, tags: str):
+    """Yield a line per row, "" for one whose time is not sure; `times` from _Twins."""
+    known = (table["time_known"] & table["time_utc"].notna()).tolist()
+    columns = []
+    for name in _NUMBERS:
+        values = table[name].tolist()
+        columns.append([f",{name}={x:.6g}" if x - x == 0 else "" for x in values])
+    for name in _COUNTS:
+        values = table[name].to_numpy("int64", na_value=-1).tolist()
+        columns.append([f",{name}={x}i" if x >= 0 else "" for x in values])
+    head = f"{_MEASUREMENT},battery={_escape(table['battery'].iloc[0])}{tags} "
+    for at, sure, *fields in zip(times.tolist(), known, *columns, strict=True):
+        yield f"{head}{''.join(fields)[1:]} {at}\n" if sure else ""
+
+
+class _Twins:
+    """Gives rows of the same second different milliseconds, as the board's own lines have."""
+
+    def __init__(self):
+        self._last = (None, 0, 0)  # battery, second, millisecond
+
+    def nanoseconds(self, table):
+        """Return the times of the rows in ns since 1970; tables come in the order of the log."""
+        import numpy as np
+        import pandas as pd
+
+        unix = pd.DatetimeIndex(table["time_utc"]).as_unit("s").asi8
+        battery, second, twin = self._last
+        begins = np.diff(unix, prepend=unix[0] - 1) != 0
+        index = np.arange(len(unix))
+        twins = index - np.maximum.accumulate(np.where(begins, index, 0))
+        if (battery, second) == (table["battery"].iloc[0], unix[0]):
+            twins[np.cumsum(begins) == 1] += twin + 1
+        self._last = (table["battery"].iloc[0], unix[-1], int(twins[-1]))
+        return unix * 1_000_000_000 + twins * 1_000_000
+
+
+class _Lines:
+    """Line protocol to stdout; words go to stderr."""
+
+    name = "stdout"
+    words = sys.stderr
+
+    def __init__(self):
+        self.rows = 0
+
+    def write(self, lines: list[str]):
+        sys.stdout.write("".join(lines))
+        self.rows += len(lines)
+
+
+class _Server:
+    """An InfluxDB: its write API of version 1, or that of version 2 if a bucket is named."""
+
+    words = None  # stdout
+
+    def __init__(self, args):
+        url = urllib.parse.urlsplit(args.influx)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise UserError(f"--influx {args.influx} is not like http://localhost:8086, nor -.")
+        self.rows = 0
+        self._headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+        place = url.netloc.rpartition("@")[2]
+        if args.bucket:
+            if not args.org:
+                raise UserError("--bucket needs --org too, the organisation it belongs to.")
+            token = os.environ.get("INFLUX_TOKEN")
+            if not token:
+                raise UserError("set INFLUX_TOKEN in the environment, the token that may write.")
+            self._headers["Authorization"] = f"Token {token}"
+            path, words = "/api/v2/write", {"org": args.org, "bucket": args.bucket}
+        else:
+            path, words = "/write", {"db": args.db}
+            if url.username:
+                login = f"{url.username}:{url.password or ''}"
+                login = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
+                self._headers["Authorization"] = f"Basic {login}"
+        self._where = args.bucket or args.db
+        self.name = f"{url.scheme}://{place}{url.path.rstrip('/')}"
+        self._url = f"{self.name}{path}?{urllib.parse.urlencode(words | {'precision': 'ns'})}"
+        self.name += f" {self._where}"
+
+    def write(self, lines: list[str]):
+        """Send lines and wait until the server has them; raises UserError if it refuses."""
+        if not lines:
+            return
+        body = gzip.compress("".join(lines).encode(), 1)
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(min(_LONGEST_PAUSE_S, 2 ** (attempt - 1)))
+            request = urllib.request.Request(self._url, body, self._headers)
+            try:
+                urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()
+                self.rows += len(lines)
+                return
+            except urllib.error.HTTPError as error:
+                problem = _words(error)
+                if error.code not in _TRY_AGAIN:
+                    break
+            except (urllib.error.URLError, OSError) as error:
+                problem = str(getattr(error, "reason", error))
+        raise UserError(
+            f"{self.name} did not take the rows: {problem}. "
+            "Mend that and run the same command again, it goes on where it stopped.",
+            1,
+        )
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    """Return what the server said against it."""
+    text = error.read(500).decode(errors="replace").strip()
+    try:
+        said = json.loads(text)
+        text = said.get("error") or said.get("message") or text
+    except (ValueError, AttributeError):
+        pass
+    return f"{error.code} {text or error.reason}"
+
+
+class _Memory:
+    """How far each battery's log has been sent to one target: shard number and its rows."""
+
+    def __init__(self, target: str, path: str | None, again: bool):
+        digest = hashlib.sha256(target.encode()).hexdigest()[:12]
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        self._path = Path(path) if path else Path(home) / f"batmon/sent-{digest}.json"
+        self._sent = {} if again else self._load()
+
+    def _load(self) -> dict[str, list[int]]:
+        try:
+            said = json.loads(self._path.read_text())
+            return {str(name): [int(number), int(rows)] for name, (number, rows) in said.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError, TypeError):
+            note(f"{self._path} is not readable; everything is sent again, which does no harm")
+            return {}
+
+    def rows(self, battery: str, number: int) -> int:
+        """Return how many rows of a shard need not be sent."""
+        last, rows = self._sent.get(battery, [-1, 0])
+        return sys.maxsize if number < last else rows if number == last else 0
+
+    def sent(self, battery: str, number: int, rows: int):
+        """Remember that so many rows of a shard, and all shards before it, are there."""
+        self._sent[battery] = [number, rows]
+        new = self._path.with_suffix(".new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps(self._sent))
+            new.replace(self._path)
+        except OSError as error:
+            raise UserError(
+                f"cannot remember in {self._path} what was sent: {error.strerror}; "
+                "name another file with --state.",
+            ) from None
+
+
+def add_parser(subparsers):
+    """Add `batmon send`."""
+    parser = subcommand(
+        subparsers,
+        "send",
+        "send rows to InfluxDB with the times they have, only what is new",
+        "  batmon send data/ --influx http://localhost:8086 --db batmon\n"
+        "  batmon send data/ --influx https://me:password@example.org:8086 --db batmon\n"
+        "  INFLUX_TOKEN=... batmon send data/ --influx http://localhost:8086 --org home"
+        " --bucket batmon\n"
+        "  batmon send data/ --influx - > lines.txt\n\n"
+        "The first two write as to InfluxDB 1, the third as to 2 and 3. Rows that are sent twice\n"
+        "do no harm. Rows from before the board's clock was set are left out.",
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="shards, or folders of them")
+    parser.add_argument("--influx", metavar="URL", required=True, help="server, or - for stdout")
+    parser.add_argument("--db", default="batmon", help="database of InfluxDB 1 (%(default)s)")
+    parser.add_argument("--org", help="organisation of InfluxDB 2")
+    parser.add_argument("--bucket", help="bucket of InfluxDB 2")
+    parser.add_argument(
+        "--tag", metavar="KEY=VALUE", action="append", default=[],
+        help="a tag for every row, such as the board=... of what the board sends live",
+    )  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="send everything, not what is new")
+    parser.add_argument(
+        "--state", metavar="FILE", help="where to remember what was sent (~/.local/state/batmon/)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(run=_run)

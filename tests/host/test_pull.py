@@ -1,0 +1,211 @@
+"""`batmon pull` from the virtual board, through a serial session with the real mpremote."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from shardfiles import anchor, data, write
+
+import batmon
+from batmon import boardlink
+from batmon.cli import main
+from batmon.serialboard import SerialBoard
+
+_START = 1_767_247_200
+
+
+def _shards(folder, counts, seed=1):
+    """Write shards of so many frames each, all sealed but the last; return their bytes."""
+    folder.mkdir(exist_ok=True)
+    rnd = random.Random(seed)
+    up, made = 0, {}
+    for number, count in enumerate(counts, 1):
+        frames = [anchor(up, _START + up)]
+        for _ in range(count):
+            up += rnd.randint(2, 90)
+            frames.append(data(up, rnd.uniform(12, 14), rnd.uniform(-90, 90)))
+        kind = "bts" if number < len(counts) else "raw"
+        path = write(folder, f"van-{number:05}.{kind}", frames)
+        made[path.name] = path.read_bytes()
+    return made
+
+
+def _put(board, files):
+    """Give a board these files as its log."""
+    with boardlink.BoardLink(board.port) as link:
+        if not link.files():
+            link._transport.fs_mkdir("/data")
+        for name, content in files.items():
+            link._transport.fs_writefile(f"/data/{name}", content, chunk_size=2048)
+
+
+def _contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _pull(capsys, *arguments):
+    """Run `batmon pull --json`; return its exit code and result."""
+    code = main(["pull", *map(str, arguments), "--json"])
+    said = capsys.readouterr()
+    assert said.out, said.err
+    return code, json.loads(said.out)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    with SerialBoard(tmp_path_factory.mktemp("board")) as running:
+        yield running
+
+
+@pytest.mark.xdist_group("pull")
+def test_only_what_is_new_and_grown(board, tmp_path, capsys):
+    files = _shards(tmp_path / "made", [200, 150, 100])
+    raw = files["van-00003.raw"]
+    _put(board, files | {"van-00003.raw": raw[: 40 * 13], "state": b"1 3\n"})
+    folder = tmp_path / "log"
+    code, result = _pull(capsys, board.port, folder)
+    assert code == 0 and set(result["new_bytes"]) == set(files)
+    assert _contents(folder) == files | {"van-00003.raw": raw[: 40 * 13]}
+    _put(board, {"van-00003.raw": raw})
+    code, result = _pull(capsys, board.port, folder)
+    assert code == 0 and result["new_bytes"] == {"van-00003.raw": len(raw) - 40 * 13}
+    assert _contents(folder) == files
+    assert _pull(capsys, board.port, folder)[1]["new_bytes"] == {}
+
+    # the shard gets sealed: its raw copy goes
+    sealed = _shards(tmp_path / "made", [200, 150, 100, 5])
+    with boardlink.BoardLink(board.port) as link:
+        link.remove("van-00003.raw")
+    _put(board, {"van-00003.bts": sealed["van-00003.bts"]})
+    assert _pull(capsys, board.port, folder)[0] == 0
+    assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
+
+    # a copy that is not intact keeps its original on the board
+    damaged = bytearray(files["van-00001.bts"])
+    damaged[300] ^= 1
+    (folder / "van-00001.bts").write_bytes(damaged)
+    code, result = _pull(capsys, board.port, folder, "--free")
+    assert code == 1 and "van-00001.bts stays" in result["problems"][0]
+    assert result["freed"] == ["van-00002.bts", "van-00003.bts"]
+    code, result = _pull(capsys, board.port, folder, "--free")
+    assert set(result["on_board"]) == {"van-00001.bts"} and result["freed"] == []
+
+    # another battery's log under the same names is not overwritten, nor mixed
+    _put(board, {"van-00001.bts": sealed["van-00002.bts"] + sealed["van-00002.bts"]})
+    code, result = _pull(capsys, board.port, folder)
+    assert code == 1 and "into a new folder" in result["problems"][0]
+    assert (folder / "van-00001.bts").read_bytes() == damaged
+
+
+@pytest.mark.xdist_group("pull")
+def test_interrupted_at_random_points(tmp_path, capsys):
+    files = _shards(tmp_path / "made", [900, 700, 800, 600, 900], seed=2)
+    rnd = random.Random(3)
+    folder = tmp_path / "log"
+    with SerialBoard(tmp_path / "board") as board:
+        _put(board, files)
+        command = [sys.executable, "-m", "batmon", "pull", board.port, str(folder)]
+        cut = 0
+        for way in ("kill", "power", "interrupt", "power", "kill"):
+            goal = _bytes(folder) + rnd.randint(1, 9000)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            end = time.monotonic() + 30
+            while process.poll() is None and _bytes(folder) < goal and time.monotonic() < end:
+                time.sleep(0.002)
+            cut += process.poll() is None
+            if way == "power":
+                board.power_cycle()
+            elif process.poll() is None:
+                process.kill() if way == "kill" else process.send_signal(2)
+            error = process.communicate(timeout=60)[1].decode()
+            assert "Traceback" not in error
+            for path in folder.glob("*.*"):  # what has its name is whole
+                assert path.suffix == ".part" or path.read_bytes() == files[path.name]
+        assert cut >= 3
+        assert main(["pull", board.port, str(folder)]) == 0
+    assert _contents(folder) == files
+    assert len(batmon.read(folder)) == 3900
+
+
+def _bytes(folder):
+    sizes = [path.stat().st_size for path in folder.glob("*")] if folder.exists() else []
+    return sum(sizes)
+
+
+@pytest.mark.xdist_group("pull")
+def test_a_logging_board_gets_the_time_for_all_since_its_start(tmp_path, capsys):
+    settings = {"poll_s": 1}
+    with SerialBoard(tmp_path / "board", installed=True, settings=settings) as board:
+        _wait_for(board, b"connected\r\n")
+        code, result = _pull(capsys, board.port, tmp_path / "log")
+        assert code == 0 and abs(result["clock_off_s"]) > 1000
+        table = batmon.read(tmp_path / "log")
+        assert len(table) and table["time_known"].all() and table["boot"].nunique() == 1
+        age = time.time() - table["time_utc"].astype("datetime64[s, UTC]").astype("int64").max()
+        assert -5 < age < 60
+        _wait_for(board, b"connected\r\n")  # it logs again by itself
+        code, result = _pull(capsys, board.port, tmp_path / "log")
+        assert code == 0 and abs(result["clock_off_s"]) < 600  # a busy PC slows the board
+        table = batmon.read(tmp_path / "log")
+        assert table["boot"].nunique() == 2 and table["time_known"].all()
+
+
+def _wait_for(board, words):
+    said = b""
+    with open(board.port, "r+b", buffering=0) as line:
+        end = time.monotonic() + 60
+        while words not in said and time.monotonic() < end:
+            said += line.read(1000)
+    assert words in said
+
+
+def test_no_port_no_board(tmp_path, capsys, monkeypatch):
+    assert main(["pull", "/dev/absent", str(tmp_path)]) == 2
+    assert "cannot open /dev/absent" in capsys.readouterr().err
+    assert main(["pull", "here", "there"]) == 2
+    assert "here is no port" in capsys.readouterr().err
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [])
+    assert main(["pull", str(tmp_path)]) == 2
+    assert "found no board" in capsys.readouterr().err
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["pull", "/dev/absent", str(file)]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_a_port_behind_which_nobody_speaks_micropython(capsys, tmp_path, monkeypatch):
+    import os
+    import tty
+
+    monkeypatch.setattr(boardlink, "_STOP_S", (1,))
+    line, end = os.openpty()
+    tty.setraw(end)
+    done = threading.Event()
+
+    def babble():
+        while not done.wait(0.02):
+            os.write(line, b"noise ")
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    try:
+        assert main(["pull", os.ttyname(end), str(tmp_path / "log")]) == 1
+    finally:
+        done.set()
+        thread.join()
+        os.close(line)
+        os.close(end)
+    error = capsys.readouterr().err
+    assert "no MicroPython answers" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_chunk_that_is_not_intact_is_refused():
+    assert boardlink._chunk(b"352441c2 YWJj\r\n") == b"abc"
+    for line in (b"352441c3 YWJj\n", b"352441c2 YWJk\n", b"YWJj\n", b"352441c2 YW\n", b"\n"):
+        with pytest.raises(ValueError):
+            boardlink._chunk(line)

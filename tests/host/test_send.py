@@ -1,0 +1,192 @@
+"""`batmon send` into a real InfluxDB 1, and to a stand-in that speaks the write API of 2."""
+
+import gzip
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from influx_server import influx
+from shardfiles import anchor, data, write
+
+import batmon
+from batmon.cli import main
+
+_START = 1_767_247_200
+_ROWS = "SELECT * FROM battery WHERE battery = '{}'"
+
+
+def _log(folder, battery, count, per_shard, first=0):
+    """Write rows every 2 s, two of them in each tenth second."""
+    frames = [anchor(0, _START)]
+    for i in range(count):
+        frames.append(data(2 * (i - i % 10 // 9), 13 + i % 100 / 100, i / 1000))
+    for number, at in enumerate(range(0, len(frames), per_shard), 1):
+        write(folder, f"{battery}-{number:05}.raw", frames[at : at + per_shard])
+
+
+def _check(server, folder, battery):
+    """Compare what the server has with what the log holds."""
+    table = batmon.read(folder)
+    table = table[table["battery"] == battery]
+    stored = server.query(_ROWS.format(battery))
+    assert len(stored) == len(table)
+    times = table["time_utc"].astype("datetime64[s, UTC]").astype("int64").tolist()
+    assert [row["time"] for row in stored] == times
+    for name in ("voltage_V", "current_A", "soc_percent", "cell_min_mV", "interval_s"):
+        assert [row[name] for row in stored] == pytest.approx(table[name].tolist(), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with influx(tmp_path_factory.mktemp("influx")) as running:
+        yield running
+
+
+def _send(server, folder, state, *more):
+    return main(["send", str(folder), "--influx", server.url, "--state", str(state), *more])
+
+
+def test_every_row_once_with_its_time_and_only_what_is_new(server, tmp_path, capsys):
+    folder, state = tmp_path / "log", tmp_path / "state.json"
+    folder.mkdir()
+    _log(folder, "van", 500, 200)
+    _log(folder, "boat", 300, 200)
+    assert _send(server, folder, state) == 0
+    assert "800 new rows" in capsys.readouterr().out
+    _check(server, folder, "van")
+    _check(server, folder, "boat")
+    assert _send(server, folder, state) == 0
+    assert " 0 new rows" in capsys.readouterr().out
+    _log(folder, "van", 700, 200)  # the last shard has grown and there is a new one
+    assert _send(server, folder, state) == 0
+    assert " 200 new rows" in capsys.readouterr().out
+    assert _send(server, folder, state, "--again") == 0
+    assert " 1000 new rows" in capsys.readouterr().out
+    _check(server, folder, "van")
+
+
+def test_killed_at_any_moment_and_run_again(server, tmp_path):
+    folder, state = tmp_path / "log", tmp_path / "state.json"
+    folder.mkdir()
+    _log(folder, "bus", 9000, 1000)
+    code = "import batmon.send as s; s._BATCH = 300; from batmon.cli import main; import sys; "
+    code += "sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "send", str(folder), "--influx", server.url]
+    command += ["--state", str(state)]
+    killed = 0
+    for rows in (1, 4000):
+        process = subprocess.Popen(command)
+        end = time.monotonic() + 30
+        # as soon as it has come so far
+        while process.poll() is None and time.monotonic() < end:
+            count = server.query("SELECT count(voltage_V) FROM battery WHERE battery = 'bus'")
+            if count and count[0]["count"] >= rows:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+                break
+            time.sleep(0.01)
+        process.wait()
+    assert killed
+    assert subprocess.run(command).returncode == 0
+    _check(server, folder, "bus")
+
+
+def test_rows_without_a_sure_time_wait_for_it(server, tmp_path, capsys):
+    state = tmp_path / "state.json"
+    frames = [anchor(0, 0)] + [data(10 * i) for i in range(1, 50)]
+    path = write(tmp_path, "tent-00001.raw", frames)
+    assert _send(server, path, state) == 0
+    said = capsys.readouterr()
+    assert " 0 new rows" in said.out and "49 rows from before" in said.err
+    write(tmp_path, "tent-00001.raw", [*frames, anchor(600, _START), data(600)])
+    assert _send(server, path, state) == 0
+    assert " 50 new rows" in capsys.readouterr().out
+    _check(server, path, "tent")
+
+
+def test_no_such_database(server, tmp_path, capsys):
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    assert _send(server, tmp_path, tmp_path / "s", "--db", "absent") == 1
+    error = capsys.readouterr().err
+    assert "database not found" in error and len(error.splitlines()) == 1
+
+
+class _Version2(http.server.BaseHTTPRequestHandler):
+    """Keeps the requests it gets; is out of order for the first."""
+
+    def do_POST(self):
+        body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = self.server.asked
+        asked.append((self.path, self.headers["Authorization"], body.decode()))
+        self.send_response(503 if len(asked) == 1 else 204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_version_2_and_a_server_out_of_order(tmp_path, monkeypatch):
+    write(tmp_path, "my_van-00001.raw", [anchor(0, _START), data(1, 13.2, -2.5), data(1)])
+    monkeypatch.setenv("INFLUX_TOKEN", "secret")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Version2) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        arguments = ["send", str(tmp_path), "--influx", url, "--org", "my home", "--bucket", "bat"]
+        arguments += ["--tag", "board=the attic", "--state", str(tmp_path / "s")]
+        assert main(arguments) == 0
+        server.shutdown()
+    path, login, body = server.asked[1]
+    assert server.asked[0] == server.asked[1] and len(server.asked) == 2
+    assert path == "/api/v2/write?org=my+home&bucket=bat&precision=ns"
+    assert login == "Token secret"
+    first, second = body.splitlines()
+    assert first.startswith("battery,battery=my_van,board=the\\ attic voltage_V=13.2031,")
+    assert first.endswith(f" {_START + 1}000000000") and second.endswith(f" {_START + 1}001000000")
+
+
+def test_line_protocol_to_stdout(tmp_path, capsys):
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1), data(3, current=float("nan"))])
+    assert main(["send", str(tmp_path), "--influx", "-"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 2 and "current_A=-2.5" in out[0] and "current_A" not in out[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--influx", "localhost"], "http://localhost:8086"),
+        (["--influx", "http://x", "--bucket", "b"], "--org"),
+        (["--influx", "http://x", "--bucket", "b", "--org", "o"], "INFLUX_TOKEN"),
+        (["--influx", "-", "--tag", "x"], "--tag x"),
+    ],
+)
+def test_mistakes(tmp_path, capsys, monkeypatch, arguments, word):
+    monkeypatch.delenv("INFLUX_TOKEN", raising=False)
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    assert main(["send", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert word in error and len(error.splitlines()) == 1
+
+
+def test_a_server_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("batmon.send._TRIES", 1)
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    arguments = ["--influx", "http://127.0.0.1:9", "--state", str(tmp_path / "s")]
+    assert main(["send", str(tmp_path), *arguments]) == 1
+    assert "did not take the rows" in capsys.readouterr().err
+
+
+def test_memory_that_cannot_be_read_sends_again(server, tmp_path, capsys):
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    state = tmp_path / "state.json"
+    state.write_text("{garbage")
+    assert _send(server, tmp_path / "a-00001.raw", state) == 0
+    said = capsys.readouterr()
+    assert "sent again" in said.err and " 1 new rows" in said.out
+    assert os.path.getsize(state) > 2
