@@ -5,6 +5,11 @@ import asyncio
 import network
 from micropython import const
 
+try:
+    from esp32 import idf_heap_info
+except ImportError:
+    idf_heap_info = None  # the radios of other boards have memory of their own
+
 _JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
@@ -92,9 +97,4 @@ class Wifi:
 
 
 def _free_bytes():
-    """Return what is left for the radios; those of other boards have memory of their own."""
-    try:
-        from esp32 import idf_heap_info
-    except ImportError:
-        return _BEGIN_BYTES
-    return sum(area[1] for area in idf_heap_info(_INTERNAL))
+    return sum(area[1] for area in idf_heap_info(_INTERNAL)) if idf_heap_info else _BEGIN_BYTES
