@@ -154,7 +154,7 @@ _TROUBLES = {
     "all is well": {},
     "no access point": {"ssid": ""},
     "wrong password": {"password": "another one"},
-    "lost every half hour": {"drop_s": 1800},
+    "lost every quarter": {"drop_s": 900},
     "slow DHCP": {"dhcp_ms": 25_000},
     "names are not answered": {"dns": None},
     "names are unknown": {"dns": {}},
@@ -180,18 +180,18 @@ def _log(folder: Path) -> tuple[bytes, dict[str, bytes]]:
 @pytest.mark.parametrize("trouble", _TROUBLES)
 def test_log_is_as_without_influx(run, tmp_path, alone, trouble):
     if not alone:
-        run(70, settings={"poll_s": 8})
+        run(40, settings={"poll_s": 8})
         alone["log"] = _log(tmp_path)
         (tmp_path / "flash.img").unlink()
         (tmp_path / "truth.csv").unlink()
     with _relay() as relay:
         port = _free_port() if trouble == "server down" else relay.port
         settings = _settings(port, polls=True, cells=True)
-        _, words, _ = run(70, settings=settings, network=_network(**_TROUBLES[trouble]))
+        _, words, _ = run(40, settings=settings, network=_network(**_TROUBLES[trouble]))
     assert _log(tmp_path) == alone["log"]
     assert _PASSWORD not in words and "Traceback" not in words
     assert bool(relay.packets) == (
-        trouble in ("all is well", "lost every half hour", "slow DHCP", "no time server")
+        trouble in ("all is well", "lost every quarter", "slow DHCP", "no time server")
     )
 
 
@@ -233,5 +233,5 @@ def test_memory_is_flat_for_a_week(run, tmp_path):
 def test_memory_is_flat_for_hours(run):
     with _relay() as relay:
         settings = _settings(relay.port, polls=True, cells=True)
-        end, _, _ = run(180, settings=settings, network=_network(drop_s=1800))
+        end, _, _ = run(120, settings=settings, network=_network(drop_s=1800))
     assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
