@@ -51,7 +51,8 @@ class Influx:
         self._clock = clock
         self._store = store
         board = settings["influx.board"] or hexlify(machine.unique_id()).decode()
-        self._measurement = _escape(settings["influx.measurement"], ", ") or "battery"
+        measurement = settings["influx.measurement"].lstrip("#")  # which would begin a comment
+        self._measurement = _escape(measurement, ", ") or "battery"
         self._tags = ",battery=%s,board=%s" % (
             _escape(settings["influx.battery"] or store.name, ", ="),
             _escape(board, ", ="),

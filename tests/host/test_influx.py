@@ -4,13 +4,18 @@ import contextlib
 import json
 import re
 import socket
+import subprocess
 import threading
+import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from influx_server import influx
 from line_protocol_parser import parse_line
+from needs import program
 
 import batmon
 
@@ -163,9 +168,9 @@ _TROUBLES = {
 }
 
 
-def _free_port() -> int:
+def _free_port(kind=socket.SOCK_DGRAM) -> int:
     """Return a port where nobody listens."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
@@ -218,6 +223,12 @@ def test_password_of_the_wrong_type_is_not_told(run):
     assert "wifi.password" in words and not re.search("1234567", words + glass)
 
 
+def test_server_without_a_network_gets_a_sentence(run):
+    end, words, _ = run(5, settings={"influx": {"host": "db.lan"}})
+    assert "influx.host is set, but wifi.ssid is not" in words
+    assert end["connected"] and "failed" not in words
+
+
 @pytest.mark.campaign
 def test_memory_is_flat_for_a_week(run, tmp_path):
     with _relay() as relay:
@@ -228,6 +239,54 @@ def test_memory_is_flat_for_a_week(run, tmp_path):
     heap = end["heap_at"]
     print(json.dumps(heap), len(relay.packets), "packets")
     assert heap["day7"] <= heap["day1"] + 1024
+
+
+@pytest.mark.campaign
+def test_victoria_metrics_takes_the_same_lines(run, tmp_path):
+    names = {"measurement": "my log,a=b", "battery": "van, left = 1", "board": "Küche 2"}
+    with _relay() as relay:
+        run(240, settings=_settings(relay.port, **names), network=_network())
+    stored = batmon.read(tmp_path / "data")
+    with _victoria_metrics(tmp_path / "vm") as (udp, url):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for packet in relay.packets:
+                out.sendto(packet, udp)
+        query = urllib.parse.urlencode({"match[]": '{board="Küche 2"}', "start": _UNIX - 60})
+        series = {}
+        end = time.monotonic() + 20
+        while len(series) < len(_FLOATS + _INTEGERS) and time.monotonic() < end:
+            time.sleep(0.2)
+            with urllib.request.urlopen(f"{url}/api/v1/export?{query}", timeout=10) as answer:
+                found = [json.loads(line) for line in answer]
+            series = {one["metric"]["__name__"]: one for one in found}
+    for name in _FLOATS + _INTEGERS:
+        one = series[f"{names['measurement']}_{name}"]
+        assert one["metric"]["battery"] == names["battery"]
+        assert one["timestamps"] == [time.value // 10**6 for time in stored["time_utc"]]
+        assert max(abs(one["values"] - stored[name].astype(float))) <= 0.00051
+
+
+@contextlib.contextmanager
+def _victoria_metrics(folder: Path):
+    """Run a VictoriaMetrics on loopback; yield (its UDP address, its URL)."""
+    http, udp = _free_port(socket.SOCK_STREAM), _free_port()
+    command = [program("victoria-metrics", "victoria-metrics"), f"-storageDataPath={folder}"]
+    command += [f"-httpListenAddr=127.0.0.1:{http}", f"-influxListenAddr=127.0.0.1:{udp}"]
+    server = subprocess.Popen(
+        [*command, "-retentionPeriod=10y"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{http}"
+    try:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                break
+            time.sleep(0.1)
+        yield ("127.0.0.1", udp), url
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_memory_is_flat_for_hours(run):
