@@ -292,6 +292,7 @@ class App:
             await sink.run()
         finally:
             self.sinks.remove(sink)
+            wifi.off("switched off, it starts anew")
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

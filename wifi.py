@@ -35,7 +35,7 @@ class Wifi:
         while not self.connected():
             trouble = await self._attempt()
             if trouble:
-                self._off(trouble)
+                self.off(trouble)
                 await asyncio.sleep(self._wait_s)
                 self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
             else:
@@ -49,7 +49,7 @@ class Wifi:
         free = _free_bytes()
         if free < _KEEP_BYTES:
             self._wait_s = _RETRY_MAX_S
-            self._off("switched off, only %d bytes were free and Bluetooth needs them" % free)
+            self.off("switched off, only %d bytes were free and Bluetooth needs them" % free)
             return False
         return True
 
@@ -82,7 +82,8 @@ class Wifi:
             return self._ssid + " does not answer"
         return "%s does not let the board in (%d), check the password" % (self._ssid, status)
 
-    def _off(self, why):
+    def off(self, why):
+        """Leave the network and give its memory back; `why` is said."""
         self._say(why)
         try:
             if self._wlan:

@@ -122,3 +122,12 @@ async def test_driver_that_raises():
         await _attempts(wifi, 600)
     network.WLAN.connect = connect
     assert words.text == "WiFi: error: Wifi Internal Error\n"
+
+
+async def test_off_gives_the_radio_back():
+    _world()
+    wifi = Wifi("net", _PASSWORD)
+    wifi.off("never was on")
+    await asyncio.wait_for(wifi.join(), 20)
+    wifi.off("enough")
+    assert not wifi.connected() and not network.WLAN().active()

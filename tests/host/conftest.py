@@ -49,7 +49,8 @@ def run(tmp_path):
 
         end = virtual.run(path, see, words.append)
         if "lcd" in end:
-            glasses.append(_text(end["lcd"]))
+            end["text"] = _text(end["lcd"])
+            glasses.append(end["text"])
         return end, "\n".join(words), "\n".join(glasses)
 
     return run

@@ -267,5 +267,5 @@ def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
     log = (tmp_path / "data" / "errors.txt").read_text()
     assert "restart: no data for 2 h" in log
     assert "restarted: no data" in glass and "retry" in glass
-    assert "restarted" not in _text(end["lcd"])  # it is told for ten minutes
+    assert "restarted" not in end["text"]  # it is told for ten minutes
     assert set(batmon.read(tmp_path / "data")["boot"]) == {1, 2}
