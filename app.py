@@ -129,7 +129,7 @@ class App:
         self.store.open()
         self.errors.boot = self.store.boot
         asyncio.create_task(self._keep("sealing", self.store.run))
-        if self.settings["wifi.ssid"] and self.settings["influx.host"]:
+        if self.settings["influx.host"]:
             asyncio.create_task(self._keep("influx", self._send_live))
 
     def _refuse(self, sentence):
@@ -279,10 +279,13 @@ class App:
         return "\n".join(said)
 
     async def _send_live(self):
+        want = self.settings
+        if not want["wifi.ssid"]:
+            print("settings.json: influx.host is set, but wifi.ssid is not; nothing is sent")
+            return True
         from influx import Influx  # here, because it takes memory
         from wifi import Wifi
 
-        want = self.settings
         wifi = Wifi(want["wifi.ssid"], want["wifi.password"])
         sink = Influx(want, wifi, self.clock, self.store)
         self.sinks.append(sink)
@@ -290,6 +293,7 @@ class App:
             await sink.run()
         finally:
             self.sinks.remove(sink)
+            wifi.off("switched off, it starts anew")
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

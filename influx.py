@@ -35,8 +35,8 @@ _SUFFIXES = ("", "_poll", "_cells")
 class Influx:
     """Sends what one battery's `store` gets over `wifi` to the server that the settings name.
 
-    Frames wait while there is no way to it, up to some hours of them; `lost` counts the lines
-    that had to go. What was not stored yet (polls, cells) is only sent as it happens.
+    Frames wait while there is no way to it, up to some hours of them; polls do not. `lost`
+    counts the lines that had to go.
     """
 
     def __init__(self, settings, wifi, clock, store):
@@ -51,7 +51,8 @@ class Influx:
         self._clock = clock
         self._store = store
         board = settings["influx.board"] or hexlify(machine.unique_id()).decode()
-        self._measurement = _escape(settings["influx.measurement"], ", ") or "battery"
+        measurement = settings["influx.measurement"].lstrip("#")  # which would begin a comment
+        self._measurement = _escape(measurement, ", ") or "battery"
         self._tags = ",battery=%s,board=%s" % (
             _escape(settings["influx.battery"] or store.name, ", ="),
             _escape(board, ", ="),
@@ -64,7 +65,7 @@ class Influx:
         self._socket = None
         self._address = None  # the server's
         self._said = ""
-        self._live = False  # polls are only of interest as they happen
+        self._live = False
         self._cells_due = False
         self._last_s = -1  # the last frame's uptime
         self._twins = 0  # frames before it in the same second
@@ -88,10 +89,13 @@ class Influx:
 
     def sample(self, uptime_ms, sample):
         """Take a poll's sample, aiobmsble's dict; its frames came before."""
-        if self._polls:
-            self._put_text(_POLL, uptime_ms, _poll_fields(sample))
-        if self._cells and (self._polls or self._cells_due):
-            self._put_text(_CELLS, uptime_ms, _cell_fields(sample))
+        if self._polls and not self._live:
+            self.lost += 1  # a poll is of interest as it happens
+        else:
+            if self._polls:
+                self._put_text(_POLL, uptime_ms, _poll_fields(sample))
+            if self._cells and (self._polls or self._cells_due):
+                self._put_text(_CELLS, uptime_ms, _cell_fields(sample))
         self._cells_due = False
 
     def close(self):
@@ -122,14 +126,12 @@ class Influx:
     # ---- the queue: what is not in a packet yet
 
     def _put_text(self, kind, uptime_ms, fields):
-        if not fields:
-            return
         while self._live and self._used > _QUEUE_BYTES // 2 and self._take():
             pass
-        if self._live and len(fields) <= _FIELDS_BYTES:
-            self._put(kind, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
-        else:
+        if len(fields) > _FIELDS_BYTES:
             self.lost += 1
+        elif fields:
+            self._put(kind, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
 
     def _put(self, kind, uptime_s, ms, body):
         size = _HEAD + len(body)

@@ -28,13 +28,13 @@ alarm.soc        0               0..100           %    alarm at or below this st
 alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is below; 0: never
 alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
 alarm.temperature_c 0            0..100           degC alarm above this temperature; 0: never
-wifi.ssid        ""              text             -    name of the WiFi network; "" keeps WiFi off
+wifi.ssid        ""              text             -    name of the WiFi network, joined when influx.host is set
 wifi.password    ""              secret           -    password of the WiFi network; "" for an open one
-wifi.ntp         "pool.ntp.org"  text             -    time server; "" leaves the clock alone
+wifi.ntp         "pool.ntp.org"  text             -    time server, asked daily; "" leaves the clock alone
 influx.host      ""              text             -    InfluxDB server, name or address; "" sends nothing
 influx.port      8089            1..65535         -    its UDP port
 influx.measurement "battery"     text             -    name of the measurement
-influx.battery   ""              text             -    tag battery; "" is the Bluetooth name of the BMS
+influx.battery   ""              text             -    tag battery; "" is the name in the log's files
 influx.board     ""              text             -    tag board; "" is the number of the ESP32
 influx.polls     false           true|false       -    send every poll too, not only what is stored
 influx.cells     false           true|false       -    send the voltage of each cell too

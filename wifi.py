@@ -5,6 +5,11 @@ import asyncio
 import network
 from micropython import const
 
+try:
+    from esp32 import idf_heap_info
+except ImportError:
+    idf_heap_info = None  # the radios of other boards have memory of their own
+
 _JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
@@ -30,7 +35,7 @@ class Wifi:
         while not self.connected():
             trouble = await self._attempt()
             if trouble:
-                self._off(trouble)
+                self.off(trouble)
                 await asyncio.sleep(self._wait_s)
                 self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
             else:
@@ -44,7 +49,7 @@ class Wifi:
         free = _free_bytes()
         if free < _KEEP_BYTES:
             self._wait_s = _RETRY_MAX_S
-            self._off("switched off, only %d bytes were free and Bluetooth needs them" % free)
+            self.off("switched off, only %d bytes were free and Bluetooth needs them" % free)
             return False
         return True
 
@@ -77,7 +82,8 @@ class Wifi:
             return self._ssid + " does not answer"
         return "%s does not let the board in (%d), check the password" % (self._ssid, status)
 
-    def _off(self, why):
+    def off(self, why):
+        """Leave the network and give its memory back; `why` is said."""
         self._say(why)
         try:
             if self._wlan:
@@ -92,9 +98,4 @@ class Wifi:
 
 
 def _free_bytes():
-    """Return what is left for the radios; those of other boards have memory of their own."""
-    try:
-        from esp32 import idf_heap_info
-    except ImportError:
-        return _BEGIN_BYTES
-    return sum(area[1] for area in idf_heap_info(_INTERNAL))
+    return sum(area[1] for area in idf_heap_info(_INTERNAL)) if idf_heap_info else _BEGIN_BYTES

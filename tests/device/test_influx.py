@@ -299,6 +299,13 @@ async def test_names_are_escaped():
         tags = ",battery=%s,board=%s voltage_V=" % (escaped, escaped)
         assert line.startswith(escaped.replace("\\=", "=") + tags), line
         await board.end()
+    for name, measurement in (("#1 van", "1\\ van"), ("##", "battery"), ("", "battery")):
+        board = _Board(**{"influx.measurement": name})
+        await asyncio.sleep(60)
+        board.frame()
+        await asyncio.sleep(10)
+        assert board.server.lines()[0].startswith(measurement + ",battery=jk_pak01,")
+        await board.end()
 
 
 async def test_packets_are_full_but_never_too_large():

@@ -1,8 +1,8 @@
 # WiFi on the virtual board: bounded attempts, memory for Bluetooth first, no secret told
 import asyncio
 import builtins
-import sys
 
+import esp32
 import network
 from wifi import Wifi
 
@@ -25,20 +25,11 @@ class _Words:
         builtins.print = self._print
 
 
-class _Memory:
-    """An ESP32's word on its memory: `free` bytes in two areas."""
-
-    free = 100_000
-
-    def idf_heap_info(self, _):
-        return [(200_000, self.free - 1000, 0, 0), (8000, 1000, 0, 0)]
-
-
 def _world(**changes):
     network.world.update({"ssid": "net", "password": _PASSWORD, "drop_s": 0, "dhcp_ms": 900})
     network.world.update(changes)
     network.WLAN().active(False)
-    sys.modules.pop("esp32", None)
+    esp32.free_bytes = 120_000
 
 
 async def _attempts(wifi, seconds):
@@ -101,23 +92,21 @@ async def test_comes_back_after_a_loss():
 
 async def test_memory_of_bluetooth_is_left_alone():
     _world()
-    memory = sys.modules["esp32"] = _Memory()
     wifi = Wifi("net", _PASSWORD)
-    memory.free = 60_000
+    esp32.free_bytes = 60_000
     with _Words() as words:
         assert await _attempts(wifi, 600) == 0  # the radio was never on
     assert "60000" in words.text
-    memory.free = 100_000
+    esp32.free_bytes = 100_000
     await asyncio.wait_for(wifi.join(), 1200)
     assert wifi.connected()
-    memory.free = 20_000
+    esp32.free_bytes = 20_000
     with _Words() as words:
         assert not wifi.connected() and not network.WLAN().active()
     assert "20000" in words.text
-    memory.free = 100_000
+    esp32.free_bytes = 100_000
     await asyncio.wait_for(wifi.join(), 1200)
     assert wifi.connected()
-    del sys.modules["esp32"]
 
 
 async def test_driver_that_raises():
@@ -133,3 +122,12 @@ async def test_driver_that_raises():
         await _attempts(wifi, 600)
     network.WLAN.connect = connect
     assert words.text == "WiFi: error: Wifi Internal Error\n"
+
+
+async def test_off_gives_the_radio_back():
+    _world()
+    wifi = Wifi("net", _PASSWORD)
+    wifi.off("never was on")
+    await asyncio.wait_for(wifi.join(), 20)
+    wifi.off("enough")
+    assert not wifi.connected() and not network.WLAN().active()

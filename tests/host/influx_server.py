@@ -36,7 +36,6 @@ bind-address = "127.0.0.1:{rpc}"
   enabled = true
   bind-address = "127.0.0.1:{udp}"
   database = "{database}"
-  precision = "s"
   batch-size = 100
   batch-timeout = "100ms"
 """
@@ -51,9 +50,9 @@ class Influx:
         self.url = f"http://127.0.0.1:{http_port}"
         self.udp = ("127.0.0.1", udp_port)
 
-    def query(self, text: str) -> list[dict]:
-        """Run an InfluxQL query; return its rows as dictionaries, `time` in seconds."""
-        arguments = urllib.parse.urlencode({"db": self.database, "q": text, "epoch": "s"})
+    def query(self, text: str, epoch: str = "s") -> list[dict]:
+        """Run an InfluxQL query; return its rows as dictionaries, `time` in seconds or `epoch`."""
+        arguments = urllib.parse.urlencode({"db": self.database, "q": text, "epoch": epoch})
         request = urllib.request.Request(f"{self.url}/query", arguments.encode())
         with urllib.request.urlopen(request, timeout=10) as answer:
             result = json.load(answer)["results"][0]

@@ -12,7 +12,7 @@ def test_takes_lines_by_http_and_udp(tmp_path):
         url = f"{server.url}/write?db={server.database}&precision=s"
         urllib.request.urlopen(url, lines, timeout=10).close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.sendto(b"battery,name=boat voltage=26.4 1767247201\n", server.udp)
+            udp.sendto(b"battery,name=boat voltage=26.4 1767247201000000000\n", server.udp)
         rows = server.wait_for('SELECT voltage, "name" FROM battery', 2)
         assert [(row["time"], row["voltage"], row["name"]) for row in rows] == [
             (1767247200, 13.2, "van"),

@@ -1,7 +1,6 @@
 """The unmodified board code on the virtual board: the main job, and what users get wrong."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,61 +8,9 @@ import pandas as pd
 import pytest
 
 import batmon
-from batmon import virtual
-from batmon.build import BOARD, SIM, build
 
 _DATA = Path(__file__).parents[1] / "data"
-_START = 1_767_247_200
 _CONN = "from aiobmsble.bms.jikong_bms import BMS"
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Return a function that runs the board for a while: (last record, what the REPL said)."""
-    build()
-
-    def run(minutes, **changes):
-        tree = tmp_path / "board"
-        if not tree.exists():
-            shutil.copytree(BOARD, tree)
-        config = {
-            "board": str(tree),
-            "sim": str(SIM),
-            "image": str(tmp_path / "flash.img"),
-            "rtc": str(tmp_path / "rtc.bin"),
-            "out": str(tmp_path),
-            "volume": "lfs2",
-            "size": 2 << 20,
-            "bms": "jikong",
-            "battery": "van",
-            "days": minutes / 1440,
-            "lcd": "16x2",
-            "seed": 1,
-            "realtime": False,
-            "start_unix": _START,
-            "status_wall_ms": 0,
-            "settings": {},
-        } | changes
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps(config))
-        words = []
-        glasses = []
-
-        def see(record):
-            if "lcd" in record:
-                glasses.append(_text(record["lcd"]))
-
-        end = virtual.run(path, see, words.append)
-        if "lcd" in end:
-            glasses.append(_text(end["lcd"]))
-        assert end["lcd_violations"] == []
-        return end, "\n".join(words), "\n".join(glasses)
-
-    return run
-
-
-def _text(snapshot):
-    return "\n".join("".join(chr(c) if c > 31 else "*" for c in row) for row in snapshot["cells"])
 
 
 def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
@@ -320,7 +267,7 @@ def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
     log = (tmp_path / "data" / "errors.txt").read_text()
     assert "restart: no data for 2 h" in log
     assert "restarted: no data" in glass and "retry" in glass
-    assert "restarted" not in _text(end["lcd"])  # it is told for ten minutes
+    assert "restarted" not in end["text"]  # it is told for ten minutes
     assert set(batmon.read(tmp_path / "data")["boot"]) == {1, 2}
 
 
