@@ -49,6 +49,9 @@ async def play(source, folder, name, capacity_ah, cells, unix_s):
     volts = [0] * cells
     polls = 0
     for row in _rows(source):
+        if row[0] - clock.now_ms > _TICK_MS:
+            # the link would have noticed long before the store writes down that time passes
+            store.append(sampler.frames, sampler.finish())
         while row[0] - clock.now_ms > _TICK_MS:
             clock.now_ms += _TICK_MS
             store.tick()
@@ -60,9 +63,7 @@ async def play(source, folder, name, capacity_ah, cells, unix_s):
             await _sealed(store)
         store.tick()
         polls += 1
-    n = sampler.finish()
-    if n:
-        store.append(sampler.frames, n)
+    store.append(sampler.frames, sampler.finish())
     stored = store.flush()
     await _sealed(store)
     sealing.cancel()

@@ -132,16 +132,14 @@ def days_of(log: PollLog) -> float:
 def _sealed_bytes(frames: np.ndarray) -> int:
     """Return the size of the sealed shard of `frames`."""
     encoder = shardcodec.Encoder()
-    block = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
     data = frames.tobytes()
+    chunk = shardcodec.CHUNK_FRAMES * frame.SIZE
     size = len(shardcodec.HEADER) + len(shardcodec.end_block(len(frames)))
-    for at in range(0, len(data), len(block)):
-        part = data[at : at + len(block)]
-        block[: len(part)] = part
-        for _ in encoder.encode(block, len(part) // frame.SIZE):
-            pass  # the encoder lets others run on a board
-        size += len(encoder.block)
-    return size
+    for at in range(0, len(data), chunk):
+        part = bytearray(data[at : at + chunk])
+        for block in encoder.encode(part, len(part) // frame.SIZE):
+            size += len(block or b"")
+    return size + len(encoder.end())
 
 
 def _at_every(log: PollLog, window_s: int, charge: np.ndarray) -> np.ndarray:
