@@ -176,7 +176,8 @@ def _run(args) -> int:
         raise UserError(f"--dir {folder} holds other files ({foreign[0].name}); take a new folder.")
     if args.erase:
         (folder / "flash.img").unlink(missing_ok=True)
-    with SerialBoard(folder, installed=args.installed, bms=args.bms, lcd=args.lcd) as board:
+    bms = "" if args.bms == "none" else args.bms
+    with SerialBoard(folder, installed=args.installed, bms=bms, lcd=args.lcd) as board:
         print(f"The virtual board is at {board.port}; Ctrl-C here ends it. Try for example:")
         print(f"  mpremote connect {board.port} repl", flush=True)
         while board.running:
@@ -202,7 +203,6 @@ def add_parser(subparsers):
         "--bms",
         choices=("jikong", "jbd", "none"),
         default="jikong",
-        type=lambda name: name,
         help="the BMS in reach (%(default)s)",
     )
     add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")

@@ -1,6 +1,8 @@
 """The virtual board as a serial port, through the real mpremote."""
 
 import hashlib
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -102,3 +104,23 @@ def test_an_installed_board_logs_until_interrupted(tmp_path):
             assert b"connected" in said
         # mpremote interrupts it; what is not stored yet is
         assert "jk_pak01-00001.raw" in mpremote(board, "fs", "ls", "data")
+
+
+def test_the_command_offers_a_port_until_it_is_interrupted(tmp_path):
+    command = [sys.executable, "-m", "batmon", "board", "--dir", str(tmp_path), "--bms", "none"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        port = re.search(r"is at (\S+);", process.stdout.readline())[1]
+        done = subprocess.run(
+            [_MPREMOTE, "connect", port, "eval", "6 * 7"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout.strip() == "42"
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    (tmp_path / "mine.txt").touch()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "holds other files (mine.txt)" in done.stderr
