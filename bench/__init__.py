@@ -3,4 +3,4 @@
 `measure()` returns {row: {metric: number}}; the metric's name says the unit.
 """
 
-SECTIONS = ("drivers", "lcd", "sim", "size")
+SECTIONS = ("drivers", "lcd", "sim", "size", "export")
