@@ -84,7 +84,7 @@ def _write_csv(batches, out: Path) -> int:
     import pyarrow as pa
     from pyarrow import csv
 
-    rows, options = 0, csv.WriteOptions(quoting_style="needed", quoting_header="none")
+    rows, options = 0, csv.WriteOptions(quoting_style="none", quoting_header="none")
     with open(out, "wb") as file:
         for batch in batches:
             table = pa.Table.from_pandas(_plain(batch), preserve_index=False)
