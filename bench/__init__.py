@@ -3,4 +3,4 @@
 `measure()` returns {row: {metric: number}}; the metric's name says the unit.
 """
 
-SECTIONS = ("drivers", "heap", "lcd", "sampler", "sim", "size", "wear")
+SECTIONS = ("codec", "codec_cost", "drivers", "heap", "lcd", "sampler", "sim", "size", "wear")
