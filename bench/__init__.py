@@ -3,4 +3,15 @@
 `measure()` returns {row: {metric: number}}; the metric's name says the unit.
 """
 
-SECTIONS = ("drivers", "export", "heap", "lcd", "sampler", "sim", "size", "wear")
+SECTIONS = (
+    "codec",
+    "codec_cost",
+    "drivers",
+    "export",
+    "heap",
+    "lcd",
+    "sampler",
+    "sim",
+    "size",
+    "wear",
+)

@@ -75,8 +75,8 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
             if m > 4:
                 m = 4
             y >>= 4
-            n = (3 * n + 1) * (64 + ((y * (4096 - y)) >> 12))
-            m = (3 * m + 1) * (64 + ((x * (4096 - x)) >> 12))
+            n = (3 * n + 1) * (96 + ((y * (4096 - y)) >> 12))
+            m = (3 * m + 1) * (96 + ((x * (4096 - x)) >> 12))
             one = (x * n + y * m) // (n + m)
         else:
             one = (0 + p[i]) >> 4
@@ -122,7 +122,7 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                 x = 0 + p[i]
                 n = x & 15
                 x >>= 4
-                m = 5 * n + 8
+                m = 5 * n + 10
                 if bit:
                     x += ((4095 - x) * 5 + m - 1) // m
                 else:

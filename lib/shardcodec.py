@@ -10,8 +10,8 @@ from rangecoder import finish
 
 HEADER = b"BTS\x02\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
-BLOCK_FRAMES = 1260  # 16 kB raw: the model has time to learn, damage costs little
-CHUNK_FRAMES = 64  # what an Encoder takes at a time
+BLOCK_FRAMES = 1280  # 16 kB raw, whole chunks: the model has time to learn
+CHUNK_FRAMES = 32  # what an Encoder takes at a time
 SLICE_FRAMES = 8  # coded in one go, about 15 ms on a board
 
 _MARK = const(b"BK")
@@ -22,7 +22,7 @@ _END_FRAMES = const(0xFFFF)  # a last block that says how many frames there were
 _STORED = const(0)
 _MODELLED = const(1)
 
-_BLOCK_BYTES = const(4096)  # a full block is shorter
+_BLOCK_BYTES = const(5000)  # a full block is shorter
 _FRAME_MOST = const(352)  # no frame is coded in more bytes
 
 

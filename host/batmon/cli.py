@@ -14,6 +14,8 @@ _COMMANDS = (
     "send",
     "info",
     "verify",
+    "seal",
+    "unseal",
     "replay",
     "sim",
     "soak",

@@ -74,7 +74,7 @@ class StoredEncoder:
 
     def encode(self, frames, n):
         self._data += frames[: n * frame.SIZE]
-        yield self.end() if len(self._data) > 3000 else None
+        yield self.end() if len(self._data) > 4000 else None
 
     def end(self):
         data = self._data
