@@ -279,21 +279,9 @@ class App:
         return "\n".join(said)
 
     async def _send_live(self):
-        want = self.settings
-        if not want["wifi.ssid"]:
-            print("settings.json: influx.host is set, but wifi.ssid is not; nothing is sent")
-            return True
-        from influx import Influx  # here, because it takes memory
-        from wifi import Wifi
+        from influx import run  # here, because it takes memory
 
-        wifi = Wifi(want["wifi.ssid"], want["wifi.password"])
-        sink = Influx(want, wifi, self.clock, self.store)
-        self.sinks.append(sink)
-        try:
-            await sink.run()
-        finally:
-            self.sinks.remove(sink)
-            wifi.off("switched off, it starts anew")
+        return await run(self.settings, self.sinks, self.clock, self.store)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

@@ -11,6 +11,7 @@ import half
 import machine
 import udpask
 from micropython import const
+from wifi import Wifi
 
 _QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
 _HEAD = const(9)  # of what waits in the queue: uptime in s, and ms, bytes, kind
@@ -30,6 +31,21 @@ _FRAME = const(0)
 _POLL = const(1)
 _CELLS = const(2)
 _SUFFIXES = ("", "_poll", "_cells")
+
+
+async def run(settings, sinks, clock, store):
+    """Be on the list `sinks` while there is a network to join; True if there is none to name."""
+    if not settings["wifi.ssid"]:
+        print("settings.json: influx.host is set, but wifi.ssid is not; nothing is sent")
+        return True
+    wifi = Wifi(settings["wifi.ssid"], settings["wifi.password"])
+    sink = Influx(settings, wifi, clock, store)
+    sinks.append(sink)
+    try:
+        await sink.run()
+    finally:
+        sinks.remove(sink)
+        wifi.off("switched off, it starts anew")
 
 
 class Influx:
