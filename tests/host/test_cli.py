@@ -20,7 +20,7 @@ def _said(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-@pytest.mark.parametrize("command", ["sim", "export", "info", "build"])
+@pytest.mark.parametrize("command", ["sim", "pull", "export", "report", "send", "info", "build"])
 def test_help_has_examples(capsys, command):
     code, out, _ = _said(capsys, command, "--help")
     assert code == 0 and "examples:" in out and f"batmon {command}" in out
