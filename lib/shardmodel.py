@@ -5,6 +5,7 @@ from array import array
 import micropython
 from micropython import const
 from rangecoder import number, start
+from shardmath import bits, cut, fixed, grid_bits, limit, rank, rank_bits
 
 _SIZE = const(13)
 
@@ -24,7 +25,7 @@ _ROWS = const(576)
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
 _ZERO = const(1 << 28)
-_I = const(0)  # current as a fixed-point number, see _fixed
+_I = const(0)  # current as a fixed-point number, see shardmath
 _I_MISS = const(1)
 _DT_MISS = const(2)
 _MIN_MISS = const(3)  # the last, the one before
@@ -37,7 +38,7 @@ _SIGNED = const(10)
 _N = const(10)  # 1 after the first frame
 _T = const(11)
 _DT = const(12)
-_I_RANK = const(13)  # current, see _rank
+_I_RANK = const(13)  # current, see shardmath
 _I_SWING = const(14)  # running mean of the change of the current
 _MIN = const(15)
 _MAX = const(16)
@@ -65,15 +66,18 @@ def new(data):
     return array("i", range(4)), data, array("H", range(8 * _ROWS)), array("i", range(_MEMORY))
 
 
-def begin(k, at, end=0):
-    """Forget everything; write from byte `at` on, or read from `at` to `end`."""
+@micropython.viper
+def begin(k, at: int, end: int):
+    """Forget everything; write from byte `at` on with `end` 0, or read from `at` to `end`."""
     start(k[0], k[1], at, end)
-    p = k[2]
+    p = ptr16(k[2])
     for i in range(8 * _ROWS):
         p[i] = 0x8000  # no experience, as likely as not
-    m = k[3]
+    m = ptr32(k[3])
     for i in range(_MEMORY):
-        m[i] = _ZERO if i < _SIGNED else 0
+        m[i] = 0
+    for i in range(_SIGNED):
+        m[i] = _ZERO
     for i in range(32):
         m[_RECENT + i] = i & 15
     m[_V_GRID] = 10
@@ -123,26 +127,26 @@ def code(k, frames, first: int, n: int):
 
 
 @micropython.viper
-def _current(k, bits: int) -> int:
+def _current(k, half: int) -> int:
     m = ptr32(k[3])
-    row = 2 * int(_bits(int(abs(m[_I] - _ZERO)) >> 3))
+    row = 2 * int(bits(int(abs(m[_I] - _ZERO)) >> 3))
     if row > 31:
         row = 31
     last = m[_I_MISS] - _ZERO
-    kind = (int(_bits(int(abs(last)))) + 1) >> 1
+    kind = (int(bits(int(abs(last)))) + 1) >> 1
     if kind > 4:
         kind = 4
     if last < 0:
         kind = 0 - kind
     guess = 0 + m[_I_RANK]
-    miss = ((int(_rank(bits)) - guess + 0x8000) & 0xFFFF) - 0x8000
+    miss = ((int(rank(half)) - guess + 0x8000) & 0xFFFF) - 0x8000
     miss = int(number(k, _CURRENT + 8 + row, _CURRENT + 44 + kind, _CURRENT, miss))
     x = (guess + miss) & 0xFFFF
     m[_I_MISS] = miss + _ZERO
     m[_I_RANK] = x
-    bits = int(_rank_bits(x))
-    m[_I] = int(_fixed(bits)) + _ZERO
-    return bits
+    half = int(rank_bits(x))
+    m[_I] = int(fixed(half)) + _ZERO
+    return half
 
 
 @micropython.viper
@@ -150,7 +154,7 @@ def _time(k, t: int, before: int) -> int:
     m = ptr32(k[3])
     now = m[_I] - _ZERO
     size = int(abs(now))
-    n = int(_bits(size))
+    n = int(bits(size))
     place = _DTS
     if n > 3:
         place += 8 * n + ((size >> (n - 4)) & 7)
@@ -159,12 +163,12 @@ def _time(k, t: int, before: int) -> int:
     if guess == 0:
         known = 0
         guess = 0 + m[_DT]
-    row = int(_bits(guess))
+    row = int(bits(guess))
     if row > 15:
         row = 15
     row = _TIME + 8 + 2 * row + known
     miss = m[_DT_MISS] - _ZERO
-    other = _TIME + 40 + 4 * int(_cut(miss, 3))
+    other = _TIME + 40 + 4 * int(cut(miss, 3))
     if 8 * int(abs(now - before)) > size + int(abs(before)):
         other += 2
     if int(abs(miss)) > 10:
@@ -185,17 +189,17 @@ def _cell_min(k, x: int, swing: int) -> int:
     m = ptr32(k[3])
     last = 0 + m[_MIN]
     ohm = m[_OHM] - _ZERO
-    step = int(_limit(swing >> 4, 16000))
+    step = int(limit(swing >> 4, 16000))
     guess = last + ((ohm * step + 8192) >> 14)
     size = int(abs(swing))
-    row = int(_bits(size >> 6))
+    row = int(bits(size >> 6))
     if row > 15:
         row = 15
     row = _CELL_MIN + 8 + 2 * row
     if swing < 0:
         row += 1
     miss = m[_MIN_MISS] - _ZERO
-    other = int(_cut(miss, 3)) * 7 + int(_cut(m[_MIN_MISS + 1] - _ZERO, 3))
+    other = int(cut(miss, 3)) * 7 + int(cut(m[_MIN_MISS + 1] - _ZERO, 3))
     m[_MIN_MISS + 1] = miss + _ZERO
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
     miss = int(number(k, row, _CELL_MIN + 40 + other, _CELL_MIN, miss))
@@ -204,12 +208,12 @@ def _cell_min(k, x: int, swing: int) -> int:
     m[_MIN] = x
     usual = 0 + m[_I_SWING]
     if int(abs(step)) > 2 and m[_N]:
-        error = int(_limit((((x - last) << 14) - ohm * step) // step, 8000))
+        error = int(limit((((x - last) << 14) - ohm * step) // step, 8000))
         if size > usual:
             error >>= 2
         else:
             error >>= 4
-        m[_OHM] = int(_limit(ohm + error, 8000)) + _ZERO
+        m[_OHM] = int(limit(ohm + error, 8000)) + _ZERO
     m[_I_SWING] = usual + ((size - usual) >> 3)
     return x
 
@@ -218,12 +222,12 @@ def _cell_min(k, x: int, swing: int) -> int:
 def _cell_max(k, x: int, moved: int) -> int:
     m = ptr32(k[3])
     guess = m[_MAX] + moved
-    spread = int(_bits(int(abs(guess - m[_MIN]))))
+    spread = int(bits(int(abs(guess - m[_MIN]))))
     if spread > 7:
         spread = 7
-    row = _CELL_MAX + 8 + int(_cut(m[_MIN_MISS] - _ZERO, 3)) * 7
-    row += int(_cut(m[_MAX_MISS] - _ZERO, 3))
-    other = _CELL_MAX + 57 + int(_cut(moved, 3)) * 8 + spread
+    row = _CELL_MAX + 8 + int(cut(m[_MIN_MISS] - _ZERO, 3)) * 7
+    row += int(cut(m[_MAX_MISS] - _ZERO, 3))
+    other = _CELL_MAX + 57 + int(cut(moved, 3)) * 8 + spread
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
     miss = int(number(k, row, other, _CELL_MAX, miss))
     x = (guess + miss) & 0xFFFF
@@ -233,7 +237,7 @@ def _cell_max(k, x: int, moved: int) -> int:
 
 
 @micropython.viper
-def _voltage(k, bits: int, moved: int) -> int:
+def _voltage(k, half: int, moved: int) -> int:
     m = ptr32(k[3])
     cells = m[_MIN] + m[_MAX]
     bias = m[_V_BIAS] - _ZERO
@@ -242,15 +246,15 @@ def _voltage(k, bits: int, moved: int) -> int:
         guess = 64
     if guess > 0xFFFFF:
         guess = 0xFFFFF
-    down = int(_bits(guess)) - 11
+    down = int(bits(guess)) - 11
     if down < 0:
         down = 0
-    fixed = int(_fixed(bits))
+    volts = int(fixed(half))
     grid = 0 + m[_V_GRID]
     while grid <= 100:
-        x = (fixed * grid + 512) >> 10
+        x = (volts * grid + 512) >> 10
         off = 1
-        if x >= 0 and x < 0x10000 and int(_grid_bits(x, grid)) == bits:
+        if x >= 0 and x < 0x10000 and int(grid_bits(x, grid)) == half:
             off = 0
         if int(number(k, _GRID, _GRID, _VOLTAGE, off)) == 0:
             break
@@ -261,28 +265,28 @@ def _voltage(k, bits: int, moved: int) -> int:
         step = 1024 // grid
         near = guess * grid >> 10
         place = (guess * grid >> 7) & 7
-        x = (fixed * grid + 512) >> 10
-        last = (int(_fixed(last)) * grid + 512) >> 10
+        x = (volts * grid + 512) >> 10
+        last = (int(fixed(last)) * grid + 512) >> 10
     else:
         grid = 0
         step = 1 << down
         near = 0x8000 + ((down + 15) << 10) + (guess >> down) - 1024
         place = ((guess << 3) >> down) & 7
-        x = int(_rank(bits))
-        last = int(_rank(last))
-    row = _VOLTAGE + 8 + place * 5 + int(_cut(last - near, 2))
-    other = _VOLTAGE + 48 + int(_cut(m[_V_MISS] - _ZERO, 2)) * 3 + int(_cut(moved, 1))
+        x = int(rank(half))
+        last = int(rank(last))
+    row = _VOLTAGE + 8 + place * 5 + int(cut(last - near, 2))
+    other = _VOLTAGE + 48 + int(cut(m[_V_MISS] - _ZERO, 2)) * 3 + int(cut(moved, 1))
     miss = ((x - near + 0x8000) & 0xFFFF) - 0x8000
     miss = int(number(k, row, other, _VOLTAGE, miss))
     m[_V_MISS] = miss + _ZERO
     x = (near + miss) & 0xFFFF
     if grid:
-        bits = int(_grid_bits(x, grid))
+        half = int(grid_bits(x, grid))
     else:
-        bits = int(_rank_bits(x))
-    m[_V] = bits
-    fixed = int(_fixed(bits))
-    error = fixed - guess
+        half = int(rank_bits(x))
+    m[_V] = half
+    volts = int(fixed(half))
+    error = volts - guess
     if grid == 0:
         error += step >> 1
     if m[_N] == 0:
@@ -291,14 +295,14 @@ def _voltage(k, bits: int, moved: int) -> int:
         bias += error
     else:
         bias += error << 2
-    bias = int(_limit(bias, 1 << 24))
+    bias = int(limit(bias, 1 << 24))
     if m[_CELLS] == 0 and cells:
-        if fixed > 0:
-            x = (fixed * 125 // 64 + (cells >> 1)) // cells
+        if volts > 0:
+            x = (volts * 125 // 64 + (cells >> 1)) // cells
             m[_CELLS] = x if x < 32 else 32
-        bias = (fixed - m[_CELLS] * cells * 64 // 125) << 4
+        bias = (volts - m[_CELLS] * cells * 64 // 125) << 4
     m[_V_BIAS] = bias + _ZERO
-    return bits
+    return half
 
 
 @micropython.viper
@@ -308,8 +312,8 @@ def _soc(k, x: int) -> int:
     dt = 0 + m[_DT]
     if dt > 2000:
         dt = 2000
-    charge = m[_CHARGE] - _ZERO + int(_limit((m[_I] - _ZERO) >> 4, 30000)) * dt
-    charge = int(_limit(charge, 200000000))
+    charge = m[_CHARGE] - _ZERO + int(limit((m[_I] - _ZERO) >> 4, 30000)) * dt
+    charge = int(limit(charge, 200000000))
     size = int(abs(charge))
     share = 0
     if m[_SOC_CHARGE]:
@@ -340,7 +344,7 @@ def _temperature(k, x: int) -> int:
     age = m[_TEMP_AGE] + m[_DT]
     if age > 0xFFFF:
         age = 0xFFFF
-    row = int(_bits(age))
+    row = int(bits(age))
     if row > 15:
         row = 15
     step = int(number(k, _TEMPERATURE + m[_TEMP_WAY], _TEMPERATURE + 3 + row, _SOC, x - last))
@@ -359,99 +363,18 @@ def _index(k, which: int, x: int, miss: int) -> int:
     m = ptr32(k[3])
     recent = _RECENT + 16 * which
     ranks = _RANKS + 2 * which
-    rank = 0
-    while m[recent + rank] != x:
-        rank += 1
+    place = 0
+    while m[recent + place] != x:
+        place += 1
     row = _INDEX + 61 * which
     other = row + 45 + m[recent]
-    row += (m[ranks] * 3 + m[ranks + 1]) * 5 + int(_cut(miss, 2))
-    rank = int(number(k, row, other, _SOC, rank)) & 15
-    x = 0 + m[recent + rank]
+    row += (m[ranks] * 3 + m[ranks + 1]) * 5 + int(cut(miss, 2))
+    place = int(number(k, row, other, _SOC, place)) & 15
+    x = 0 + m[recent + place]
     m[ranks + 1] = m[ranks]
-    m[ranks] = rank if rank < 2 else 2
-    while rank:
-        m[recent + rank] = m[recent + rank - 1]
-        rank -= 1
+    m[ranks] = place if place < 2 else 2
+    while place:
+        m[recent + place] = m[recent + place - 1]
+        place -= 1
     m[recent] = x
     return x
-
-
-@micropython.viper
-def _bits(x: int) -> int:
-    n = 0
-    while x >> n:
-        n += 1
-    return n
-
-
-@micropython.viper
-def _limit(x: int, most: int) -> int:
-    if x > most:
-        return most
-    if x < 0 - most:
-        return 0 - most
-    return x
-
-
-@micropython.viper
-def _cut(x: int, most: int) -> int:
-    """Return `x` cut to -most..most, counted from 0."""
-    x += most
-    if x < 0:
-        return 0
-    if x > 2 * most:
-        return 2 * most
-    return x
-
-
-@micropython.viper
-def _rank(bits: int) -> int:
-    """Return the place of a half float among all half floats, 0..65535."""
-    if bits & 0x8000:
-        return bits ^ 0xFFFF
-    return bits | 0x8000
-
-
-@micropython.viper
-def _rank_bits(rank: int) -> int:
-    if rank & 0x8000:
-        return rank & 0x7FFF
-    return rank ^ 0xFFFF
-
-
-@micropython.viper
-def _fixed(bits: int) -> int:
-    """Return 1024 times a half float as an integer, at most 2**20 either way."""
-    exponent = (bits >> 10) & 31
-    x = bits & 1023
-    if exponent:
-        x += 1024
-        exponent -= 1
-    if exponent > 14:
-        x <<= exponent - 14
-    else:
-        x >>= 14 - exponent
-    if x > 0xFFFFF:
-        x = 0xFFFFF
-    if bits & 0x8000:
-        return 0 - x
-    return x
-
-
-@micropython.viper
-def _grid_bits(steps: int, grid: int) -> int:
-    """Return the half float nearest to steps / grid, ties to even."""
-    if steps == 0:
-        return 0
-    exponent = 25
-    while steps >= grid << 11:
-        grid <<= 1
-        exponent += 1
-    while steps < grid << 10:
-        steps <<= 1
-        exponent -= 1
-    q = steps // grid
-    rest = 2 * (steps - q * grid)
-    if rest > grid or (rest == grid and q & 1):
-        q += 1
-    return (exponent << 10) + q - 1024
