@@ -12,7 +12,6 @@ from micropython import const
 _SHARD_BYTES = const(262_144)
 _SEAL_RETRY_S = const(600)
 _EEXIST = const(17)
-_FIRST_FRAMES = const(1)  # in a block of its own: when a shard begins is read at once
 _SEALED_MILLIBYTES = const(3000)  # per frame; until a shard was sealed
 
 
@@ -148,14 +147,12 @@ class Shards:
         total = 0
         with open(raw, "rb") as source, open(tmp, "wb") as out:
             size = out.write(shardcodec.HEADER)
-            n = _read_frames(source, frames, good, _FIRST_FRAMES)
+            n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
             while n:
                 for block in encoder.encode(frames, n):
                     if block:
                         size += out.write(block)
                     await asyncio.sleep_ms(0)
-                if not total:
-                    size += out.write(encoder.end())
                 total += n
                 n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
             size += out.write(encoder.end())
@@ -243,12 +240,9 @@ def first_unix_s(name, kind):
             if kind == "raw":
                 f.readinto(first)
             else:
-                block = next(_blocks(f))
-                if shardcodec.check(block) == _FIRST_FRAMES:
-                    for _ in shardcodec.decode(block, first):
-                        pass
-    except (OSError, shardcodec.ShardError, StopIteration):
-        pass
+                next(shardcodec.decode(next(_blocks(f)), first))
+    except (OSError, MemoryError, shardcodec.ShardError, StopIteration):
+        pass  # it stays unknown
     if frame.kind(first, 0) != frame.ANCHOR:
         return 0
     return struct.unpack_from("<I", first, 4)[0]

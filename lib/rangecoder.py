@@ -165,7 +165,7 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
     return magnitude
 
 
-def start(state, data, at, end=0):
+def start(state, data, at, end):
     """Set the state to write from byte `at` of `data` on, or to read from there to `end`."""
     state[0] = 0
     state[1] = 0xFFFFFF

@@ -22,7 +22,7 @@ _END_FRAMES = const(0xFFFF)  # a last block that says how many frames there were
 _STORED = const(0)
 _MODELLED = const(1)
 
-_BLOCK_BYTES = const(5000)  # a full block is shorter
+_BLOCK_BYTES = const(4480)  # a full block is shorter
 _FRAME_MOST = const(352)  # no frame is coded in more bytes
 
 
@@ -50,7 +50,7 @@ class Encoder:
         while i < n:
             if self._n == 0:
                 first = i
-                shardmodel.begin(self._model, _BODY)
+                shardmodel.begin(self._model, _BODY, 0)
             count = min(SLICE_FRAMES, n - i, self._room(), BLOCK_FRAMES - self._n)
             shardmodel.code(self._model, frames, i, count)
             i += count

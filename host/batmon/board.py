@@ -1,8 +1,9 @@
 """The board's own modules for the formats on flash, loaded from lib/ of the checkout.
 
-One definition of frames and shards serves the board and the PC: `half`, `frame`, `shardcodec`
-and below it `shardmodel` and `rangecoder`. With numba installed the last two are compiled when
-first used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times faster.
+One definition of frames and shards serves the board and the PC: `half`, `frame`, `shardcodec` and
+below it `shardmodel`, `shardmath` and `rangecoder`. With numba installed these three are compiled
+when first used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times
+faster.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from types import FunctionType, ModuleType
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LIB = _ROOT / "lib"
-_NAMES = ("half", "frame", "rangecoder", "shardmodel", "shardcodec")
-_COMPILED = ("rangecoder", "shardmodel")
+_COMPILED = ("rangecoder", "shardmath", "shardmodel")
+_NOT_COMPILED = ("new", "finish")
+_NAMES = ("half", "frame", *_COMPILED, "shardcodec")
 
 
 def _same(x):
@@ -50,36 +52,35 @@ def _load() -> list[ModuleType]:
     return modules
 
 
-half, frame, rangecoder, shardmodel, shardcodec = _load()
+half, frame, rangecoder, shardmath, shardmodel, shardcodec = _load()
 _plain = shardmodel.code
 
 
 def _code_first(*args):
-    """Stand for `shardmodel.code` until it is wanted: compile it, or find that numba is missing."""
-    shardmodel.code = _compiled() or _plain
+    """Stand for `shardmodel.code` until it is wanted: compile all of it, if numba is there."""
+    shardmodel.code = _plain
+    _compile()
     shardmodel.code(*args)
 
 
-def _compiled():
+def _compile():
     try:
         import numba
     except ImportError:
-        return None
+        return
     sources = b"".join((_LIB / f"{name}.py").read_bytes() for name in _COMPILED)
     kept, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(
         _ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()
     )
     try:
         jit = numba.njit(cache=True)
-        same = jit(_same)
-        for module in (rangecoder, shardmodel):
+        compiled = {_same: jit(_same)}
+        for module in (rangecoder, shardmath, shardmodel):
             for name, value in list(vars(module).items()):
-                if name in _POINTERS:
-                    vars(module)[name] = same
-                elif isinstance(value, FunctionType) and name[0] == "_":
-                    vars(module)[name] = jit(value)
-        rangecoder.number = shardmodel.number = jit(rangecoder.number)
-        return jit(_plain)
+                if isinstance(value, FunctionType) and name not in _NOT_COMPILED:
+                    if value not in compiled:
+                        compiled[value] = jit(value)
+                    vars(module)[name] = compiled[value]
     finally:
         numba.config.CACHE_DIR = kept
 

@@ -10,16 +10,11 @@ def sealed(frames: bytes) -> bytes:
     """Return the sealed shard of `frames`, control frames among them but no commits."""
     encoder = shardcodec.Encoder()
     out = bytearray(shardcodec.HEADER)
-    step = 1  # the first frame is a block of its own, as the board does it
-    at = 0
-    while at < len(frames):
-        chunk = bytearray(frames[at : at + step * frame.SIZE])
+    step = shardcodec.CHUNK_FRAMES * frame.SIZE
+    for at in range(0, len(frames), step):
+        chunk = bytearray(frames[at : at + step])
         for block in encoder.encode(chunk, len(chunk) // frame.SIZE):
             out += block or b""
-        if at == 0:
-            out += encoder.end()
-        at += len(chunk)
-        step = shardcodec.CHUNK_FRAMES
     out += encoder.end()
     return bytes(out + shardcodec.end_block(len(frames) // frame.SIZE))
 

@@ -18,8 +18,10 @@ from shardlog import (
 )
 
 _BYTES = 64 * 1024  # the store rolls over at an eighth
-_BEFORE = 3600  # frames, and more until the next shard is half full and will need room
+_BEFORE = 3600  # frames, and more until the next shard is half full
 _HALF = (4, 5)  # kB
+_LIVES = (60, 90, 5, 60, 77, 90)  # frames from boot to boot
+_MOST_LIVES = 60
 _AFTER = 100_000  # what is logged after the cut counts from here
 _KEPT = 1000  # at least so many frames are always there
 
@@ -33,11 +35,14 @@ class _Run:
         self.clock = Clock(1_780_272_000)
 
     async def run(self):
-        """Append, flush, roll over, seal, delete the oldest, reboot, append."""
+        """Append, flush, roll over, seal, reboot, append, until the oldest was deleted."""
         try:
-            for frames in (60, 90, 5, 60, 77, 90):
+            oldest = _oldest()
+            for life in range(_MOST_LIVES):
+                if life >= len(_LIVES) and _oldest() > oldest:
+                    break
                 store = open_store(self.clock)
-                for _ in range(frames):
+                for _ in range(_LIVES[life % len(_LIVES)]):
                     self.clock.now_s += 2
                     self.first += 1
                     store.append(data_frame(self.first - 1))
@@ -55,7 +60,7 @@ async def _prepare(kind):
     clock = Clock(1_780_272_000)
     store = open_store(clock)
     number = 0
-    while number < _BEFORE or store.free > 2 * store.limit or _newest_bytes() // 1000 not in _HALF:
+    while number < _BEFORE or _newest_bytes() // 1000 not in _HALF:
         assert number < 2 * _BEFORE
         clock.now_s += 2
         store.append(data_frame(number))
@@ -67,6 +72,10 @@ async def _prepare(kind):
     await settle(store)
     assert stored_numbers()[0] > 500, "nothing was deleted yet"
     return volume, volume.image(), number
+
+
+def _oldest():
+    return min(int(name[-9:-4]) for name in file_names() if name[-4:] in (".raw", ".bts"))
 
 
 def _newest_bytes():

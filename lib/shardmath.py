@@ -1,0 +1,87 @@
+# Whole numbers of the shard model: sizes, limits, and half floats taken as integers
+# docs/FORMAT.md, "The model"; in the subset common to viper, numba and plain Python.
+import micropython
+
+
+@micropython.viper
+def bits(x: int) -> int:
+    """Return the least n with x < 2**n, for x >= 0."""
+    n = 0
+    while x >> n:
+        n += 1
+    return n
+
+
+@micropython.viper
+def limit(x: int, most: int) -> int:
+    """Return `x` cut to -most..most."""
+    if x > most:
+        return most
+    if x < 0 - most:
+        return 0 - most
+    return x
+
+
+@micropython.viper
+def cut(x: int, most: int) -> int:
+    """Return `x` cut to -most..most, counted from 0."""
+    x += most
+    if x < 0:
+        return 0
+    if x > 2 * most:
+        return 2 * most
+    return x
+
+
+@micropython.viper
+def rank(half: int) -> int:
+    """Return the place of a half float among all half floats, 0..65535."""
+    if half & 0x8000:
+        return half ^ 0xFFFF
+    return half | 0x8000
+
+
+@micropython.viper
+def rank_bits(place: int) -> int:
+    """Return the half float at a place, see `rank`."""
+    if place & 0x8000:
+        return place & 0x7FFF
+    return place ^ 0xFFFF
+
+
+@micropython.viper
+def fixed(half: int) -> int:
+    """Return 1024 times a half float as an integer, at most 2**20 either way."""
+    exponent = (half >> 10) & 31
+    x = half & 1023
+    if exponent:
+        x += 1024
+        exponent -= 1
+    if exponent > 14:
+        x <<= exponent - 14
+    else:
+        x >>= 14 - exponent
+    if x > 0xFFFFF:
+        x = 0xFFFFF
+    if half & 0x8000:
+        return 0 - x
+    return x
+
+
+@micropython.viper
+def grid_bits(steps: int, grid: int) -> int:
+    """Return the half float nearest to steps / grid, ties to even."""
+    if steps == 0:
+        return 0
+    exponent = 25
+    while steps >= grid << 11:
+        grid <<= 1
+        exponent += 1
+    while steps < grid << 10:
+        steps <<= 1
+        exponent -= 1
+    q = steps // grid
+    rest = 2 * (steps - q * grid)
+    if rest > grid or (rest == grid and q & 1):
+        q += 1
+    return (exponent << 10) + q - 1024
