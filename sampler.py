@@ -12,6 +12,7 @@ _CELL_BAND_MV = const(10)
 _NOISE_MA = const(200)
 _COARSE_MV = const(100)  # resolution of the coarsest BMS
 _COARSE_POLLS = const(60)
+_BRIDGED_POLLS = const(15)
 _SOC_STEP = const(5)  # tenths of a percent
 _SOC_NOISE = const(10)  # tenths
 _SOC_UNKNOWN = const(1275)  # so that 255 is stored
@@ -28,6 +29,14 @@ _TEMP = const(6)
 _SOC = const(7)  # tenths
 _INDEX = const(8)
 
+# what a poll may lack, and how that is told
+_LACKABLE = (
+    (_MIN, frame.UNKNOWN_U16),
+    (_MAX, frame.UNKNOWN_U16),
+    (_I, None),
+    (_TEMP, frame.UNKNOWN_U8),
+    (_SOC, _SOC_UNKNOWN),
+)
 _DOORS = const(4)
 _OPEN = const(0x3FFFFFFF)
 _SHIFTS = const(b"\x0a\x0a\x0a\x03")  # fraction bits of slopes: 1/1024 mV/s, 1/8 mA
@@ -54,11 +63,15 @@ class Sampler:
       where it does not jitter) plus the half-float step of the ends; within 0.1 V when the BMS
       tells no more than tenths of a volt;
     - cell extremes: within 10 mV of the line;
-    - state of charge: within 0.5 % of the frame before plus half a percent's rounding; a step
-      back and forth over not more than 1 % is noise. Temperature: within 2 degrees;
+    - state of charge: within 1 % of the frame before, whose value holds until the next frame (no
+      line is drawn); half a percent is stored at once unless it only goes back and forth.
+      Temperature: within 2 degrees of the frame before;
     - never more than 30 min or 18 Ah between frames, down to 5 min as the current rises.
     Jitter is what eight of nine changes between polls stay below, but at most 1 % of
     `capacity_ah` or 0.2 A.
+
+    What a poll lacks counts as in the poll before, for 15 polls in a row; from the next on it is
+    unknown, and an unknown current adds no charge. Nothing is carried over from before a gap.
 
     The first frame of a run stands for its own moment: its current is that poll's. A run ends
     with `finish` or when polls are missing: four times the usual interval without one, and at
@@ -85,6 +98,7 @@ class Sampler:
         self._jitter_ma = 0  # x 8
         self._jitter_mv = 0  # x 8
         self._coarse = 0  # polls in a row that told tenths of a volt
+        self._lacked = bytearray(9)  # for how many polls, of each value
         # the last stored frame
         self._start = [0] * _DOORS
         self._t0_s = 0
@@ -114,6 +128,7 @@ class Sampler:
                 frame.pack_event(self.frames, self._slot(), now[_T], frame.GAP, gap_s)
             self._begin(now)
         else:
+            self._bridge(now, last)
             self._follow(now, last, dt_ms)
         self._now = last
         self._last = now
@@ -136,11 +151,24 @@ class Sampler:
 
     def _begin(self, now):
         self._running = True
+        for i in range(len(self._lacked)):
+            self._lacked[i] = 0
         self._rest_mams = now[_Q] = 0
         self._mean_ma = now[_I] or 0
         self._t0_s = now[_T]
         self._soc_low = self._soc_high = now[_SOC]
         self._store(now)
+
+    def _bridge(self, now, last):
+        """Let what `now` lacks be as in `last`, unless it has been lacking for long."""
+        for i, unknown in _LACKABLE:
+            if now[i] != unknown:
+                self._lacked[i] = 0
+            elif self._lacked[i] < _BRIDGED_POLLS:
+                self._lacked[i] += 1
+                now[i] = last[i]
+                if i == _MIN:
+                    now[_INDEX] = last[_INDEX]
 
     def _follow(self, now, last, dt_ms):
         i = now[_I]

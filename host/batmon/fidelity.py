@@ -2,18 +2,21 @@
 
 Frames are read as docs/FORMAT.md says: voltage as straight lines between data frames, current as
 the mean since the frame before, state of charge as it was stored last. Times are whole seconds,
-as in frames; the charge of polls is each poll's current held since the poll before.
+as in frames; the charge of polls is each poll's current held since the poll before. What a poll
+lacks counts as in the poll before, for a few polls in a row; see sampler.py.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from batmon.board import frame, shardcodec
 from batmon.polllog import PollLog
 
 _GAP_S = 10  # as the sampler: a longer silence between polls is none of its intervals
 _USUAL_S = 2.5
+_BRIDGED_POLLS = 15
 _MINUTE_S = 60
 _HOUR_S = 3600
 _VOLUME_BYTES = 2 << 20
@@ -105,11 +108,20 @@ def charges(log: PollLog, stored: Kept) -> tuple[np.ndarray, np.ndarray, np.ndar
     gap = gaps(log)
     dt = np.where(gap, 0, np.diff(log.time_s, prepend=log.time_s[0]))
     seconds = np.cumsum(np.where(gap, 0, np.diff(seconds_of(log), prepend=0)))
-    current = np.nan_to_num(log.current)
+    current = np.nan_to_num(bridged(log.current, gap))
     at = seconds[stored.row]
     frames = np.cumsum(np.nan_to_num(stored.current) * np.diff(at, prepend=0))
     kept_as = np.interp(seconds, np.append(0, at), np.append(0, frames))
     return np.cumsum(current * dt), kept_as, np.cumsum(abs(current) * dt)
+
+
+def bridged(values: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return `values` with what up to 15 polls in a row lack (NaN) as in the poll before.
+
+    `gap` is that of `gaps`: nothing is carried over one.
+    """
+    runs = pd.Series(values).groupby(np.cumsum(gap))
+    return runs.ffill(limit=_BRIDGED_POLLS).to_numpy()
 
 
 def line(log: PollLog, stored: Kept, values: np.ndarray) -> np.ndarray:

@@ -147,6 +147,72 @@ def test_unknown_values_and_useless_samples():
     assert n == 2  # a current that becomes known is a step
 
 
+def _steady(amps=-5.0):
+    return {
+        "voltage": 13.2,
+        "current": amps,
+        "battery_level": 60,
+        "temperature": 20.0,
+        "cell_voltages": [3.3, 3.302, 3.299, 3.301],
+    }
+
+
+def _lack(name, polls):
+    """Return the frames of 200 polls of which `polls`, by number, lack `name`."""
+    sampler = Sampler(_CAPACITY_AH)
+    out = []
+    for k in range(200):
+        sample = _steady()
+        if k in polls:
+            sample[name] = None
+        for i in range(sampler.poll(2000 * k, sample)):
+            f = struct.unpack_from("<HHHBBHHB", sampler.frames, i * frame.SIZE)
+            out.append(f[:1] + f[2:])
+    return out
+
+
+_FIELDS = ("current", "battery_level", "temperature", "cell_voltages")
+
+
+def test_what_is_lacking_for_a_few_polls_is_as_before():
+    whole = _lack("current", ())
+    for name in _FIELDS:
+        assert _lack(name, range(1, 200, 3)) == whole, name
+        assert _lack(name, range(50, 65)) == whole, name
+
+
+def test_what_is_lacking_for_long_is_unknown_and_known_again_at_once():
+    unknown = {1: half.NAN, 2: 255, 3: 255, 4: 65535, 5: 65535, 6: 255}
+    for name, fields in zip(_FIELDS, ((1,), (3,), (2,), (4, 5, 6))):
+        frames = {f[0]: f for f in _lack(name, range(50, 100))}
+        for s in frames:
+            for i in fields:
+                assert (frames[s][i] == unknown[i]) == (130 <= s < 200), (name, s, frames[s])
+        assert 130 in frames and 200 in frames, name
+
+
+def test_nothing_is_carried_over_a_gap():
+    sampler = Sampler(_CAPACITY_AH)
+    for k in range(10):
+        sampler.poll(2000 * k, _steady())
+    n = sampler.poll(100_000, {"voltage": 13.2})
+    f = struct.unpack_from("<HHHBBHHB", sampler.frames, (n - 1) * frame.SIZE)
+    assert f[2] == half.NAN and f[3:] == (255, 255, 65535, 65535, 255)
+
+
+def test_charge_of_lacking_currents_is_that_of_the_poll_before():
+    frames = [(f[0], half.decode(f[1])) for f in _lack("current", range(60, 70))]
+    assert all(abs(amps + 5) < 0.005 for _, amps in frames), frames
+    frames = _lack("current", range(50, 100))
+    charge = 0
+    for a, b in zip(frames, frames[1:]):
+        if b[1] != half.NAN:
+            charge += (b[0] - a[0]) * half.decode(b[1])
+    # until 15 polls without, then from the first known one on
+    known_s = 2 * (49 + 15) + (frames[-1][0] - 198)
+    assert abs(charge + 5 * known_s) < 0.01 * known_s, (charge, known_s)
+
+
 def test_recorded_sample_becomes_the_right_frame():
     cells = [3.31, 3.314, 3.313, 3.312, 3.312, 3.308, 3.312, 3.309]
     cells += [3.309, 3.309, 3.309, 3.312, 3.313, 3.309, 3.31, 3.309]

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from batmon import fidelity, polllog, shards
+import batmon
+from batmon import fidelity, polllog
 from batmon.cli import main
 from bench import sampler as bench
 
@@ -18,12 +19,13 @@ def _write(path, rows):
 
 
 def _hours(path, hours=3, start=1_760_000_000.5):
-    """Write polls of an hour's load each, with a gap of a day and unknown values."""
+    """Write polls of an hour's load each, with a gap of a day and values lacking for long."""
     rows = []
     for k in range(hours * 1800):
         t = start + 2 * k + (86400 if k >= 1800 else 0)
-        amps = "" if k == 100 else -5.0 * (k // 1800)
-        rows.append((t, 6.6, amps, 20, "" if k == 200 else 50, 3300, "nan" if k == 300 else 3310))
+        amps = "" if 100 <= k < 120 else -5.0 * (k // 1800)
+        soc = "" if 200 <= k < 220 else 50
+        rows.append((t, 6.6, amps, 20, soc, 3300, "nan" if 300 <= k < 320 else 3310))
     return _write(path, rows)
 
 
@@ -34,7 +36,7 @@ def test_a_log_becomes_shards_and_figures(tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["capacity_ah"] == 100 and said["polls"] == 5400
     assert said["charge_pct"] < 0.02 and said["v_max_mv"] <= 2
-    table = shards.read(out)
+    table = batmon.read(out)
     assert set(table["battery"]) == {"cabin"}
     assert table["time_known"].all()
     seconds = (table["time_utc"] - table["time_utc"].iloc[0]).dt.total_seconds()
@@ -43,7 +45,6 @@ def test_a_log_becomes_shards_and_figures(tmp_path, capsys):
     charge_ah = (table["current_A"].fillna(0) * table["interval_s"]).sum() / 3600
     assert charge_ah == pytest.approx(-15, abs=0.01)
     assert (table["interval_s"] <= 1802).all()
-    # one unknown current, one state of charge, one pair of cells
     for column in ("current_A", "soc_percent", "cell_min_mV"):
         assert table[column].isna().any()
 
