@@ -27,7 +27,8 @@ def make_app():
             import aioble  # noqa: F401
             import bleak  # noqa: F401
             import aiobmsble.basebms  # noqa: F401
-            import conn  # before the rest: it is compiled here, which takes memory
+            import link  # noqa: F401
+            import conn  # a user's source, compiled here: before the rest, while memory is free
         except Exception as exc:  # a user edits it: anything may be in it
             conn = exc
         gc.collect()

@@ -7,7 +7,7 @@ _PC = "/pc"
 _POLLS = 100
 # the order of imports, so that each counts what is its own
 _PARTS = ("aiobmsble", "aiobmsble.exact", "aiobmsble.compat")
-_PARTS += ("aiobmsble.connection", "aiobmsble.basebms", "aiobmsble.bms.jikong_bms", "conn")
+_PARTS += ("aiobmsble.connection", "aiobmsble.basebms", "aiobmsble.bms.jikong_bms", "link", "conn")
 _PARTS += ("clock", "half", "frame", "errorlog", "alarms", "lcd_hd44780", "sampler", "screen")
 _PARTS += ("shardcodec", "store_shards", "store", "app")
 
@@ -72,7 +72,7 @@ def main(folder, sim, board, fitted):
         polls += 1
         return False  # the BMS says the same for ever
 
-    sys.modules["conn"].BmsLink._stale = count
+    sys.modules["link"].BmsLink._stale = count
 
     async def run():
         task = asyncio.create_task(app.run())

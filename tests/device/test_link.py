@@ -1,17 +1,17 @@
 # BmsLink: what it says, how it comes back, what it counts, and two at once
 import asyncio
+import sys
 
 import aioble
 import air
 import battery
-import conn
 import jbd
 import jikong
 import tasks
 import vclock
 from bleak import BleakError, client, radio
 from bleak_peer import fresh, until
-from conn import BmsLink
+from link import BmsLink
 
 from aiobmsble.bms import jbd_bms, jikong_bms
 
@@ -304,7 +304,8 @@ async def test_two_links_at_once_each_heal_alone():
     assert links[0].connects == 3 and links[1].connects == 2
     assert all([12 < s["voltage"] < 15 for s in given[0]])
     assert all([30 < s["voltage"] < 60 for s in given[1]])
-    assert len(conn.__dict__) and not [k for k in dir(conn) if isinstance(getattr(conn, k), list)]
+    shared = sys.modules["link"].__dict__
+    assert shared and not [k for k in shared if isinstance(shared[k], list)]
 
 
 async def test_two_links_survive_that_one_of_them_cycles_the_radio():

@@ -204,6 +204,8 @@ def _spoil(run, tmp_path, code):
 
 
 _HANG = """
+import asyncio
+import time
 _next = BmsLink.__anext__
 async def _hanging(self):
     if self.samples > 5:
