@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from batmon import fidelity, polllog, shards
+import batmon
+from batmon import fidelity, polllog
 from batmon.cli import main
 from bench import sampler as bench
 
@@ -34,7 +35,7 @@ def test_a_log_becomes_shards_and_figures(tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert said["capacity_ah"] == 100 and said["polls"] == 5400
     assert said["charge_pct"] < 0.02 and said["v_max_mv"] <= 2
-    table = shards.read(out)
+    table = batmon.read(out)
     assert set(table["battery"]) == {"cabin"}
     assert table["time_known"].all()
     seconds = (table["time_utc"] - table["time_utc"].iloc[0]).dt.total_seconds()
