@@ -9,6 +9,7 @@ import pytest
 from batmon.build import BOARD, ROOT, build
 from batmon.interpreter import micropython
 
+_LONG_S = 120
 _NETWORK = """
 STA_IF = 0
 class WLAN:
@@ -18,6 +19,7 @@ class WLAN:
     def connect(self, ssid, password): WLAN.joined = (ssid, password) == ("boat", "secret")
     def isconnected(self): return WLAN.joined
 """
+# Importing it runs it, with its own patience and index: without settings it gives up at once.
 _START = """
 import os, sys
 os.chdir({folder!r})
@@ -38,12 +40,14 @@ def board(tmp_path):
         for name in files:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
-        if wifi:
-            (tmp_path / "settings.json").write_text(json.dumps({"wifi": wifi}))
+        (tmp_path / "settings.json").unlink(missing_ok=True)
         code = _START.format(folder=str(tmp_path), lib=str(tmp_path / "lib"), root=str(ROOT))
+        if wifi:
+            (tmp_path / "wifi.json").write_text(json.dumps({"wifi": wifi}))
+            code += "os.rename('wifi.json', 'settings.json')\n"
         code += f"install.run({index!r})"
         command = [micropython(), "-X", "heapsize=1M", "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LONG_S)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.split("---\n")[1]
 
