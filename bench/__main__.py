@@ -28,7 +28,11 @@ def main():
         module = importlib.import_module(f"bench.{name}")
         with console.status(f"measuring {name}"):
             figures[name] = module.measure()
-        console.print(_table(module.__doc__.splitlines()[0], figures[name]))
+        title = module.__doc__.splitlines()[0]
+        table = _table(title, figures[name])
+        if console.measure(table, options=console.options.update(width=1000)).maximum > console.width:
+            table = _table(title, _transposed(figures[name]))
+        console.print(table)
         BUILD.mkdir(exist_ok=True)
         _FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
@@ -51,6 +55,14 @@ def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     for name, row in rows.items():
         table.add_row(name, *(_text(row.get(metric)) for metric in metrics))
     return table
+
+
+def _transposed(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    turned = {}
+    for name, row in rows.items():
+        for metric, value in row.items():
+            turned.setdefault(metric, {})[name] = value
+    return turned
 
 
 def _text(value: float | None) -> str:

@@ -122,7 +122,7 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                 x = 0 + p[i]
                 n = x & 15
                 x >>= 4
-                m = 5 * n + 10
+                m = 4 * n + 10
                 if bit:
                     x += ((4095 - x) * 5 + m - 1) // m
                 else:

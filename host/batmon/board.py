@@ -30,7 +30,8 @@ _MICROPYTHON.viper = _same
 _POINTERS = ("ptr8", "ptr16", "ptr32")
 
 
-def _load() -> list[ModuleType]:
+def load() -> list[ModuleType]:
+    """Return modules of their own, not compiled, in the order of the names below."""
     modules = []
     hidden = {name: sys.modules.pop(name, None) for name in (*_NAMES, "micropython")}
     try:
@@ -52,7 +53,7 @@ def _load() -> list[ModuleType]:
     return modules
 
 
-half, frame, rangecoder, shardmath, shardmodel, shardcodec = _load()
+half, frame, rangecoder, shardmath, shardmodel, shardcodec = load()
 _plain = shardmodel.code
 
 

@@ -80,6 +80,34 @@ def test_every_half_float():
         assert _unseal(_seal(frames)) == bytes(frames)
 
 
+def test_equal_frames():
+    encoder = shardcodec.Encoder()
+    chunk = bytearray(_walk(1, 0) * shardcodec.CHUNK_FRAMES)
+    total = size = 0
+    out = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    for _ in range(100_000 // shardcodec.CHUNK_FRAMES):
+        for block in encoder.encode(chunk, shardcodec.CHUNK_FRAMES):
+            if block:
+                size += len(block)
+                for n in shardcodec.decode(bytes(block), out):
+                    total += n
+                    for at in range(0, n * frame.SIZE, len(chunk)):
+                        end = min(n * frame.SIZE, at + len(chunk))
+                        assert memoryview(out)[at:end] == memoryview(chunk)[: end - at]
+    last = bytes(encoder.end())
+    assert total + shardcodec.check(last) == 100_000 and size < 100_000 // 20
+
+
+def test_time_wraps():
+    frames = bytearray(2000 * frame.SIZE)
+    for i in range(2000):
+        # steps just below, at and above half of what a u16 holds
+        time = i // 2 * 0x8001 + (i & 1) * (0x7FFF + i % 3)
+        half = 0x4AA0 + i % 7
+        struct.pack_into("<HHH", frames, i * frame.SIZE, time & 0xFFFF, half, half)
+    assert _unseal(_seal(frames)) == bytes(frames)
+
+
 def test_damage_is_never_silent():
     random.seed(3)
     frames = _walk(200, 3)

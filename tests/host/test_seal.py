@@ -1,14 +1,22 @@
 """`batmon seal` and `batmon unseal`: the same frames there and back."""
 
+import hashlib
+import random
+import struct
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data, event, raw
 
-from batmon import cli, shards
+from batmon import board, build, cli, seal, shards
 from batmon.board import frame, shardcodec
+from batmon.interpreter import micropython
 
 _FRAMES = [anchor(0, 1_780_000_000), *(data(i * 7, 13.2 + i % 5 / 10) for i in range(700)), event()]
+_REAL = sorted((build.ROOT / "tests/data/frames").glob("*.bin"))
 _BYTES = st.binary(min_size=frame.SIZE, max_size=frame.SIZE)
 
 
@@ -62,3 +70,123 @@ def _round_trip(frames):
             pass
         got += room
     assert got == b"".join(frames)
+
+
+# What MicroPython does with the files named on its command line; 1500 frames: two blocks
+_ON_THE_BOARD = """
+import hashlib, sys
+sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib", ".frozen"]
+import shardcodec
+for name in sys.argv[2:]:
+    encoder = shardcodec.Encoder()
+    out = hashlib.sha256(shardcodec.HEADER)
+    chunk = bytearray(shardcodec.CHUNK_FRAMES * 13)
+    with open(name, "rb") as f:
+        left = 1500
+        while left:
+            n = min(left, shardcodec.CHUNK_FRAMES)
+            f.readinto(memoryview(chunk)[: n * 13])
+            for block in encoder.encode(chunk, n):
+                out.update(block or b"")
+            left -= n
+    out.update(encoder.end())
+    out.update(shardcodec.end_block(1500))
+    print("".join("%02x" % byte for byte in out.digest()))
+"""
+_WITHOUT_NUMBA = """
+import hashlib, sys
+sys.modules["numba"] = None
+from batmon import seal
+for name in sys.argv[1:]:
+    with open(name, "rb") as f:
+        print(hashlib.sha256(seal.sealed(f.read(1500 * 13))).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def extremes(tmp_path_factory):
+    """A file of frames whose values jump between the ends of their ranges, and hold there."""
+    random.seed(5)
+    halves = (0, 0x8000, 1, 0x8001, 0x3C00, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0x5640, 0x56FF)
+    wide = (0, 1, 0x7FFF, 0x8000, 0xFFFF, 3300)
+    now = [0] * 8
+    frames = b""
+    for _ in range(1500):
+        for column in range(8):
+            if random.random() < 0.1:
+                choice = (wide, halves, halves, range(256), range(256), wide, wide, range(256))
+                now[column] = random.choice(choice[column])
+        frames += struct.pack("<HHHBBHHB", *now)
+    path = tmp_path_factory.mktemp("extremes") / "extremes.bin"
+    path.write_bytes(frames)
+    return path
+
+
+def test_the_same_bytes_everywhere(extremes):
+    build.build()
+    names = [*map(str, _REAL), str(extremes)]
+    board = [micropython(), "-c", _ON_THE_BOARD, str(build.BOARD)]
+    plain = [sys.executable, "-c", _WITHOUT_NUMBA]
+    runs = [[seal.sealed(open(name, "rb").read(1500 * 13)) for name in names]]
+    want = [hashlib.sha256(data).hexdigest() for data in runs[0]]
+    for command in (board, plain):
+        done = subprocess.run(command + names, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == want, command[0]
+
+
+@pytest.mark.parametrize("path", _REAL, ids=lambda path: path.stem)
+def test_real_frames(tmp_path, path):
+    frames = path.read_bytes()
+    sealed = tmp_path / "a-00001.bts"
+    sealed.write_bytes(seal.sealed(frames))
+    back = shards.load(sealed)
+    assert not back.damage and back.frames.tobytes() == frames
+    assert len(sealed.read_bytes()) < len(frames) / 4
+
+
+class _Narrow(int):
+    """An int that a 32-bit register holds, and so is all that is made of it."""
+
+
+def _checked(name):
+    def operate(*numbers):
+        x = getattr(int, name)(*numbers)
+        assert x is NotImplemented or -(1 << 31) <= x < 1 << 31, (name, numbers)
+        return x if x is NotImplemented else _Narrow(x)
+
+    return operate
+
+
+for _name in ("add", "sub", "mul", "floordiv", "lshift", "rshift", "and", "or", "xor"):
+    for _side in ("__{}__", "__r{}__"):
+        setattr(_Narrow, _side.format(_name), _checked(_side.format(_name)))
+_Narrow.__abs__ = _checked("__abs__")
+
+
+class _Memory:
+    """What a pointer gives: numbers that are watched."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __getitem__(self, i):
+        return _Narrow(self._data[i])
+
+    def __setitem__(self, i, x):
+        self._data[i] = x
+
+
+def test_no_number_needs_more_than_32_bits(extremes):
+    rangecoder, shardmath, model = board.load()[2:5]
+    for module in (rangecoder, shardmath, model):
+        vars(module).update(int=_Narrow, ptr8=_Memory, ptr16=_Memory, ptr32=_Memory)
+    frames = extremes.read_bytes()[: 600 * frame.SIZE]
+    data = bytearray(len(frames) * 3)
+    k = model.new(data)
+    model.begin(k, 0, 0)
+    model.code(k, bytearray(frames), 0, 600)
+    end = rangecoder.finish(k[0], data)
+    back = bytearray(len(frames))
+    model.begin(k, 0, end)
+    model.code(k, back, 0, 600)
+    assert back == frames
