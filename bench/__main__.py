@@ -30,7 +30,8 @@ def main():
             figures[name] = module.measure()
         title = module.__doc__.splitlines()[0]
         table = _table(title, figures[name])
-        if console.measure(table, options=console.options.update(width=1000)).maximum > console.width:
+        wanted = console.measure(table, options=console.options.update(width=1000)).maximum
+        if wanted > console.width:
             table = _table(title, _transposed(figures[name]))
         console.print(table)
         BUILD.mkdir(exist_ok=True)

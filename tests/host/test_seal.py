@@ -127,8 +127,8 @@ def test_the_same_bytes_everywhere(extremes):
     names = [*map(str, _REAL), str(extremes)]
     board = [micropython(), "-c", _ON_THE_BOARD, str(build.BOARD)]
     plain = [sys.executable, "-c", _WITHOUT_NUMBA]
-    runs = [[seal.sealed(open(name, "rb").read(1500 * 13)) for name in names]]
-    want = [hashlib.sha256(data).hexdigest() for data in runs[0]]
+    frames = [path.read_bytes()[: 1500 * frame.SIZE] for path in (*_REAL, extremes)]
+    want = [hashlib.sha256(seal.sealed(data)).hexdigest() for data in frames]
     for command in (board, plain):
         done = subprocess.run(command + names, capture_output=True, text=True, check=True)
         assert done.stdout.split() == want, command[0]
