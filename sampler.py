@@ -248,8 +248,10 @@ class Sampler:
     def _band_mas(self):
         percent = self._percent_ma
         mean = abs(self._mean_ma)
-        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored
-        bound = 30 * (10 * percent + mean) // 11
+        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored;
+        # and what jitter made of the mean so far, later polls may take back
+        steady = max(0, mean - self._jitter_ma // 8)
+        bound = 30 * (10 * percent + steady) // 11
         return min(bound, (3 * percent + mean) // 2 + mean // 10 + 15 * self._jitter_ma // 8)
 
     def _fits(self, now):
