@@ -28,6 +28,7 @@ _I = const(5)
 _TEMP = const(6)
 _SOC = const(7)  # tenths
 _INDEX = const(8)
+_AREA = const(9)  # twice what voltage was above the last stored frame's poll, summed: 2 mV s
 
 # what a poll may lack, and how that is told
 _LACKABLE = (
@@ -60,8 +61,8 @@ class Sampler:
       It is stored in the poll that sees it, together with the poll before. So is one of the
       voltage by more than 0.4 %, and a current that comes or goes;
     - voltage: at every poll the line between frames is within 0.4 % of the polled value (0.25 %
-      where it does not jitter) plus the half-float step of the ends; within 0.1 V when the BMS
-      tells no more than tenths of a volt;
+      where it does not jitter) plus the half-float step of the ends, which are rounded such that
+      the line has the polled mean; within 0.1 V when the BMS tells no more than tenths of a volt;
     - cell extremes: within 10 mV of the line;
     - state of charge: within 1 % of the frame before, whose value holds until the next frame (no
       line is drawn); half a percent is stored at once unless it only goes back and forth.
@@ -86,8 +87,8 @@ class Sampler:
         self.frames = bytearray(3 * frame.SIZE)
         self.held = bytearray(frame.SIZE)
         self._n = 0
-        self._now = [0] * 9
-        self._last = [0] * 9
+        self._now = [0] * 10
+        self._last = [0] * 10
         self._running = False
         self._seen = False  # any poll yet
         self._pending = False  # the last poll is not stored
@@ -101,6 +102,7 @@ class Sampler:
         self._lacked = bytearray(9)  # for how many polls, of each value
         # the last stored frame
         self._start = [0] * _DOORS
+        self._told_mv = 0
         self._t0_s = 0
         self._temp0 = 0
         self._soc0 = self._soc_low = self._soc_high = 0
@@ -146,7 +148,8 @@ class Sampler:
     def provisional(self):
         """Write to `held` the frame that would end the run now; False if nothing is pending."""
         if self._pending:
-            self._pack(self.held, 0, self._last, self._current(self._last))
+            last = self._last
+            self._pack(self.held, 0, last, self._voltage(last), self._current(last))
         return self._pending
 
     def _begin(self, now):
@@ -204,6 +207,8 @@ class Sampler:
             charge = last[_Q]
             self._store(last)
             now[_Q] += last[_Q] - charge
+        above_mv = now[_V] + last[_V] - 2 * self._start[_V]
+        now[_AREA] = last[_AREA] + above_mv * (now[_T] - last[_T])
         self._pending = True
         dt_s = now[_T] - self._t0_s
         if i is not None and dt_s:
@@ -243,8 +248,10 @@ class Sampler:
     def _band_mas(self):
         percent = self._percent_ma
         mean = abs(self._mean_ma)
-        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored
-        bound = 30 * (10 * percent + mean) // 11
+        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored;
+        # and what jitter made of the mean so far, later polls may take back
+        steady = max(0, mean - self._jitter_ma // 8)
+        bound = 30 * (10 * percent + steady) // 11
         return min(bound, (3 * percent + mean) // 2 + mean // 10 + 15 * self._jitter_ma // 8)
 
     def _fits(self, now):
@@ -267,8 +274,9 @@ class Sampler:
 
     def _store(self, poll):
         """Store `poll` and start the doors there; its charge becomes what rounding left."""
+        voltage = self._voltage(poll)
         current = self._current(poll)
-        self._pack(self.frames, self._slot(), poll, current)
+        self._pack(self.frames, self._slot(), poll, voltage, current)
         if current != half.NAN:
             poll[_Q] -= half.times_milli(current, poll[_T] - self._t0_s)
         self._pending = False
@@ -279,7 +287,20 @@ class Sampler:
             self._start[i] = poll[i]
             self._low[i] = -_OPEN
             self._high[i] = _OPEN
-        self._start[_Q] = 0
+        self._start[_Q] = poll[_AREA] = 0
+        self._told_mv = half.times_milli(voltage, 1)
+
+    def _voltage(self, poll):
+        """Return `poll`'s half float, or the next if its line has a mean more like the polled."""
+        mv = poll[_V]
+        nearest = half.from_milli(mv)
+        dt_s = poll[_T] - self._t0_s
+        if dt_s == 0:
+            return nearest
+        wanted_mv = 2 * self._start[_V] - self._told_mv + poll[_AREA] // dt_s
+        step_mv = half.times_milli(nearest + 1, 1) - half.times_milli(nearest, 1)
+        slack_mv = (step_mv + 1) // 2
+        return half.from_milli(max(mv - slack_mv, min(mv + slack_mv, wanted_mv)))
 
     def _current(self, poll):
         """Return the half float of the mean current from the last stored frame to `poll`."""
@@ -290,12 +311,12 @@ class Sampler:
             return half.from_milli(poll[_I])
         return half.from_milli((2 * poll[_Q] + dt_s) // (2 * dt_s))
 
-    def _pack(self, buf, offset, poll, current):
+    def _pack(self, buf, offset, poll, voltage, current):
         frame.pack_data(
             buf,
             offset,
             poll[_T],
-            half.from_milli(poll[_V]),
+            voltage,
             current,
             poll[_TEMP],
             (poll[_SOC] + 2) // 5,

@@ -39,7 +39,8 @@ from batmon.cli import UserError
 
 _PLAIN = ("time_s", "voltage", "current", "temperature", "soc")
 _EXTREMES = ("cell_min_mv", "cell_max_mv", "idx_min", "idx_max")
-_MAX_CELLS = 32
+_MAX_CELLS = 255  # as an anchor can tell
+_MAX_SIMULATED_CELLS = 32
 _MAX_AH = 65535
 _DEFAULT_AH = 100
 
@@ -120,6 +121,12 @@ def pack(source: Path, target: Path, design_ah: int | None = None) -> PollLog:
     log = _complete(read(source))
     if not len(log):
         raise UserError(f"{source} has no line with every value known; a BMS tells them all.", 1)
+    if log.cells > _MAX_SIMULATED_CELLS:
+        raise UserError(
+            f"{source} has {log.cells} cells; the simulated BMS has at most "
+            f"{_MAX_SIMULATED_CELLS}, `batmon replay` takes any log.",
+            1,
+        )
     seconds = np.floor(log.time_s - np.floor(log.time_s[0])).astype(np.int64)
     rows = np.flatnonzero(np.diff(seconds, append=seconds[-1] + 1))
     fields = [("s", "<u4"), ("mv", "<u4"), ("ma", "<i4"), ("dc", "<i2"), ("soc", "<u2")]

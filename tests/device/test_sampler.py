@@ -147,6 +147,17 @@ def test_unknown_values_and_useless_samples():
     assert n == 2  # a current that becomes known is a step
 
 
+def test_rounding_of_voltage_does_not_shift_the_lines():
+    sampler = Sampler(_CAPACITY_AH)
+    told = []
+    for k in range(20_000):  # 13.23 V lies between 13.2266 and 13.2344
+        if sampler.poll(2000 * k, {"voltage": 13.23, "current": 0.0}):
+            told.append(half.decode(struct.unpack_from("<H", sampler.frames, 2)[0]))
+    means = [(a + b) / 2 - 13.23 for a, b in zip(told, told[1:])]
+    assert max(abs(x - 13.23) for x in told) < 0.0078
+    assert len(means) > 20 and abs(sum(means) / len(means)) < 0.001, means
+
+
 def _steady(amps=-5.0):
     return {
         "voltage": 13.2,

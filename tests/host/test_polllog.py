@@ -59,6 +59,15 @@ def test_order_and_number_of_columns_are_free(tmp_path):
     assert (log.cells, log.soc[0], log.time_s[0]) == (2, 50, 5)
 
 
+def test_a_car_is_read_but_not_simulated(tmp_path):
+    path = _extremes(tmp_path / "car.csv", ["1,398.4,-80,20,50,4140,4160,90,3"])
+    assert polllog.read(path).cells == 96
+    with pytest.raises(UserError, match="has 96 cells; the simulated BMS has at most 32"):
+        polllog.pack(path, tmp_path / "car.bpl")
+    with pytest.raises(UserError, match="belong to 300 cells in series, not 1 to 255"):
+        polllog.read(_extremes(path, ["1,996,-80,20,50,3320,3320,90,3"]))
+
+
 def test_an_empty_last_line_is_no_mistake(tmp_path):
     assert len(polllog.read(_extremes(tmp_path / "a.csv", end="\n\n"))) == 3
 

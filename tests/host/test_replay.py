@@ -35,7 +35,7 @@ def test_a_log_becomes_shards_and_figures(tmp_path, capsys):
     assert main(["replay", str(source), "-o", str(out), "--capacity", "100", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["capacity_ah"] == 100 and said["polls"] == 5400
-    assert said["charge_pct"] < 0.02 and said["v_max_mv"] <= 2
+    assert said["charge_pct"] < 0.02 and said["v_max_mv"] <= 4  # a half-float step
     table = batmon.read(out)
     assert set(table["battery"]) == {"cabin"}
     assert table["time_known"].all()

@@ -127,7 +127,7 @@ def _check(log, capacity, folder):
 
     half = _half_step(log.voltage)
     coarse = (np.round(log.voltage * 1000) % 100 == 0).mean() > 0.95
-    band = np.maximum(log.voltage * 0.004, 0.1 if coarse else 0) + half / 2 + 0.002
+    band = np.maximum(log.voltage * 0.004, 0.1 if coarse else 0) + half + 0.002
     error = abs(fidelity.line(log, stored, stored.voltage) - log.voltage)
     assert (error <= band).all(), f"voltage {error.max()}"
     for name in ("cell_min_mv", "cell_max_mv"):
