@@ -3,7 +3,6 @@
 import sys
 import time
 
-import machine
 from micropython import const
 
 _SAFE_S = const(1800)
@@ -23,13 +22,9 @@ def wait(starts):
 def _say(*lines):
     import asyncio
 
+    import display
     import settings
-    from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
-    want = settings.load()[0]
-    pins = machine.Pin(want["lcd.scl_pin"]), machine.Pin(want["lcd.sda_pin"])
-    i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=100_000)
-    wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-    lcd = LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
+    lcd = display.make(settings.load()[0])
     asyncio.run(lcd.start())
     lcd.show(lines)
