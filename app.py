@@ -8,7 +8,6 @@ import machine
 import screen
 from clock import Clock
 from errorlog import ErrorLog
-from lcd_hd44780 import LCD, LCM1602, MJKDZ
 from micropython import const
 from sampler import Sampler
 from store import Store
@@ -90,31 +89,21 @@ class App:
     def _configure(self):
         """Make link, sampler and store from conn.py and the settings; say what is wrong."""
         want = self.settings
-        conn = self.conn
-        where = "conn.py"
+        import choice  # for the start only
+
         try:
-            if isinstance(conn, Exception):
-                raise conn
-            where = "settings.json"
-            driver = _driver(want["bms"]) if want["bms"] else getattr(conn, "BMS", None)
-            where = "conn.py"
-            name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
-            capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
-            if not isinstance(name, str):
-                raise ValueError("dev_name is %r, must be text in quotes" % (name,))
-            if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
-                raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
-        except MemoryError:
-            raise  # the board starts again, with a tidy heap
-        except Exception as exc:
-            self._refuse("%s: %s" % (where, _reason(exc)))
+            driver, name, capacity = choice.choose(self.conn, want)
+        except ValueError as exc:
+            self._refuse(str(exc))
             return
+        finally:
+            del sys.modules["choice"]
         self.sampler = Sampler(max(1, int(capacity)))
         self._step_a = capacity / 100
         if name:
             self._open_store(name)
         poll_ms = int(want["poll_s"] * 1000)
-        self.link = conn.BmsLink(
+        self.link = self.conn.BmsLink(
             driver,
             name,
             poll_ms,
@@ -210,17 +199,11 @@ class App:
         want = self.settings
         pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         try:
-            sda, scl = machine.Pin(pins[0]), machine.Pin(pins[1])
-            # 100 kHz is the PCF8574's limit; the port's default is 400. A row takes 8 ms, so
-            # that a stuck bus need not hold up the rest for longer than 20
-            i2c = machine.I2C(0, scl=scl, sda=sda, freq=100_000, timeout=20_000)
+            lcd = _display(want)
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return True
-        wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-        cols, rows = want["lcd.cols"], want["lcd.rows"]
-        lcd = LCD(i2c, want["lcd.address"] or None, cols, rows, wiring)
-        picture = screen.Screen(cols, rows)
+        picture = screen.Screen(want["lcd.cols"], want["lcd.rows"])
         light = screen.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
         self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
         await lcd.start()
@@ -328,24 +311,12 @@ def _settings():
     return loaded, sentences[:1]
 
 
-def _driver(name):
-    """Import the BMS class of the driver module `name`."""
-    return __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS
+def _display(want):
+    """Make the LCD and forget how; ValueError for pins that there are not."""
+    import display
 
-
-def _reason(exc):
-    """Say what is wrong with conn.py in a sentence."""
-    text = str(exc)
-    if isinstance(exc, ImportError):
-        if "aiobmsble.bms." in text:
-            driver = text[text.rfind(".") + 1 :].replace("'", "")
-            return "there is no BMS driver %s, see docs/BMS.md for names" % driver
-        return "%s; install the libraries again" % text
-    if isinstance(exc, SyntaxError):
-        return "not valid Python, check the three lines at its top"
-    if isinstance(exc, NameError):
-        return "%s, check the three lines at its top" % text
-    return text or type(exc).__name__
+    del sys.modules["display"]
+    return display.make(want)
 
 
 def _number(value, digits):

@@ -12,7 +12,6 @@ _MOST = const(5)
 _ESCAPE_MS = const(1500)
 _HEALTHY_S = const(120)  # who lives so long has not crashed at the start
 _RESTART_S = const(10)
-_SAFE_S = const(1800)
 
 
 def make_app():
@@ -21,7 +20,11 @@ def make_app():
         print("batmon-mp: press Ctrl-C now for the REPL")
         time.sleep_ms(_ESCAPE_MS)
         if _count_start() > _MOST:
-            _safe_mode()
+            import safemode
+
+            safemode.wait(_MOST)
+            _forget_crashes()
+            machine.reset()
         try:
             # One after the other, not from within the next: imports inside imports take stack.
             import aioble  # noqa: F401
@@ -95,31 +98,3 @@ def _restart(exc):
     print("batmon failed, the board starts again in %d s" % _RESTART_S)
     time.sleep(_RESTART_S)
     machine.reset()
-
-
-def _safe_mode():
-    """Leave everything alone, so that the board can be mended; try again in half an hour."""
-    print("batmon: safe mode, the start failed %d times; the log is untouched" % _MOST)
-    print("Ctrl-C gives the REPL; the next try is in %d min" % (_SAFE_S // 60))
-    try:
-        _say("Safe mode, start", "fails: see REPL")
-    except Exception as exc:  # the display's part may be what fails
-        sys.print_exception(exc)
-    time.sleep(_SAFE_S)
-    _forget_crashes()
-    machine.reset()
-
-
-def _say(*lines):
-    import asyncio
-
-    import settings
-    from lcd_hd44780 import LCD, LCM1602, MJKDZ
-
-    want = settings.load()[0]
-    pins = machine.Pin(want["lcd.scl_pin"]), machine.Pin(want["lcd.sda_pin"])
-    i2c = machine.I2C(0, scl=pins[0], sda=pins[1], freq=100_000)
-    wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-    lcd = LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
-    asyncio.run(lcd.start())
-    lcd.show(lines)

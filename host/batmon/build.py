@@ -160,6 +160,9 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
 
     sources = sorted(Path(drivers.__file__).parent.rglob("*.py"))
     sources += sorted((ROOT / "aiobmsble").rglob("*.py"))
+    # A choice is small: it lacks what neither its drivers nor the board's own code use.
+    users = sorted(ROOT.glob("*.py")) if only else []
+    sources += users
     key = _digest(
         importlib.metadata.version("aiobmsble").encode(),
         json.dumps(sorted(only) if only else None).encode(),
@@ -175,6 +178,8 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
             raise UserError(f"{error}.") from None
         except drivers.Unsupported as error:
             raise UserError(f"cannot translate a driver: {error}.", 1) from None
+        if only:
+            drivers.drop_unused(tree / "aiobmsble", users)
         state.translated[tree.name] = key
     return tree
 

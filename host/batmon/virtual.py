@@ -27,7 +27,7 @@ _ECHO_S = 0.3
 # The board's; an ESP32 has some 160k, where everything is smaller by a third.
 HEAP = "256k"
 # What the simulator, which shares the interpreter with the board, takes besides.
-_SIMULATOR_KB = 72
+_SIMULATOR_KB = 84
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:

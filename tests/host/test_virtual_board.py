@@ -285,14 +285,20 @@ def test_a_start_that_keeps_crashing_ends_in_safe_mode(run, tmp_path):
     assert end["reason"] == "done"
 
 
-def test_the_display_module_may_be_what_crashes(run, tmp_path):
+@pytest.mark.parametrize("app", ["whole", "broken"])
+def test_a_display_module_that_crashes_stops_neither_log_nor_safe_mode(run, tmp_path, app):
     run(0.1)
     tree = tmp_path / "board"
-    (tree / "lcd_hd44780.mpy").unlink()
-    (tree / "lcd_hd44780.py").write_text("raise RuntimeError('broken display')\n")
+    for name in ("lcd_hd44780", "app") if app == "broken" else ("lcd_hd44780",):
+        (tree / f"{name}.mpy").unlink()
+        (tree / f"{name}.py").write_text(f"raise RuntimeError('broken {name}')\n")
     (tmp_path / "flash.img").unlink()
     end, words, _ = run(10)
-    assert "safe mode" in words and end["reason"] == "done"
+    assert "broken lcd_hd44780" in words and end["reason"] == "done"
+    if app == "broken":
+        assert "safe mode" in words
+    else:
+        assert end["connected"] and end["frames"] > 0 and "safe mode" not in words
 
 
 def test_the_app_starts_whatever_the_settings_hold(run):

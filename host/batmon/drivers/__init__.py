@@ -23,8 +23,9 @@ from batmon.drivers.module import (
     source_file,
 )
 from batmon.drivers.passes import PASSES
+from batmon.drivers.unused import drop as drop_unused
 
-__all__ = ["Unsupported", "add_parser", "drivers", "translate"]
+__all__ = ["Unsupported", "add_parser", "drivers", "drop_unused", "translate"]
 
 # The translator copies its functions into drivers one by one.
 _NOT_ON_BOARD = "compat_more.py"

@@ -1,0 +1,48 @@
+# What the user chose: driver, name and capacity, by conn.py and the settings
+# Loaded for the start only.
+
+
+def choose(conn, want):
+    """Return (BMS class or None to find out, Bluetooth name, capacity in Ah).
+
+    `conn` is the user's module, or why it cannot be imported; `want` are the settings, which go
+    first. Raises ValueError with a sentence for the user.
+    """
+    where = "conn.py"
+    try:
+        if isinstance(conn, Exception):
+            raise conn
+        where = "settings.json"
+        driver = _driver(want["bms"]) if want["bms"] else getattr(conn, "BMS", None)
+        where = "conn.py"
+        name = conn.dev_name if want["dev_name"] is None else want["dev_name"]
+        capacity = conn.DESIGN_CAP if want["capacity_ah"] is None else want["capacity_ah"]
+        if not isinstance(name, str):
+            raise ValueError("dev_name is %r, must be text in quotes" % (name,))
+        if not isinstance(capacity, (int, float)) or not 0 < capacity <= 10000:
+            raise ValueError("DESIGN_CAP is %r, must be 1 to 10000 (Ah)" % (capacity,))
+    except MemoryError:
+        raise  # the board starts again, with a tidy heap
+    except Exception as exc:
+        raise ValueError("%s: %s" % (where, _reason(exc)))
+    return driver, name, capacity
+
+
+def _driver(name):
+    """Import the BMS class of the driver module `name`."""
+    return __import__("aiobmsble.bms." + name, None, None, ("BMS",)).BMS
+
+
+def _reason(exc):
+    """Say what is wrong with conn.py in a sentence."""
+    text = str(exc)
+    if isinstance(exc, ImportError):
+        if "aiobmsble.bms." in text:
+            driver = text[text.rfind(".") + 1 :].replace("'", "")
+            return "there is no BMS driver %s, see docs/BMS.md for names" % driver
+        return "%s; install the libraries again" % text
+    if isinstance(exc, SyntaxError):
+        return "not valid Python, check the three lines at its top"
+    if isinstance(exc, NameError):
+        return "%s, check the three lines at its top" % text
+    return text or type(exc).__name__

@@ -1,0 +1,95 @@
+"""What the chosen drivers never use goes, and what they do stays."""
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from batmon import build, drivers
+from batmon.interpreter import micropython
+
+_VECTORS = Path(__file__).parents[1] / "data" / "vectors"
+_DEVICE = Path(__file__).parents[1] / "device"
+
+_PLAY = """
+import sys
+sys.path[:] = {paths!r}
+import vclock
+vclock.install()
+import asyncio, conversation, json
+async def main():
+    with open({file!r}) as f:
+        recorded = json.load(f)
+    for case in recorded["cases"]:
+        print(await conversation.play(recorded["module"], case))
+asyncio.run(main())
+"""
+
+
+def _small(folder, sources, user):
+    for name, text in sources.items():
+        (folder / f"{name}.py").write_text(text)
+    (folder.parent / "user.py").write_text(user)
+    drivers.drop_unused(folder, [folder.parent / "user.py"])
+    return {name: (folder / f"{name}.py").read_text() for name in sources}
+
+
+def test_only_what_is_used_stays(tmp_path):
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    left = _small(
+        folder,
+        {
+            "low": "# Licence\ndef a():\n    return b()\n\ndef b():\n    return 1\n\n"
+            "def c():\n    return d()\n\ndef d():\n    return 2\n",
+            "high": "import sys\nfrom low import (\n    a, c,\n)\n\nclass K:\n    x = 1\n"
+            "    y = x\n\n    class T:\n        Z = 1\n\n    @staticmethod\n    def gone(T):\n"
+            "        return T, c()\n\n    def __init__(self):\n        self.y = a()\n\n"
+            "class Empty:\n    def gone_too(self):\n        pass\n\nclass Never:\n    pass\n",
+        },
+        "import high\nhigh.K()\ngetattr(high, 'Empty')\n",
+    )
+    assert left["low"] == "# Licence\ndef a():\n    return b()\n\ndef b():\n    return 1\n\n\n"
+    high = left["high"]
+    assert "from low import a\n" in high and "import sys" in high
+    for word in ("gone", "class T", "Never", "c()"):
+        assert word not in high
+    names = {"low": None}
+    exec(high.replace("from low import a", "a = int"), names)
+    assert names["K"]().y == 0 and names["K"].x == 1 and names["Empty"]
+
+
+def _chosen():
+    seed = int(os.environ.get("SEED", "1"))
+    recorded = sorted(path.stem for path in _VECTORS.glob("*_bms.json"))
+    return sorted({"jikong_bms", "jbd_bms", *random.Random(seed).sample(recorded, 2)})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        _chosen(),
+        pytest.param(
+            sorted(path.stem for path in _VECTORS.glob("*_bms.json")), marks=pytest.mark.campaign
+        ),
+    ],
+    ids=["few", "all"],
+)
+def test_alone_a_driver_gives_the_recorded_samples(names, tmp_path):
+    users = [*build.ROOT.glob("*.py"), _DEVICE / "conversation.py"]
+    for name in names:
+        tree = tmp_path / name
+        drivers.translate(tree, [name])
+        before = sum(path.stat().st_size for path in tree.rglob("*.py"))
+        drivers.drop_unused(tree / "aiobmsble", users)
+        assert sum(path.stat().st_size for path in tree.rglob("*.py")) < 0.95 * before
+        paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), str(_DEVICE)]
+        code = _PLAY.format(paths=[*paths, ".frozen"], file=str(_VECTORS / f"{name}.json"))
+        command = [micropython(), "-X", "heapsize=8M", "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, name + done.stdout + done.stderr
+        cases = json.loads((_VECTORS / f"{name}.json").read_text())["cases"]
+        assert done.stdout.splitlines().count("[]") == len(cases), name + done.stdout
