@@ -85,6 +85,8 @@ class BoardLink:
 
         try:
             self._transport = SerialTransport(self.port, timeout=_READ_S)
+            # Reading on while anything comes, as it does there, would never end on a babbling line.
+            self._transport.is_pty = False
         except (TransportError, OSError) as error:
             raise UserError(
                 f"cannot open {self.port} ({error}); is it the right port, may you use it, "

@@ -64,8 +64,9 @@ class Remote:
         self.port = port or find_port()
         self._folders = set()  # that are there
         try:
-            # a pseudo-terminal has no other way to give up waiting
             self.transport = SerialTransport(self.port, timeout=_READ_S)
+            # Reading on while anything comes, as it does there, would never end on a babbling line.
+            self.transport.is_pty = False
         except (TransportError, SerialException, OSError):
             raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
