@@ -299,7 +299,7 @@ class Sampler:
             return nearest
         wanted_mv = 2 * self._start[_V] - self._told_mv + poll[_AREA] // dt_s
         step_mv = half.times_milli(nearest + 1, 1) - half.times_milli(nearest, 1)
-        slack_mv = (step_mv + 1) // 2
+        slack_mv = step_mv // 2
         return half.from_milli(max(mv - slack_mv, min(mv + slack_mv, wanted_mv)))
 
     def _current(self, poll):

@@ -130,6 +130,7 @@ def _check(log, capacity, folder):
     band = np.maximum(log.voltage * 0.004, 0.1 if coarse else 0) + half + 0.002
     error = abs(fidelity.line(log, stored, stored.voltage) - log.voltage)
     assert (error <= band).all(), f"voltage {error.max()}"
+    assert (abs(stored.voltage - log.voltage[rows]) <= half[rows] + 0.001).all()
     for name in ("cell_min_mv", "cell_max_mv"):
         told = getattr(log, name)
         error = abs(fidelity.line(log, stored, getattr(stored, name)) - told)

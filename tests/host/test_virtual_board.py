@@ -62,7 +62,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
     assert np.quantile(off, 0.99) <= 0.004 * polls["voltage"].mean() + resolution
     for t, volts in zip(times, table["voltage_V"], strict=True):
         near = polls[(polls["time_s"] - t).abs() <= 2]["voltage"]
-        assert (near - volts).abs().min() <= resolution
+        assert (near - volts).abs().min() <= resolution + 0.005  # the BMS tells hundredths
 
 
 def test_heap_does_not_grow_and_suffices(run):
