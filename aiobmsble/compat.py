@@ -6,19 +6,6 @@ class ConnectionError(OSError):
     """The BMS is not what the driver expects, or refuses to talk."""
 
 
-class suppress:
-    """Context manager that ends silently on the given exceptions."""
-
-    def __init__(self, *kinds):
-        self.kinds = kinds
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        return kind is not None and issubclass(kind, self.kinds)
-
-
 class _Cut:
     def __getitem__(self, part):
         return part
@@ -67,18 +54,3 @@ def decoded(data, encoding, errors):
 def is_printable(text):
     """str.isprintable for ascii text."""
     return all(31 < ord(char) < 127 for char in text)
-
-
-def takewhile(test, values):
-    """The values up to the first that fails the test."""
-    for value in values:
-        if not test(value):
-            return
-        yield value
-
-
-def zip_strict(*values):
-    """zip(..., strict=True): ValueError if the lengths differ."""
-    if len(set(len(part) for part in values)) > 1:
-        raise ValueError("lengths differ")
-    return zip(*values)

@@ -114,3 +114,31 @@ def clear_bytes(data):
 def without_suffix(data, suffix):
     """The text or bytes without the suffix, if it has it."""
     return data[: len(data) - len(suffix)] if suffix and data.endswith(suffix) else data
+
+
+class suppress:
+    """Context manager that ends silently on the given exceptions."""
+
+    def __init__(self, *kinds):
+        self.kinds = kinds
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        return kind is not None and issubclass(kind, self.kinds)
+
+
+def takewhile(test, values):
+    """The values up to the first that fails the test."""
+    for value in values:
+        if not test(value):
+            return
+        yield value
+
+
+def zip_strict(*values):
+    """zip(..., strict=True): ValueError if the lengths differ."""
+    if len(set(len(part) for part in values)) > 1:
+        raise ValueError("lengths differ")
+    return zip(*values)

@@ -61,9 +61,6 @@ HELPERS = {
             "once",
             "same",
             "signed_from_bytes",
-            "suppress",
-            "takewhile",
-            "zip_strict",
         ),
         "aiobmsble.compat",
     ),
@@ -108,10 +105,13 @@ COPIED = {
     "int_base",
     "is_instance",
     "json_loads",
+    "suppress",
+    "takewhile",
     "translated",
     "unix_time",
     "without_prefix",
     "without_suffix",
+    "zip_strict",
 }
 
 BUILTINS = set(
