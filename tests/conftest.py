@@ -19,7 +19,7 @@ from batmon.cli import UserError
 from batmon.interpreter import micropython
 
 _DEVICE = Path(__file__).parent / "device"
-_TIMEOUT_S = 150
+_TIMEOUT_S = 600
 _HEAP = "heapsize=8M"  # tests keep what a board would not: days of samples, whole volumes
 
 

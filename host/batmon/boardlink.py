@@ -4,6 +4,7 @@ import base64
 import binascii
 import contextlib
 import io
+import struct
 import time
 from collections.abc import Callable
 
@@ -174,7 +175,7 @@ class BoardLink:
             raise UserError(f"the board at {self.port} says: {last}.", 1) from None
         except (TransportError, OSError) as error:
             raise UserError(_LOST.format(self.port, error), 1) from None
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, struct.error):
             garbled = "what it said is garbled"
             raise UserError(_LOST.format(self.port, garbled), 1) from None
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import websocket
 from needs import program
 
-_START_S = 30
-_ANSWER_S = 30
+_START_S = 120
+_ANSWER_S = 120
 
 
 class Browser:
@@ -77,7 +77,7 @@ class Browser:
             raise RuntimeError(details.get("exception", details).get("description", "failed"))
         return result["result"].get("value")
 
-    def wait(self, condition: str, within_s: float = 20):
+    def wait(self, condition: str, within_s: float = 120):
         """Wait until a JavaScript expression is true; returns its value."""
         end = time.monotonic() + within_s
         while not (value := self.run(condition)):
@@ -143,7 +143,7 @@ def _tab(file: Path, process: subprocess.Popen) -> str:
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
         if file.exists() and len(lines := file.read_text().split()) > 1:
-            with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json", timeout=10) as pages:
+            with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json", timeout=60) as pages:
                 found = [page for page in json.load(pages) if page["type"] == "page"]
             if found:
                 return found[0]["webSocketDebuggerUrl"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from needs import program
 
-_START_S = 20
+_START_S = 120
 
 _CONFIG = """
 reporting-disabled = true
@@ -54,7 +54,7 @@ class Influx:
         """Run an InfluxQL query; return its rows as dictionaries, `time` in seconds or `epoch`."""
         arguments = urllib.parse.urlencode({"db": self.database, "q": text, "epoch": epoch})
         request = urllib.request.Request(f"{self.url}/query", arguments.encode())
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             result = json.load(answer)["results"][0]
         if "error" in result:
             raise ValueError(result["error"])
@@ -64,7 +64,7 @@ class Influx:
             for row in series["values"]
         ]
 
-    def wait_for(self, text: str, count: int, within_s: float = 20) -> list[dict]:
+    def wait_for(self, text: str, count: int, within_s: float = 120) -> list[dict]:
         """Return the rows of a query as soon as there are `count`, or those there are at the end.
 
         What comes by UDP is not acknowledged, so a test must look until it is there.

@@ -73,7 +73,7 @@ def test_reader_that_leaves_early_is_no_error(tmp_path):
     process.stdin.write(b"go\n")
     process.stdin.close()
     error = process.stderr.read()
-    assert process.wait(timeout=20) == 0 and error == b""
+    assert process.wait(timeout=120) == 0 and error == b""
 
 
 def test_help_is_quick_because_pandas_waits(tmp_path):

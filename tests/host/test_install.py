@@ -48,7 +48,7 @@ def _start(port: str, *options: str, program=(sys.executable, "-m", "batmon", "i
 def _install(port: str, *options: str, **more) -> tuple[int, str]:
     """Run the installer; return its exit code and what it said."""
     process = _start(port, *options, **more)
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=600)
     assert "Traceback" not in err
     return process.returncode, out + err
 
@@ -157,7 +157,7 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
             time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
             if power:
                 board.power_cycle()
-                process.communicate(timeout=180)
+                process.communicate(timeout=600)
             else:
                 process.kill()
                 process.communicate()

@@ -9,7 +9,7 @@ import pytest
 from batmon.build import BOARD, ROOT, build
 from batmon.interpreter import micropython
 
-_LONG_S = 120
+_LONG_S = 300
 _NETWORK = """
 STA_IF = 0
 class WLAN:

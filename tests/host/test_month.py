@@ -19,7 +19,7 @@ def _month(folder, seed):
     build.build()
     command = [micropython(), "-X", "heapsize=8M", _SCRIPT, build.BOARD, folder / "data", str(seed)]
     (folder / "data").mkdir()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=600, check=True)
     lines = [line.split() for line in done.stdout.splitlines()]
     truth = np.array([line for line in lines if len(line) == 4 and line[0].isdigit()], np.int64)
     return batmon.read(folder / "data"), truth

@@ -206,7 +206,7 @@ def test_the_simulator_plays_what_was_packed(tmp_path, every_cell):
     done = subprocess.run(
         [_MICROPYTHON, "-c", _PLAY, str(build.ROOT / "sim"), str(tmp_path / "log.bpl"),
          json.dumps(times)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for t, line in zip(times, done.stdout.splitlines(), strict=True):

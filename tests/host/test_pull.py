@@ -17,7 +17,7 @@ from batmon.cli import main
 from batmon.serialboard import SerialBoard
 
 _START = 1_767_247_200
-_LONG_S = 120  # for what takes seconds on a quiet computer
+_LONG_S = 300  # for what takes seconds on a quiet computer
 
 
 def _shards(folder, counts, seed=1):

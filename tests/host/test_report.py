@@ -70,7 +70,7 @@ def test_a_million_frames(million, tab):
     tab.window(1280, 900)
     tab.open(page)
     # what the page itself counts, since it began to load; the target on a quiet PC is 3 s
-    assert tab.wait(_READY, 60) and not tab.complaints
+    assert tab.wait(_READY) and not tab.complaints
     charts = tab.run("document.querySelectorAll('#detail canvas').length")
     assert charts == _CHARTS
     # every canvas has something drawn on it
@@ -95,7 +95,7 @@ def test_zooming_by_mouse_and_buttons(million, tab):
     page, rows = million
     tab.window(1280, 900)
     tab.open(page)
-    tab.wait(_READY, 60)
+    tab.wait(_READY)
     tab.run("page.charts[1].div.scrollIntoView()")
     x, y, width = tab.run(
         "(r => [r.left, r.top + r.height / 2, r.width])"
@@ -126,7 +126,7 @@ def test_zooming_by_mouse_and_buttons(million, tab):
 def test_on_a_phone(million, tab):
     tab.window(390, 844, phone=True)
     tab.open(million[0])
-    tab.wait(_READY, 60)
+    tab.wait(_READY)
     assert tab.run("document.documentElement.scrollWidth") == 390
     tab.run("page.charts[0].div.scrollIntoView()")
     x, y, width = tab.run(
@@ -154,14 +154,14 @@ def test_from_shards_with_odd_things(tmp_path, capsys, tab):
     assert "220 rows" in capsys.readouterr().out
     tab.window(1280, 900)
     tab.open(out)
-    tab.wait(_READY, 60)
+    tab.wait(_READY)
     assert "lost the BMS" in tab.run("document.getElementById('tables').textContent")
     assert "2026-01-01 07:00" in tab.run("document.getElementById('summary').textContent")
     assert not tab.complaints
     battery = {"name": name, **report.battery(_million(10), [], "UTC")}
     out.write_text(report.page([battery], "UTC"), encoding="utf-8")
     tab.open(out)
-    tab.wait(_READY, 60)
+    tab.wait(_READY)
     assert tab.run("document.querySelector('#batteries button').textContent") == name
 
 

@@ -30,7 +30,7 @@ def _run(tree, code: str) -> str:
     """Run device code with the translated tree and the project's lib; returns what it prints."""
     paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), ".frozen"]
     command = [_MICROPYTHON, "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

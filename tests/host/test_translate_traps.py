@@ -298,6 +298,6 @@ def test_prints_the_same_on_micropython(name, tmp_path, monkeypatch):
         source = build.ROOT / "aiobmsble" / f"{helper}.py"
         (package / f"{helper}.py").write_text(source.read_text())
     done = subprocess.run(
-        [_MICROPYTHON, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, timeout=20
+        [_MICROPYTHON, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.stdout == expected, ast.unparse(module.tree) + done.stderr
