@@ -144,8 +144,10 @@ def _wrong(out: Path) -> int:
     last = np.searchsorted(told["time_s"], times - _EARLIEST_S)
     columns = (("cell_min_mV", "cell_min_mv"), ("cell_max_mV", "cell_max_mv"))
     stored = [(table[a].to_numpy(float), told[b].to_numpy(float), 0.5) for a, b in columns]
-    volts = told["voltage"].to_numpy()
-    stored.append((table["voltage_V"].to_numpy(float), volts, volts.mean() / 2048 + 0.001))
+    volts = table["voltage_V"].to_numpy(float)
+    # the sampler rounds to the half float below or above, whichever serves the line better
+    step = np.spacing(volts.astype(np.float16)).astype(float)
+    stored.append((volts, told["voltage"].to_numpy(), step))
     good = np.zeros(len(table), bool)
     for shift in range(int((last - first).max())):
         at = np.minimum(first + shift, len(told) - 1)
