@@ -145,8 +145,9 @@ def _wrong(out: Path) -> int:
     columns = (("cell_min_mV", "cell_min_mv"), ("cell_max_mV", "cell_max_mv"))
     stored = [(table[a].to_numpy(float), told[b].to_numpy(float), 0.5) for a, b in columns]
     volts = table["voltage_V"].to_numpy(float)
-    # the sampler rounds to the half float below or above, whichever serves the line better
-    step = np.spacing(volts.astype(np.float16)).astype(float)
+    # the sampler rounds to the half float below or above, whichever serves the line better,
+    # and counts in whole millivolts
+    step = np.spacing(volts.astype(np.float16)).astype(float) + 0.0005
     stored.append((volts, told["voltage"].to_numpy(), step))
     good = np.zeros(len(table), bool)
     for shift in range(int((last - first).max())):
