@@ -76,8 +76,11 @@ def files(
     """
     settings = _settings(board, wanted)
     conn = _conn(board, was, options)
-    tree = BUILD / "board-install"
-    build(tree, None if options.all_drivers else _drivers(conn, settings), _cpu(mpy))
+    drivers = None if options.all_drivers else _drivers(conn, settings)
+    chip = _cpu(mpy)
+    # Two boards may be installed at the same time: every choice has its folder.
+    tree = BUILD / "install" / "-".join((*(drivers or ["all"]), chip or "any"))
+    build(tree, drivers, chip)
     content = {
         "/" + path.relative_to(tree).as_posix(): path.read_bytes()
         for path in sorted(tree.rglob("*"))

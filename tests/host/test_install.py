@@ -14,6 +14,7 @@ import pytest
 
 from batmon import cli, deploy
 from batmon.build import BUILD, ROOT, build
+from batmon.interpreter import cpu
 from batmon.remote import Remote
 from batmon.serialboard import SerialBoard
 
@@ -59,7 +60,7 @@ def _hashes(board) -> dict[str, str]:
 
 
 def _expected(extra=()) -> set[str]:
-    tree = BUILD / "board-install"
+    tree = BUILD / "install" / f"jikong_bms-{cpu() or 'any'}"
     files = {"/" + p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
     return files | {"/installed.txt", *extra}
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from batmon import payload
-from batmon.build import ROOT
+from batmon.build import ROOT, build
 from batmon.cli import UserError
 
 _CONN = (ROOT / "conn.py").read_text()
@@ -23,7 +23,7 @@ class _Board:
 
 
 def _options(bms=None, name=None, capacity=None):
-    return argparse.Namespace(bms=bms, name=name, capacity=capacity)
+    return argparse.Namespace(bms=bms, name=name, capacity=capacity, all_drivers=False)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,17 @@ def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
 def test_what_stays_in_settings_json_is_the_same_object():
     board = _Board(settings_json=json.dumps({"lcd": {"rows": 4}}))
     assert payload._settings(board, {}) == {"lcd": {"rows": 4}}
+
+
+def test_two_installations_at_the_same_time_do_not_mix(monkeypatch):
+    def files(bms):
+        return payload.files(_Board(), {}, {}, _options(bms), mpy=6)
+
+    def build_and_be_overtaken(*args):
+        build(*args)
+        monkeypatch.setattr(payload, "build", build)
+        assert "/aiobmsble/bms/jbd_bms.mpy" in files("jbd_bms")
+
+    monkeypatch.setattr(payload, "build", build_and_be_overtaken)
+    drivers = {path for path in files("jikong_bms") if path.startswith("/aiobmsble/bms/j")}
+    assert drivers == {"/aiobmsble/bms/jikong_bms.mpy"}
