@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import select
-import struct
 import subprocess
 import termios
 import threading
@@ -22,7 +21,7 @@ from batmon.interpreter import micropython
 
 _RESET = 75  # the exit code of a board that wants to start again
 _HEAP = "320k"  # the board's 256k, and the simulator's
-_DEAF_S = 2  # a program that does not hear Ctrl-C by itself is interrupted after so long
+_DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
 _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
 _CTRL_C = b"\x03"
 _FILES = ("flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
@@ -127,23 +126,26 @@ class SerialBoard:
             path.unlink(missing_ok=True)
 
     def _receive(self):
-        """Pass on what comes over the line to the board, whichever process that is."""
-        while not self._stopping.is_set():
-            if not select.select([self._line], [], [], _SLOW_S)[0]:
-                continue
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(self._line, 1024)
-                os.write(self._input, data)
-                if _CTRL_C in data:
-                    threading.Timer(_DEAF_S, self._interrupt, (self._process,)).start()
+        """Pass on what comes over the line to the board, whichever process that is.
 
-    def _interrupt(self, process):
-        """Interrupt a program that computes without ever waiting, and so leaves its input."""
-        if self._stopping.is_set() or process.poll() is not None:
-            return
-        (waiting,) = struct.unpack("i", fcntl.ioctl(self._stdin, termios.FIONREAD, bytes(4)))
-        if waiting:
-            process.send_signal(2)
+        A program that computes without ever waiting leaves its input; Ctrl-C interrupts it too.
+        """
+        deaf = None  # the board that has not heard Ctrl-C, and when it is to be interrupted
+        while not self._stopping.is_set():
+            if select.select([self._line], [], [], _SLOW_S)[0]:
+                with contextlib.suppress(BlockingIOError):
+                    data = os.read(self._line, 1024)
+                    os.write(self._input, data)
+                    if _CTRL_C in data:
+                        deaf = deaf or (self._process, _busy_s(self._process) + _DEAF_S)
+            if deaf and (deaf[0] is not self._process or not self._input_waits()):
+                deaf = None
+            elif deaf and _busy_s(deaf[0]) > deaf[1]:
+                deaf[0].send_signal(2)
+                deaf = None
+
+    def _input_waits(self) -> bool:
+        return any(fcntl.ioctl(self._stdin, termios.FIONREAD, bytes(4)))
 
     def _send(self):
         """Pass on what the board says, and start it again when it resets."""
@@ -168,6 +170,18 @@ class SerialBoard:
             except BlockingIOError:
                 if not select.select([], [self._line], [], _SLOW_S)[1]:
                     return
+
+
+def _busy_s(process: subprocess.Popen) -> float:
+    """Return the CPU time of a process: one that does not get any, for others do, is not deaf.
+
+    Where the system does not tell it, as macOS, it is the time of day.
+    """
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _run(args) -> int:

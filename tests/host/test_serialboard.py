@@ -62,6 +62,20 @@ def test_a_program_that_never_waits_is_interrupted(bare):
     assert mpremote(bare, "eval", "6 * 7") == "42\n"
 
 
+def test_a_board_that_gets_no_time_is_not_interrupted_as_if_it_were_deaf(bare):
+    mpremote(bare, "exec", "pass")
+    bare.power_cycle()
+    process = bare._process
+    while bare._process is process:
+        time.sleep(0.01)
+    bare._process.send_signal(signal.SIGSTOP)  # before it has begun
+    with open(bare.port, "r+b", buffering=0) as line:
+        line.write(b"\r\x03")
+        time.sleep(3)
+    bare._process.send_signal(signal.SIGCONT)
+    assert mpremote(bare, "eval", "6 * 7") == "42\n"
+
+
 def test_the_typed_repl(bare):
     with open(bare.port, "r+b", buffering=0) as line:
         line.write(
