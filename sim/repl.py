@@ -110,7 +110,11 @@ class Repl:
                 self._reset(True)
             elif byte == _CTRL_E and not source:
                 read(), read()  # "A" and Ctrl-A
-                self._finish(self._paste())
+                source = self._paste()
+                if source is None:
+                    self._end(KeyboardInterrupt())
+                else:
+                    self._finish(source)
                 source = bytearray()
             elif byte == _CTRL_D:
                 sys.stdout.write("OK")
@@ -120,16 +124,16 @@ class Repl:
                 source.append(byte)
 
     def _paste(self):
-        """Receive a program in windows; return it."""
+        """Receive a program in windows; return it, or None if Ctrl-C ends it."""
         read = self._console.read
         sys.stdout.write("R\x01\x00%s\x01" % chr(_WINDOW >> 8))
         source = bytearray()
         left = 2 * _WINDOW
         while True:
             byte = read()
-            if byte == _CTRL_D:
+            if byte in (_CTRL_C, _CTRL_D):
                 sys.stdout.write("\x04")
-                return source
+                return source if byte == _CTRL_D else None
             source.append(byte)
             left -= 1
             if left == _WINDOW:
@@ -137,7 +141,9 @@ class Repl:
                 sys.stdout.write("\x01")
 
     def _finish(self, source):
-        problem = self._execute(bytes(source))
+        self._end(self._execute(bytes(source)))
+
+    def _end(self, problem):
         sys.stdout.write("\x04")
         if problem:
             sys.print_exception(problem)

@@ -76,6 +76,12 @@ def test_a_board_that_gets_no_time_is_not_interrupted_as_if_it_were_deaf(bare):
     assert mpremote(bare, "eval", "6 * 7") == "42\n"
 
 
+def test_ctrl_c_ends_a_program_that_was_sent_in_part(bare):
+    with open(bare.port, "r+b", buffering=0) as line:
+        line.write(b"\r\x03\x01\x05A\x01x = 1\nx = ")  # the sender dies here
+    assert mpremote(bare, "eval", "6 * 7") == "42\n"
+
+
 def test_the_typed_repl(bare):
     with open(bare.port, "r+b", buffering=0) as line:
         line.write(
