@@ -1,8 +1,9 @@
 """Tables on an even grid of time: means, extremes, and charge and energy that add up exactly.
 
-Between two rows of a run voltage, temperature, state of charge and cells are straight lines and
-current is a step (docs/FORMAT.md). Each interval is cut at the edges of the grid, and its pieces
-are summed: no charge is lost or invented, whatever the grid. Gaps stay gaps.
+Between two rows of a run voltage and cells are straight lines, state of charge and temperature hold
+until the next row, and a current holds since the row before (docs/FORMAT.md). Each interval is cut
+at the edges of the grid, and its pieces are summed: no charge is lost or invented, whatever the
+grid. Gaps stay gaps.
 """
 
 import itertools
@@ -16,7 +17,8 @@ from batmon.cli import UserError, note
 
 _WIDTH = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
 _UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_LINES = ("voltage_V", "temperature_degC", "soc_percent", "cell_min_mV", "cell_max_mV")
+_HELD = ("temperature_degC", "soc_percent")
+_COLUMNS = ("voltage_V", *_HELD, "cell_min_mV", "cell_max_mV")
 _HOUR_S = 3600
 _DAY_S = 86400
 # So many pieces of intervals are in memory at once.
@@ -81,7 +83,7 @@ def _pieces(table, last, width: int, tz: str) -> Iterator[pd.DataFrame]:
     grid = _Grid(int(begin.min()), int(end.max()), width, tz)
     first = grid.cell(begin)
     count = grid.cell(end - 1) - first + 1
-    columns = {name: long[name].to_numpy(np.float64, na_value=np.nan) for name in _LINES}
+    columns = {name: long[name].to_numpy(np.float64, na_value=np.nan) for name in _COLUMNS}
     current = long["current_A"].to_numpy()
     known = long["time_known"].to_numpy()
     portions = np.searchsorted(np.cumsum(count) // _PIECES, np.arange(count.sum() // _PIECES + 2))
@@ -108,7 +110,7 @@ def _pieces(table, last, width: int, tz: str) -> Iterator[pd.DataFrame]:
         }
         for name, values in columns.items():
             a, b = values[row - 1], values[row]
-            slope = (b - a) / length
+            slope = 0 if name in _HELD else (b - a) / length
             pieces[name, 0] = a + slope * (since - begin[at])
             pieces[name, 1] = a + slope * (until - begin[at])
         yield pd.DataFrame(pieces)
@@ -146,7 +148,7 @@ def _sums(pieces: pd.DataFrame) -> pd.DataFrame:
     measured = np.where(np.isnan(current), 0, seconds)
     charge = np.nan_to_num(current) * measured / 3600
     columns = {}
-    for name in _LINES:
+    for name in _COLUMNS:
         low, high = pieces[name, 0].to_numpy(), pieces[name, 1].to_numpy()
         if name == "cell_min_mV":
             columns[name] = np.fmin.reduceat(np.fmin(low, high), at)

@@ -80,7 +80,7 @@ def test_values(tmp_path):
     ]
     assert table["voltage_V"].tolist() == [12.5, 13.5, 14]
     assert table["current_A"].tolist() == [30, 30, -60]
-    assert table["soc_percent"].tolist() == [52.5, 57.5, 60]
+    assert table["soc_percent"].tolist() == [50, 50, 60]
     assert table["cell_min_mV"].tolist() == [3000, 3100, 3200]
     assert table["cell_max_mV"].tolist() == [3300, 3500, 3500]
     assert table["charge_in_Ah"].tolist() == [0.5, 0.5, 0]

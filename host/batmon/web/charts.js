@@ -30,7 +30,8 @@ function reading(unit, digits) {
   return (u, value) => (value == null ? "–" : value.toFixed(digits) + " " + unit);
 }
 
-// One chart of rows. A series is [name of the column, label]; step: current holds until its row.
+// One chart of rows. A series is [name of the column, label]. step: values are no line; -1: they
+// hold since the row before, 1: until the next.
 class RowChart {
   constructor(parent, { title, unit, digits, series, step, zero }, tz, onRange, onTouch) {
     this.names = series.map(([name]) => name);
@@ -51,7 +52,7 @@ class RowChart {
       series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" }, ...series.map(([, label], i) => ({
         label, stroke: COLORS[i], width: 1.2, points: { show: false }, spanGaps: false,
         value: reading(unit, digits),
-        ...(step ? { paths: uPlot.paths.stepped({ align: -1 }) } : {}),
+        ...(step ? { paths: uPlot.paths.stepped({ align: step }) } : {}),
       }))],
       hooks: { setSelect: [(u) => {
         if (u.select.width > 4)

@@ -1,13 +1,13 @@
 // The page: which battery, which range, and everything drawn for it.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const DETAIL = [
-  { title: "State of charge", unit: "%", digits: 1, series: [["soc", "SoC"]] },
+  { title: "State of charge", unit: "%", digits: 1, series: [["soc", "SoC"]], step: 1 },
   { title: "Voltage", unit: "V", digits: 2, series: [["voltage", "pack"]] },
-  { title: "Current", unit: "A", digits: 2, series: [["current", "+ charging"]], step: true, zero: true },
-  { title: "Power", unit: "W", digits: 0, series: [["power", "+ charging"]], step: true, zero: true },
+  { title: "Current", unit: "A", digits: 2, series: [["current", "+ charging"]], step: -1, zero: true },
+  { title: "Power", unit: "W", digits: 0, series: [["power", "+ charging"]], step: -1, zero: true },
   { title: "Cells", unit: "mV", digits: 0, series: [["low", "lowest"], ["high", "highest"]] },
   { title: "Cell spread", unit: "mV", digits: 0, series: [["spread", "highest − lowest"]], zero: true },
-  { title: "Temperature", unit: "°C", digits: 1, series: [["temperature", "sensor"]] },
+  { title: "Temperature", unit: "°C", digits: 1, series: [["temperature", "sensor"]], step: 1 },
 ];
 const RANGES = [["All", Infinity], ["Year", 366], ["Month", 31], ["Week", 7], ["Day", 1]];
 const SHORTEST_S = 30;
