@@ -5,7 +5,6 @@ Behind a pseudo-terminal runs MicroPython with the board's flash in a file; sim/
 
 import contextlib
 import fcntl
-import json
 import os
 import select
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from batmon.build import BOARD, BUILD, SIM, build
 from batmon.cli import UserError, subcommand
 from batmon.interpreter import micropython
+from batmon.virtual import configure
 
 _RESET = 75  # the exit code of a board that wants to start again
 _HEAP = "320k"  # the board's 256k, and the simulator's
@@ -54,28 +54,23 @@ class SerialBoard:
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         build()
-        self._config = folder / "config.json"
         self._rtc = folder / "rtc.bin"
-        config = {
-            "serial": True,
-            "board": str(BOARD) if installed else None,
-            "settings": settings or {},
-            "sim": str(SIM),
-            "image": str(folder / "flash.img"),
-            "rtc": str(self._rtc),
-            "out": str(folder),
-            "volume": volume,
-            "size": size,
-            "bms": bms,
-            "battery": battery,
-            "lcd": lcd,
-            "seed": seed,
-            "realtime": True,
-            "start_unix": 0,
-            "machine": machine,
-            "version": version,
-        }
-        self._config.write_text(json.dumps(config, indent=2))
+        self._config = configure(
+            folder,
+            BOARD if installed else None,
+            serial=True,
+            realtime=True,
+            start_unix=0,
+            settings=settings or {},
+            volume=volume,
+            size=size,
+            bms=bms,
+            battery=battery,
+            lcd=lcd,
+            seed=seed,
+            machine=machine,
+            version=version,
+        )
 
     def __enter__(self):
         self._forget()

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 from batmon import virtual
-from batmon.build import BUILD, SIM, build
+from batmon.build import BUILD, build
 from batmon.cli import UserError, subcommand
 
 # 2026-01-01 06:00 UTC, the time of day when the simulated batteries begin.
-_START_UNIX = 1_767_247_200
 _OLDEST_UNIX = 1_704_067_200
 _NAMES = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}
 _CAPACITY_AH = {"van": 280, "house": 280, "ebike": 24}
@@ -99,38 +98,31 @@ def _prepare(out: Path):
 
 def _configure(args, board: Path, out: Path, log: Path | None) -> Path:
     """Write the configuration that the virtual board reads; return its path."""
-    out = out.resolve()
-    battery, start_unix = args.battery, _START_UNIX
+    battery, start_unix = args.battery, virtual.START_UNIX
     if log:
-        battery = str(out / "battery.bpl")
+        battery = str(out.resolve() / "battery.bpl")
         capacity, start_unix = _pack(log, Path(battery))
     else:
         capacity = _CAPACITY_AH[battery]
-    config = {
-        "board": str(board),
-        "driver": f"{args.bms}_bms",
-        "sim": str(SIM),
-        "image": str(out / "flash.img"),
-        "rtc": str(out / "rtc.bin"),
-        "out": str(out),
-        "volume": args.volume,
-        "size": args.size,
-        "bms": args.bms,
-        "battery": battery,
-        "days": args.days,
-        "lcd": args.lcd,
-        "seed": args.seed,
-        "realtime": args.realtime,
-        "start_unix": start_unix,
-        "settings": {
+    return virtual.configure(
+        out,
+        board,
+        driver=f"{args.bms}_bms",
+        volume=args.volume,
+        size=args.size,
+        bms=args.bms,
+        battery=battery,
+        days=args.days,
+        lcd=args.lcd,
+        seed=args.seed,
+        realtime=args.realtime,
+        start_unix=start_unix,
+        settings={
             "dev_name": _NAMES[args.bms],
             "capacity_ah": capacity,
             "lcd": _lcd(args.lcd),
         },
-    }
-    path = out / "config.json"
-    path.write_text(json.dumps(config, indent=2))
-    return path
+    )
 
 
 def _lcd(size: str) -> dict:
@@ -148,7 +140,7 @@ def _pack(log: Path, target: Path) -> tuple[int, int]:
     first_s = int(polllog.pack(log, target).time_s[0])
     (capacity,) = struct.unpack_from("<H", target.read_bytes(), 6)
     # Logs may count from anything; a board does not believe in dates before 2024.
-    return min(capacity, 10_000), first_s if first_s >= _OLDEST_UNIX else _START_UNIX
+    return min(capacity, 10_000), first_s if first_s >= _OLDEST_UNIX else virtual.START_UNIX
 
 
 # ---- while it runs

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import batmon
 from batmon import virtual
-from batmon.build import BUILD, SIM, build
+from batmon.build import BUILD, build
 from batmon.cli import UserError, subcommand
 from batmon.sim import _days, _seed
 
-_START_UNIX = 1_767_247_200
 _POLL_S = 8
 _HEAP = "320k"  # the board's, on the 64-bit port, with what records the faults
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
@@ -50,8 +49,15 @@ def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -
     out.mkdir(parents=True)
     board = BUILD / "board-jikong"
     build(board, ["jikong_bms"])
-    config = out / "config.json"
-    config.write_text(json.dumps(_config(out, board, days, seed, faults, poll_s), indent=2))
+    config = virtual.configure(
+        out,
+        board,
+        days=days,
+        seed=seed,
+        heap=_HEAP,
+        faults=faults,
+        settings={"poll_s": poll_s, "lcd": {"fitted": False}},
+    )
     healed = []
 
     def record(one: dict):
@@ -70,29 +76,6 @@ def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -
     result["wrong_samples"] = _wrong(out)
     result["missed"] = _missed(result)
     return result
-
-
-def _config(out: Path, board: Path, days: float, seed: int, faults: bool, poll_s: float) -> dict:
-    config = {
-        "board": str(board),
-        "sim": str(SIM),
-        "image": str(out / "flash.img"),
-        "rtc": str(out / "rtc.bin"),
-        "out": str(out),
-        "volume": "lfs2",
-        "size": 2 << 20,
-        "bms": "jikong",
-        "battery": "van",
-        "days": days,
-        "lcd": "none",
-        "seed": seed,
-        "realtime": False,
-        "start_unix": _START_UNIX,
-        "heap": _HEAP,
-        "faults": faults,
-        "settings": {"poll_s": poll_s, "lcd": {"fitted": False}},
-    }
-    return config
 
 
 def _figures(end: dict, healed: list[tuple[str, float]], poll_s: float) -> dict:

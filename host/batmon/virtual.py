@@ -26,8 +26,38 @@ _STARTS = 5
 _ECHO_S = 0.3
 # The board's; an ESP32 has some 160k, where everything is smaller by a third.
 HEAP = "256k"
+START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
 # What the simulator, which shares the interpreter with the board, takes besides.
 _SIMULATOR_KB = 84
+
+
+def configure(out: Path, board: Path | None, **changes) -> Path:
+    """Write the configuration of a virtual board; return its path.
+
+    `out` is the folder for all it keeps and tells, `board` the tree that is on its flash at the
+    beginning, None for none. `changes` are the keys that sim/board.py and sim/world.py read; what
+    is said below is a van's battery that runs at the speed of the computer, without a display.
+    """
+    out = out.resolve()
+    config = {
+        "board": str(board) if board else None,
+        "sim": str(SIM),
+        "image": str(out / "flash.img"),
+        "rtc": str(out / "rtc.bin"),
+        "out": str(out),
+        "volume": "lfs2",
+        "size": 2 << 20,
+        "bms": "jikong",
+        "battery": "van",
+        "lcd": "none",
+        "seed": 1,
+        "realtime": False,
+        "start_unix": START_UNIX,
+        "settings": {},
+    } | changes
+    path = out / "config.json"
+    path.write_text(json.dumps(config, indent=2))
+    return path
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:

@@ -1,14 +1,11 @@
 """The virtual board as a fixture: the unmodified board code for some simulated minutes."""
 
-import json
 import shutil
 
 import pytest
 
 from batmon import virtual
-from batmon.build import BOARD, SIM, build
-
-_START = 1_767_247_200
+from batmon.build import BOARD, build
 
 
 @pytest.fixture
@@ -20,26 +17,8 @@ def run(tmp_path):
         tree = tmp_path / "board"
         if not tree.exists():
             shutil.copytree(BOARD, tree)
-        config = {
-            "board": str(tree),
-            "sim": str(SIM),
-            "image": str(tmp_path / "flash.img"),
-            "rtc": str(tmp_path / "rtc.bin"),
-            "out": str(tmp_path),
-            "volume": "lfs2",
-            "size": 2 << 20,
-            "bms": "jikong",
-            "battery": "van",
-            "days": minutes / 1440,
-            "lcd": "16x2",
-            "seed": 1,
-            "realtime": False,
-            "start_unix": _START,
-            "status_wall_ms": 0,
-            "settings": {},
-        } | changes
-        path = tmp_path / "config.json"
-        path.write_text(json.dumps(config))
+        wanted = {"days": minutes / 1440, "lcd": "16x2", "status_wall_ms": 0} | changes
+        path = virtual.configure(tmp_path, tree, **wanted)
         words = []
         glasses = []
 

@@ -1,6 +1,5 @@
 """The display fails in every way while the board logs: the glass heals, the log never notices."""
 
-import json
 import random
 
 import numpy as np
@@ -9,35 +8,24 @@ import pytest
 
 import batmon
 from batmon import virtual
-from batmon.build import BOARD, SIM, build
+from batmon.build import BOARD, build
 
 
 def run(folder, days, faults):
     """Run the board for so long, the display disturbed; (last record, its words)."""
     build()
     folder.mkdir()
-    config = folder / "config.json"
-    settings = {
-        "board": str(BOARD),
-        "sim": str(SIM),
-        "image": str(folder / "flash.img"),
-        "rtc": str(folder / "rtc.bin"),
-        "out": str(folder),
-        "volume": "lfs2",
-        "size": 2 << 20,
-        "bms": "jikong",
-        "battery": "van",
-        "days": days,
-        "lcd": random.choice(("16x2", "20x4")),
-        "seed": 1,
-        "realtime": False,
-        "start_unix": 1_767_247_200,
-        "status_wall_ms": 1000,
-    }
-    cols, rows = (int(n) for n in settings["lcd"].split("x"))
-    settings["settings"] = {"lcd": {"cols": cols, "rows": rows}}
-    settings["lcd_faults"] = faults
-    config.write_text(json.dumps(settings))
+    lcd = random.choice(("16x2", "20x4"))
+    cols, rows = (int(n) for n in lcd.split("x"))
+    config = virtual.configure(
+        folder,
+        BOARD,
+        days=days,
+        lcd=lcd,
+        lcd_faults=faults,
+        status_wall_ms=1000,
+        settings={"lcd": {"cols": cols, "rows": rows}},
+    )
     words = []
     return virtual.run(config, lambda record: None, words.append), "\n".join(words)
 
