@@ -1,11 +1,11 @@
 """`batmon sim` against a stand-in for the interpreter that speaks the virtual board's protocol."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,15 +154,21 @@ def test_second_ctrl_c_kills_it(tmp_path, board):
     with _started(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "ignored\n"
-        process.send_signal(signal.SIGINT)  # still the first one, as when a shell passes it on
-        for _ in range(100):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.1)
-                break
-            process.send_signal(signal.SIGINT)
+        time.sleep(virtual._ECHO_S)  # within it, it would be the first one still
+        process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert error == "batmon: stopped\n"
+
+
+def test_two_ctrl_c_at_once_are_one(tmp_path, monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr(virtual.time, "monotonic", lambda: now_s)
+    stop = virtual._Stop(tmp_path / "stop")
+    for since_s in (0, 0.01, 0.2):  # as when a shell passes it on
+        now_s = 100 + since_s
+        stop._press()
+        assert stop.presses == 1 and (tmp_path / "stop").exists()
 
 
 def test_out_must_hold_nothing_foreign(tmp_path, board, capsys):
