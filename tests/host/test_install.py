@@ -127,6 +127,10 @@ def _age(port: str):
         )
 
 
+def _without_crashes(found: dict) -> dict:
+    return {path: digest for path, digest in found.items() if path != "/crashes"}
+
+
 def _without_staged(found: dict) -> dict:
     return {
         path: digest
@@ -139,12 +143,9 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
     """Kill the installer, or cut the board's power, at random points of an update."""
     with SerialBoard(tmp_path / "board") as board:
         assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
-        new = _hashes(board)
-        new.pop("/crashes", None)
+        new = _without_crashes(_hashes(board))
         with Remote(board.port) as link:
-            link.run(
-                "import os\nos.mkdir('/data')\nf = open('/data/x', 'w')\nf.write('log')\nf.close()"
-            )
+            link.write("/data/x", b"log", lambda n: None)
         _age(board.port)
         began = time.monotonic()
         assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
@@ -152,8 +153,7 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
         finished = 0
         for _ in range(points):
             _age(board.port)
-            old = _hashes(board)
-            old.pop("/crashes", None)
+            old = _without_crashes(_hashes(board))
             process = _start(board.port, "--index", index, "--wait", "0")
             time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
             if power:
@@ -168,9 +168,7 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
             finished += found == new
             code, said = _install(board.port, "--index", index, "--wait", "0")
             assert code == 0, said
-            found = _hashes(board)
-            found.pop("/crashes", None)
-            assert found == new
+            assert _without_crashes(_hashes(board)) == new
             with Remote(board.port) as link:
                 assert link.read("/data/x") == b"log"
         return finished
@@ -216,6 +214,45 @@ def test_full_volume(tmp_path, index):
     with SerialBoard(tmp_path, size=1 << 17) as board:
         code, said = _install(board.port, "--index", index)
         assert code == 1 and "kB free" in said and "are needed; make room" in said, said
+
+
+def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
+    def run(*options):
+        return _install(board.port, "--index", index, "--wait", "0", *options)
+
+    with SerialBoard(tmp_path, size=576 << 10) as board:  # of a chip with 2 MB
+        code, said = run("--name", "mine")
+        assert code == 0, said
+        new = _hashes(board)
+        with Remote(board.port) as link:  # a log that has taken what it may
+            link.write("/data/x", b"", lambda n: None)
+            link.run(
+                "import os\nf = open('/data/x', 'wb')\n"
+                "while os.statvfs('/')[3] > 36: f.write(bytes(4096))\nf.close()"
+            )
+            log = link.get("", "os.stat('/data/x')[6]")
+        code, said = run("--capacity", "99")  # a small change does fit
+        assert code == 0, said
+        _age(board.port)
+        old = _without_crashes(_hashes(board))
+        code, said = run()
+        assert code == 1 and "are needed; make room with" in said and "--replace" in said, said
+        assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
+        code, said = run("--replace")
+        assert code == 0, said
+        found = _hashes(board)
+        other = {path for path in new if found.get(path) != new[path]}
+        assert other <= {"/installed.txt", "/conn.py", "/crashes"}
+        with Remote(board.port) as link:
+            assert link.get("import os", "os.stat('/data/x')[6]") == log
+            assert b'dev_name = "mine"' in link.read("/conn.py")
+
+
+def test_all_drivers(bare, index):
+    code, said = _install(bare.port, "--index", index, "--wait", "0", "--all-drivers")
+    assert code == 0, said
+    modules = [path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/")]
+    assert len(modules) == 1 + len(list((BUILD / "board/aiobmsble/bms").glob("*_bms.mpy")))
 
 
 def test_missing_dependency(bare):
