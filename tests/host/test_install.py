@@ -309,6 +309,21 @@ def test_what_the_documents_tell_to_type_is_understood():
         parser.parse_args(["install", *shlex.split(line)[1:]])
 
 
+def test_what_troubleshooting_quotes_is_said_in_these_words():
+    table = (ROOT / "README.md").read_text().partition("## Troubleshooting")[2]
+    said = "".join(
+        path.read_text()
+        for folder in (ROOT, ROOT / "host/batmon", ROOT / "lib/bleak")
+        for path in folder.glob("*.py")
+    )
+    said = re.sub(r'"\s+f?"', "", said)  # sentences that go on in the next line
+    quoted = re.findall(r'"([^"]+)"', " ".join(re.findall(r"^\| ([^|]*) \|", table, re.M)))
+    assert len(quoted) > 6
+    for phrase in quoted:
+        for part in re.split(" ?…[ )]?|^jk-", phrase):
+            assert part in said, part
+
+
 def _commands(path):
     return re.findall(r"^ +(\./install\.sh.*)$", path.read_text(), re.M)
 
