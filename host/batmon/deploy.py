@@ -100,10 +100,10 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
         _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
     free = _free(board)
     if needed > free:
-        old = ", or --replace, which removes the old version first" if own else ""
+        beside = " beside the old version; run this with --replace, which removes it first, or"
         raise UserError(
-            f"the board's flash has {free >> 10} kB free, {needed >> 10} are needed;"
-            f" make room with `batmon pull --free` or `mpremote fs rm`{old}.",
+            f"the board's flash has {free >> 10} kB free, {needed >> 10} are needed"
+            f"{beside if own else ';'} make room with `batmon pull --free` or `mpremote fs rm`.",
             1,
         )
 

@@ -236,9 +236,16 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
         _age(board.port)
         old = _without_crashes(_hashes(board))
         code, said = run()
-        assert code == 1 and "are needed; make room with" in said and "--replace" in said, said
+        assert code == 1 and "are needed beside the old version" in said, said
+        assert "make room with" in said and "--replace" in said, said
         assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
-        code, said = run("--replace")
+        process = _start(board.port, "--index", index, "--wait", "0", "--replace")
+        while "copying" not in (line := process.stdout.readline()):
+            assert line, process.communicate()
+        process.kill()
+        process.communicate()
+        assert "/main.py" not in _hashes(board)  # the old version is gone, the new one not there
+        code, said = run()
         assert code == 0, said
         found = _hashes(board)
         other = {path for path in new if found.get(path) != new[path]}
