@@ -14,7 +14,7 @@ bms              conn.py         text             -    BMS driver, see BMS.md, f
 capacity_ah      conn.py         1.0..10000.0     Ah   design capacity of the battery
 secret           ""              secret           -    password of the BMS, if it has one
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
-watchdog_s       300             0..3600          s    the board restarts when it hangs so long; 0: never
+watchdog_s       300             0..3600          s    the board restarts when it hangs so long, 20 at least; 0: never
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
 lcd.cols         16              16|20            -    columns of the display
 lcd.rows         2               2|4              -    rows of the display

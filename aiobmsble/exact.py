@@ -120,8 +120,8 @@ def exact_sub(a, b):
         return a - b
     if _odd(a, b):
         return as_float(a) - as_float(b)
-    bn, bd = _pair(b)
-    return exact_add(a, (-bn, bd))
+    (an, ad), (bn, bd) = _pair(a), _pair(b)
+    return near(an * bd - bn * ad, ad * bd)
 
 
 def exact_mul(a, b):

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from batmon.build import BUILD, SIM, build
-from batmon.interpreter import micropython
+from batmon.interpreter import cpu, micropython
 from bench import drivers
 
 _AIOBLE = "def stop(): pass\n"
@@ -21,7 +21,7 @@ _BLEAK = drivers.BLEAK + "BleakScanner = BleakClient = None\n"
 def measure() -> dict[str, dict[str, float]]:
     """Return the heap by part, with a display and without."""
     board = BUILD / "board-jikong"
-    build(board, ["jikong_bms"])
+    build(board, ["jikong_bms"], cpu())
     rows = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

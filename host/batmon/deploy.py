@@ -11,7 +11,7 @@ import io
 
 from batmon.build import ROOT
 from batmon.cli import UserError, note
-from batmon.payload import digest, head_digest
+from batmon.payload import CONN, SETTINGS, digest, head_digest
 from batmon.remote import FULL, Remote
 
 # Parts of aioble: the whole takes twice the flash and memory, for what nobody calls here.
@@ -20,7 +20,8 @@ INDEX = "https://micropython.org/pi/v2"
 _AIOBLE = "/lib/aioble/"
 _MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
 _BLOCK = 4096
-_SPARE_BLOCKS = 4  # for folders and the journal
+_SPARE = 4 * _BLOCK  # for folders and the journal
+_AIOBLE_SPACE = 12 * _BLOCK
 
 
 def finish(board: Remote):
@@ -79,10 +80,52 @@ def dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str,
     return {path: now[path] for path in now if path.startswith(_AIOBLE)}
 
 
-def copy(board: Remote, room: int, found: dict, was: dict, files: dict[str, bytes]) -> int:
+def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], replace: bool):
+    """See to it that `files` fit beside those they replace; raises UserError if they do not.
+
+    found: the hashes of the board's files; was: its manifest. With `replace` the installed program
+    goes first, if there is no room else: until the new one is complete, there is none.
+    """
+    want = {path: digest(data) for path, data in files.items()}
+    left = [p for p in found if p.endswith(".new") and found[p] != want.get(p[:-4])]
+    _remove(board, left, found)  # by a run that was cut off, of another version
+    missing = [p for p in files if want[p] not in (found.get(p), found.get(f"{p}.new"))]
+    if not missing:
+        return
+    needed = sum(_on_flash(files[path]) for path in missing) + _SPARE
+    if not any(path.startswith(_AIOBLE) for path in found):
+        needed += _AIOBLE_SPACE
+    own = [p for p in was if found.get(p) not in (None, want.get(p)) and p not in (CONN, SETTINGS)]
+    if replace and needed > _free(board):
+        _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
+    free = _free(board)
+    if needed > free:
+        beside = " beside the old version; run this with --replace, which removes it first, or"
+        raise UserError(
+            f"the board's flash has {free >> 10} kB free, {needed >> 10} are needed"
+            f"{beside if own else ';'} make room with `batmon pull --free` or `mpremote fs rm`.",
+            1,
+        )
+
+
+def _on_flash(data: bytes) -> int:
+    return -(-len(data) // _BLOCK) * _BLOCK
+
+
+def _free(board: Remote) -> int:
+    return board.get("import os\n_s = os.statvfs('/')", "_s[0] * _s[3]")
+
+
+def _remove(board: Remote, paths: list[str], found: dict):
+    for path in paths:
+        board.run(f"import os\nos.remove({path!r})")
+        del found[path]
+
+
+def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
     """Bring the board's files to `files`; return how many were copied.
 
-    room: bytes free on its flash; found: the hashes of its files; was: its manifest.
+    found: the hashes of its files; was: its manifest.
     """
     want = {path: digest(data) for path, data in files.items()}
     kept = {path: found[path] for path in found if path.startswith(_AIOBLE)}
@@ -98,11 +141,7 @@ def copy(board: Remote, room: int, found: dict, was: dict, files: dict[str, byte
     elif not changed and not gone:
         return 0
     staged = {path: f"{path}.new" for path in changed}
-    for path in found:
-        if path.endswith(".new") and found[path] != want.get(path[:-4]):
-            board.run(f"import os\nos.remove({path!r})")
     missing = [path for path in changed if found.get(staged[path]) != want[path]]
-    _check_room(room, [files[path] for path in missing])
     _send(board, {staged[path]: files[path] for path in missing})
     now = board.hashes()
     bad = [path for path in changed if now.get(staged[path]) != want[path]]
@@ -136,20 +175,10 @@ def _gone(found: dict, was: dict, want: dict, kept: dict) -> list[str]:
         if path in want or path in kept:
             continue
         twin = path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
-        ours = path in was and path not in ("/settings.json", _MANIFEST)
+        ours = path in was and path not in (SETTINGS, _MANIFEST)
         if ours or (path.endswith((".py", ".mpy")) and twin in want):
             gone.append(path)
     return gone
-
-
-def _check_room(room: int, contents: list[bytes]):
-    needed = sum(-(-len(data) // _BLOCK) * _BLOCK for data in contents) + _SPARE_BLOCKS * _BLOCK
-    if contents and needed > room:
-        raise UserError(
-            f"the board's flash has {room >> 10} kB free, {needed >> 10} are needed;"
-            " make room with `batmon pull --free` or `mpremote fs rm`.",
-            1,
-        )
 
 
 def _send(board: Remote, files: dict[str, bytes]):

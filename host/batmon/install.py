@@ -54,8 +54,9 @@ def install(port: str | None, options: argparse.Namespace):
         found = board.hashes()
         was = deploy.manifest(board, found)
         files = payload.files(board, was, wanted, options, facts.mpy)
+        deploy.make_room(board, found, was, files, options.replace)
         found.update(deploy.dependencies(board, found, was, options.index or deploy.INDEX))
-        changed = deploy.copy(board, facts.flash_free, found, was, files)
+        changed = deploy.copy(board, found, was, files)
         board.set_clock()
         print(f"{changed} of {len(files)} files copied, clock set" if changed else "up to date")
         if options.wait:
@@ -158,6 +159,7 @@ def add_parser(subparsers):
     add("--influx", metavar="HOST[:PORT]", help="InfluxDB server to send to, over UDP")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
+    add("--replace", action="store_true", help="no room for two versions: remove the old one first")
     add("--index", metavar="URL", help="where aioble comes from (mip's own)")
     add("--wait", type=int, default=90, metavar="S", help="for the first sample; 0: do not (90)")
     parser.set_defaults(run=_run)

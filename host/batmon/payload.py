@@ -17,8 +17,8 @@ from batmon.cli import UserError, note
 from batmon.interpreter import cpu_name
 from batmon.remote import Remote
 
-_SETTINGS = "/settings.json"
-_CONN = "/conn.py"
+SETTINGS = "/settings.json"
+CONN = "/conn.py"
 _BELOW = "# ---- Nothing to change below"  # in conn.py: above are the user's lines
 _IMPORT = "from aiobmsble.bms.{} import BMS"
 
@@ -92,9 +92,9 @@ def files(
                 f"this MicroPython reads .mpy files of version {mpy & 0xFF}, not {data[1]};"
                 " flash a current one."
             )
-    content[_CONN] = conn.encode()
+    content[CONN] = conn.encode()
     if wanted:
-        content[_SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
+        content[SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
     return content
 
 
@@ -114,7 +114,7 @@ def _native_version() -> int:
 
 def _settings(board: Remote, wanted: dict) -> dict | None:
     """Return what settings.json shall hold; None if there is none, or none that is valid."""
-    text = board.read(_SETTINGS)
+    text = board.read(SETTINGS)
     if not text and not wanted:
         return None
     try:
@@ -144,7 +144,7 @@ def _settings(board: Remote, wanted: dict) -> dict | None:
 def _conn(board: Remote, was: dict[str, str], options: argparse.Namespace) -> str:
     """Return conn.py: its first lines from the board, from here if changed here, or options."""
     head, below = _halves((ROOT / "conn.py").read_text())
-    theirs, _ = _halves(board.read(_CONN).decode(errors="replace"))
+    theirs, _ = _halves(board.read(CONN).decode(errors="replace"))
     if theirs and was.get("head") == head_digest():
         head = theirs
     for pattern, line in (

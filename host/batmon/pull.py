@@ -16,10 +16,12 @@ def _run(args) -> int:
     port, folder = _places(args.places)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the log.")
-    from batmon.boardlink import BoardLink, find_port
+    from batmon.boardlog import BoardLog
+    from batmon.remote import Remote
 
-    with BoardLink(port or find_port()) as board:
-        pull = _Pull(board, folder)
+    with Remote(port, fresh=False) as board:
+        pull = _Pull(BoardLog(board), folder)
+        pull.port = board.port
         pull.clock_off_s = board.set_clock()
         pull.run()
         if args.free:
@@ -45,9 +47,10 @@ def _places(words: list[str]) -> tuple[str | None, Path]:
 class _Pull:
     """One visit to a board."""
 
-    def __init__(self, board, folder: Path):
-        self.board = board
+    def __init__(self, log, folder: Path):
+        self.log = log
         self.folder = folder
+        self.port = ""
         self.clock_off_s = 0
         self.problems: list[str] = []
         self._sizes: dict[str, int] = {}
@@ -58,7 +61,7 @@ class _Pull:
         """Bring the folder up to date with the board."""
         from batmon.progress import meter
 
-        self._sizes = {n: s for n, s in self.board.files().items() if _SHARD.fullmatch(n)}
+        self._sizes = {n: s for n, s in self.log.files().items() if _SHARD.fullmatch(n)}
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
         total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
@@ -82,7 +85,7 @@ class _Pull:
         """Get what we lack of a file, verify all of it, and only then give it its name."""
         path, part, size = self.folder / name, self.folder / (name + _PART), self._sizes[name]
         mine = path.read_bytes() if path.is_file() else b""
-        if len(mine) > size or (mine and self.board.crc(name, len(mine)) != zlib.crc32(mine)):
+        if len(mine) > size or (mine and self.log.crc(name, len(mine)) != zlib.crc32(mine)):
             self.problems.append(
                 f"{path} is another one than the board's {name}; if the board was erased, "
                 "pull its new log into a new folder"
@@ -90,7 +93,7 @@ class _Pull:
             return
         begun = part.read_bytes() if part.is_file() else b""
         good = len(mine) < len(begun) <= size and begun.startswith(mine)
-        if good and self.board.crc(name, len(begun)) != zlib.crc32(begun):
+        if good and self.log.crc(name, len(begun)) != zlib.crc32(begun):
             good = False
         if not good:
             begun = mine
@@ -102,10 +105,10 @@ class _Pull:
                 file.flush()
                 advance(len(chunk))
 
-            self.board.fetch(name, len(begun), take)
+            self.log.fetch(name, len(begun), take)
             os.fsync(file.fileno())
         content = part.read_bytes()
-        if len(content) < size or self.board.crc(name, len(content)) != zlib.crc32(content):
+        if len(content) < size or self.log.crc(name, len(content)) != zlib.crc32(content):
             part.unlink()
             self.problems.append(f"{name} did not arrive whole; run the same command again")
             return
@@ -132,19 +135,19 @@ class _Pull:
             if not name.endswith(".bts") or not path.is_file():
                 continue
             content = path.read_bytes()
-            same = len(content) == self._sizes[name] and self.board.crc(
+            same = len(content) == self._sizes[name] and self.log.crc(
                 name, len(content)
             ) == zlib.crc32(content)
             if not same or shards.load(path).damage:
                 self.problems.append(f"{name} stays on the board: our copy is not intact")
                 continue
-            self.board.remove(name)
+            self.log.remove(name)
             self._freed.append(name)
 
     def result(self) -> dict:
         """Return what was done, for --json."""
         return {
-            "port": self.board.port,
+            "port": self.port,
             "folder": str(self.folder),
             "clock_off_s": self.clock_off_s,
             "on_board": self._sizes,

@@ -12,7 +12,7 @@ import time
 import mipindex
 import pytest
 
-from batmon import cli, deploy
+from batmon import cli, deploy, remote
 from batmon.build import BUILD, ROOT, build
 from batmon.interpreter import cpu
 from batmon.remote import Remote
@@ -55,8 +55,8 @@ def _install(port: str, *options: str, **more) -> tuple[int, str]:
 
 
 def _hashes(board) -> dict[str, str]:
-    with Remote(board.port) as remote:
-        return remote.hashes()
+    with Remote(board.port) as link:
+        return link.hashes()
 
 
 def _expected(extra=()) -> set[str]:
@@ -79,8 +79,8 @@ def test_from_bare_to_the_first_sample_and_again(bare, index):
     assert "The first sample is stored" in said
     after = _hashes(bare)
     assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
-    with Remote(bare.port) as remote:
-        names = remote.get("import os", "os.listdir('/data')")
+    with Remote(bare.port) as link:
+        names = link.get("import os", "os.listdir('/data')")
     assert [name for name in names if name.startswith("jk_pak01-")]
 
 
@@ -89,10 +89,10 @@ def test_options_reach_the_board_and_stay(bare, index, tmp_path):
     more = ("--wifi", "boat", "--wifi-password", "secret-word", "--set", "alarm.soc=15")
     code, said = _install(bare.port, "--index", index, "--wait", "0", *options, *more)
     assert code == 0 and "secret-word" not in said, said
-    with Remote(bare.port) as remote:
-        head = remote.read("/conn.py").decode().split("# ----")[0]
-        settings = json.loads(remote.read("/settings.json"))
-        drivers = remote.get("import os", "os.listdir('/aiobmsble/bms')")
+    with Remote(bare.port) as link:
+        head = link.read("/conn.py").decode().split("# ----")[0]
+        settings = json.loads(link.read("/settings.json"))
+        drivers = link.get("import os", "os.listdir('/aiobmsble/bms')")
     assert "bms.jbd_bms import BMS" in head and "DESIGN_CAP = 99.5" in head
     assert 'dev_name = "my \\"JBD\\""' in head
     assert settings["lcd"] == {"fitted": True, "cols": 20, "rows": 4}
@@ -100,9 +100,9 @@ def test_options_reach_the_board_and_stay(bare, index, tmp_path):
     assert sorted(drivers) == ["__init__.mpy", "jbd_bms.mpy"]
     # a run without options keeps all of it, one with others changes only those
     code, said = _install(bare.port, "--wait", "0", "--index", index, "--lcd", "16x2")
-    with Remote(bare.port) as remote:
-        assert remote.read("/conn.py").decode().split("# ----")[0] == head
-        changed = json.loads(remote.read("/settings.json"))
+    with Remote(bare.port) as link:
+        assert link.read("/conn.py").decode().split("# ----")[0] == head
+        changed = json.loads(link.read("/settings.json"))
     assert changed == settings | {"lcd": {"fitted": True, "cols": 16, "rows": 2}}
     # another driver takes the place of the first
     _install(bare.port, "--wait", "0", "--index", index, "--bms", "jikong_bms")
@@ -113,8 +113,8 @@ def test_options_reach_the_board_and_stay(bare, index, tmp_path):
 
 def _age(port: str):
     """Make an earlier version of what is installed: it runs as well, but every file differs."""
-    with Remote(port) as remote:
-        remote.run(
+    with Remote(port) as link:
+        link.run(
             "import os\n"
             "def age(folder):\n"
             " for e in list(os.ilistdir(folder)):\n"
@@ -125,6 +125,10 @@ def _age(port: str):
             "   f = open(path, 'ab'); f.write(b'#old'); f.close()\n"
             "age('/')"
         )
+
+
+def _without_crashes(found: dict) -> dict:
+    return {path: digest for path, digest in found.items() if path != "/crashes"}
 
 
 def _without_staged(found: dict) -> dict:
@@ -139,12 +143,9 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
     """Kill the installer, or cut the board's power, at random points of an update."""
     with SerialBoard(tmp_path / "board") as board:
         assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
-        new = _hashes(board)
-        new.pop("/crashes", None)
-        with Remote(board.port) as remote:
-            remote.run(
-                "import os\nos.mkdir('/data')\nf = open('/data/x', 'w')\nf.write('log')\nf.close()"
-            )
+        new = _without_crashes(_hashes(board))
+        with Remote(board.port) as link:
+            link.write("/data/x", b"log", lambda n: None)
         _age(board.port)
         began = time.monotonic()
         assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
@@ -152,8 +153,7 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
         finished = 0
         for _ in range(points):
             _age(board.port)
-            old = _hashes(board)
-            old.pop("/crashes", None)
+            old = _without_crashes(_hashes(board))
             process = _start(board.port, "--index", index, "--wait", "0")
             time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
             if power:
@@ -168,11 +168,9 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
             finished += found == new
             code, said = _install(board.port, "--index", index, "--wait", "0")
             assert code == 0, said
-            found = _hashes(board)
-            found.pop("/crashes", None)
-            assert found == new
-            with Remote(board.port) as remote:
-                assert remote.read("/data/x") == b"log"
+            assert _without_crashes(_hashes(board)) == new
+            with Remote(board.port) as link:
+                assert link.read("/data/x") == b"log"
         return finished
 
 
@@ -192,15 +190,17 @@ def test_wrong_port():
     assert code == 2 and "/dev/ttyUSB99 cannot be opened, there is no such port" in said
 
 
-def test_no_micropython(tmp_path):
-
+def test_no_micropython(monkeypatch, capsys):
+    monkeypatch.setattr(remote, "_PATIENCE_S", (1, 1))
     line, end = os.openpty()
     try:
-        code, said = _install(os.ttyname(end))
+        code = cli.main(["install", os.ttyname(end)])
     finally:
         os.close(line)
         os.close(end)
-    assert code == 1 and "no MicroPython answers at" in said and said.count("\n") == 1
+    said = capsys.readouterr().err
+    assert code == 1 and "no MicroPython answers at" in said
+    assert said.count("asking again") == 1 and said.count("\n") == 2
 
 
 def test_too_old(tmp_path, index):
@@ -214,6 +214,52 @@ def test_full_volume(tmp_path, index):
     with SerialBoard(tmp_path, size=1 << 17) as board:
         code, said = _install(board.port, "--index", index)
         assert code == 1 and "kB free" in said and "are needed; make room" in said, said
+
+
+def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
+    def run(*options):
+        return _install(board.port, "--index", index, "--wait", "0", *options)
+
+    with SerialBoard(tmp_path, size=576 << 10) as board:  # of a chip with 2 MB
+        code, said = run("--name", "mine")
+        assert code == 0, said
+        new = _hashes(board)
+        with Remote(board.port) as link:  # a log that has taken what it may
+            link.write("/data/x", b"", lambda n: None)
+            link.run(
+                "import os\nf = open('/data/x', 'wb')\n"
+                "while os.statvfs('/')[3] > 36: f.write(bytes(4096))\nf.close()"
+            )
+            log = link.get("", "os.stat('/data/x')[6]")
+        code, said = run("--capacity", "99")  # a small change does fit
+        assert code == 0, said
+        _age(board.port)
+        old = _without_crashes(_hashes(board))
+        code, said = run()
+        assert code == 1 and "are needed beside the old version" in said, said
+        assert "make room with" in said and "--replace" in said, said
+        assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
+        process = _start(board.port, "--index", index, "--wait", "0", "--replace")
+        while "copying" not in (line := process.stdout.readline()):
+            assert line, process.communicate()
+        process.kill()
+        process.communicate()
+        assert "/main.py" not in _hashes(board)  # the old version is gone, the new one not there
+        code, said = run()
+        assert code == 0, said
+        found = _hashes(board)
+        other = {path for path in new if found.get(path) != new[path]}
+        assert other <= {"/installed.txt", "/conn.py", "/crashes"}
+        with Remote(board.port) as link:
+            assert link.get("import os", "os.stat('/data/x')[6]") == log
+            assert b'dev_name = "mine"' in link.read("/conn.py")
+
+
+def test_all_drivers(bare, index):
+    code, said = _install(bare.port, "--index", index, "--wait", "0", "--all-drivers")
+    assert code == 0, said
+    modules = [path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/")]
+    assert len(modules) == 1 + len(list((BUILD / "board/aiobmsble/bms").glob("*_bms.mpy")))
 
 
 def test_missing_dependency(bare):
@@ -240,17 +286,17 @@ def test_wrong_options_are_refused(bare, options, sentence):
 
 
 def test_another_program_is_kept(bare, index):
-    with Remote(bare.port) as remote:
-        remote.write("/main.py", b"print('mine')\n", lambda n: None)
-        remote.write("/mine.py", b"MINE = 1\n", lambda n: None)
+    with Remote(bare.port) as link:
+        link.write("/main.py", b"print('mine')\n", lambda n: None)
+        link.write("/mine.py", b"MINE = 1\n", lambda n: None)
         # hides a module of ours, which has another ending
-        remote.write("/store.py", b"1/0\n", lambda n: None)
+        link.write("/store.py", b"1/0\n", lambda n: None)
     code, said = _install(bare.port, "--index", index, "--wait", "0")
     assert code == 0 and "kept as main.old.py" in said
-    with Remote(bare.port) as remote:
-        assert remote.read("/main.old.py") == b"print('mine')\n"
-        assert remote.read("/mine.py") == b"MINE = 1\n"
-        assert remote.read("/store.py") == b""
+    with Remote(bare.port) as link:
+        assert link.read("/main.old.py") == b"print('mine')\n"
+        assert link.read("/mine.py") == b"MINE = 1\n"
+        assert link.read("/store.py") == b""
 
 
 def test_what_is_wrong_is_said(bare, index):
@@ -270,5 +316,45 @@ def test_what_the_documents_tell_to_type_is_understood():
         parser.parse_args(["install", *shlex.split(line)[1:]])
 
 
+def test_what_troubleshooting_quotes_is_said_in_these_words():
+    table = (ROOT / "README.md").read_text().partition("## Troubleshooting")[2]
+    said = "".join(
+        path.read_text()
+        for folder in (ROOT, ROOT / "host/batmon", ROOT / "lib/bleak")
+        for path in folder.glob("*.py")
+    )
+    said = re.sub(r'"\s+f?"', "", said)  # sentences that go on in the next line
+    quoted = re.findall(r'"([^"]+)"', " ".join(re.findall(r"^\| ([^|]*) \|", table, re.M)))
+    assert len(quoted) > 6
+    for phrase in quoted:
+        for part in re.split(" ?…[ )]?|^jk-", phrase):
+            assert part in said, part
+
+
 def _commands(path):
     return re.findall(r"^ +(\./install\.sh.*)$", path.read_text(), re.M)
+
+
+def _logs(board) -> bool:
+    """Whether the board's program says within a minute that it is connected."""
+    said = b""
+    with open(board.port, "r+b", buffering=0) as line:
+        end = time.monotonic() + 60
+        while b"connected\r\n" not in said and time.monotonic() < end:
+            said += line.read(1000) or b""
+    return b"connected\r\n" in said
+
+
+def test_a_board_that_logs_goes_on_when_the_installer_refuses_or_is_stopped(tmp_path, index):
+    with SerialBoard(tmp_path / "board", installed=True) as board:
+        assert _logs(board)
+        code, said = _install(board.port, "--bms", "nonsense")
+        assert code == 2 and "nonsense_bms" in said
+        assert _logs(board)
+        process = _start(board.port, "--index", index)
+        while "copying" not in (line := process.stdout.readline()):
+            assert line
+        process.send_signal(2)
+        err = process.communicate(timeout=600)[1]
+        assert process.returncode == 130 and "Traceback" not in err, err
+        assert _logs(board)

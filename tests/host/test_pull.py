@@ -13,7 +13,7 @@ import pytest
 from shardfiles import anchor, data, write
 
 import batmon
-from batmon import boardlink
+from batmon import boardlog, remote
 from batmon.cli import main
 from batmon.serialboard import SerialBoard
 
@@ -39,11 +39,9 @@ def _shards(folder, counts, seed=1):
 
 def _put(board, files):
     """Give a board these files as its log."""
-    with boardlink.BoardLink(board.port) as link:
-        if not link.files():
-            link._transport.fs_mkdir("/data")
+    with remote.Remote(board.port) as link:
         for name, content in files.items():
-            link._transport.fs_writefile(f"/data/{name}", content, chunk_size=2048)
+            link.write(f"/data/{name}", content, lambda n: None)
 
 
 def _contents(folder):
@@ -81,8 +79,8 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
 
     # the shard gets sealed: its raw copy goes
     sealed = _shards(tmp_path / "made", [200, 150, 100, 5])
-    with boardlink.BoardLink(board.port) as link:
-        link.remove("van-00003.raw")
+    with remote.Remote(board.port) as link:
+        boardlog.BoardLog(link).remove("van-00003.raw")
     _put(board, {"van-00003.bts": sealed["van-00003.bts"]})
     assert _pull(capsys, board.port, folder)[0] == 0
     assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
@@ -176,7 +174,7 @@ def _wait_for(board, words):
 
 def test_no_port_no_board(tmp_path, capsys, monkeypatch):
     assert main(["pull", "/dev/absent", str(tmp_path)]) == 2
-    assert "cannot open /dev/absent" in capsys.readouterr().err
+    assert "/dev/absent cannot be opened" in capsys.readouterr().err
     assert main(["pull", "here", "there"]) == 2
     assert "here is no port" in capsys.readouterr().err
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [])
@@ -192,7 +190,7 @@ def test_a_port_behind_which_nobody_speaks_micropython(capsys, tmp_path, monkeyp
     import os
     import tty
 
-    monkeypatch.setattr(boardlink, "_STOP_S", (1,))
+    monkeypatch.setattr(remote, "_PATIENCE_S", (1,))
     line, end = os.openpty()
     tty.setraw(end)
     done = threading.Event()
@@ -216,7 +214,7 @@ def test_a_port_behind_which_nobody_speaks_micropython(capsys, tmp_path, monkeyp
 
 
 def test_a_chunk_that_is_not_intact_is_refused():
-    assert boardlink._chunk(b"352441c2 YWJj\r\n") == b"abc"
+    assert boardlog._chunk(b"352441c2 YWJj\r\n") == b"abc"
     for line in (b"352441c3 YWJj\n", b"352441c2 YWJk\n", b"YWJj\n", b"352441c2 YW\n", b"\n"):
         with pytest.raises(ValueError):
-            boardlink._chunk(line)
+            boardlog._chunk(line)

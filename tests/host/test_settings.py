@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from batmon import build, settingsdoc
@@ -87,10 +87,10 @@ def test_both_interpreters_agree(tmp_path):
         {"lcd": {"address": 39.0, "backlight": "auto"}, "alarm": {"soc": 1e300}},
     ]
     files = []
-    for number, example in enumerate(examples):
+    for number, case in enumerate(examples):
         (tmp_path / f"{number}").mkdir()
         files.append(str(tmp_path / f"{number}" / "settings.json"))
-        (tmp_path / f"{number}" / "settings.json").write_text(json.dumps(example))
+        (tmp_path / f"{number}" / "settings.json").write_text(json.dumps(case))
     code = (
         f"import sys, json; sys.path.insert(0, {str(build.ROOT)!r}); import settings\n"
         f"for file in {files!r}: print(json.dumps(settings.load(file)))"
@@ -120,3 +120,41 @@ def test_the_document_is_current():
     assert settingsdoc.PATH.read_text() == settingsdoc.document(), (
         "run python -m batmon.settingsdoc"
     )
+
+
+_START = settings(
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),  # a board takes its time
+)
+
+
+def _starts(run, folder, given):
+    path = folder / "settings.json"
+    path.write_text(json.dumps(given))
+    assume(not re.search("NaN|Infinity", path.read_text()))  # the board's file is made by JSON
+    loaded, sentences = _SETTINGS.load(str(path))
+    assume(loaded["lcd.wiring"] == "common")  # the display is wired so
+    _, words, glass = run(2, settings=given)
+    for bad in ("Traceback", "safe mode", "starts again", "restarted"):
+        assert bad not in words, words
+    assert "connected" in words or "looking for" in words or "edit it" in glass, words
+    said = [line for line in words.split("\n") if line.startswith("settings.json")]
+    assert len(said) >= len(sentences), words
+    display = [key for key in _KEYS if key.startswith("lcd.")]
+    if sentences and all(loaded[key] == _SETTINGS.load("/nowhere")[0][key] for key in display):
+        assert any(word in glass for word in sentences[0].split() if len(word) > 4), glass
+
+
+@settings(_START, max_examples=3)
+@given(_FILES)
+@example({"watchdog_s": 1})
+def test_the_app_starts_whatever_they_hold(run, tmp_path, given):
+    _starts(run, tmp_path, given)
+
+
+@pytest.mark.campaign
+@settings(_START, max_examples=150)
+@given(_FILES)
+def test_the_app_starts_whatever_hundreds_hold(run, tmp_path, given):
+    _starts(run, tmp_path, given)

@@ -25,6 +25,9 @@ MOVED = {(origin, label): part for part, (origin, names) in PARTS.items() for la
 # Upstream declares these for its own use on a PC.
 _UNUSED_METHODS = {"matcher_dict_list", "__hash__"}
 _UNUSED_CLASSES = {"MatcherPattern"}
+_REGISTRY = {
+    "_C", "BMSSample_Calc_registry", "_validated_calc_registry", "derive_missing_fields"
+}  # fmt: skip
 
 
 def keep(module: Module) -> None:
@@ -76,32 +79,42 @@ def _base(module: Module) -> None:
     module.tree.body.insert(0, ast.fix_missing_locations(source))
 
 
-def _sample_calc(module: Module) -> None:
-    """The registry is validated here, at build time, and used as it is on the board."""
-    module.host._validated_calc_registry()
-    module.tree.body = [
-        part for part in module.tree.body if getattr(part, "name", "") != "_validated_calc_registry"
-    ]
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Name) and node.id == "_validated_calc_registry":
-            node.id = "BMSSample_Calc_registry"
-        if isinstance(node, ast.FunctionDef) and node.name == "derive_missing_fields":
-            node.body = [_only_with_packs(part) for part in node.body]
-
-
-def _only_with_packs(node: ast.stmt) -> ast.stmt:
-    """Import what handles packs when there are some; upstream's function does nothing else."""
-    if ast.unparse(node) != "derive_from_packs(data)":
-        return node
-    source = """
-if data.get("packs"):
-    from aiobmsble._sample_packs import derive_from_packs
-    derive_from_packs(data)
+# What upstream's function of this name does, over a table that is sorted already.
+_DERIVE = """
+def derive_missing_fields(data, raw_values=()):
+    if data.get("packs"):
+        from aiobmsble._sample_packs import derive_from_packs
+        derive_from_packs(data)
+    pending = [one for one in CALCULATIONS if one[0] not in data and one[0] not in raw_values]
+    progress = True
+    while pending and progress:
+        progress = False
+        waiting = []
+        for one in pending:
+            if all([key in data for key in one[1]]):
+                progress |= one[2](data)
+            else:
+                waiting.append(one)
+        pending = waiting
 """
-    made = ast.parse(source).body[0]
-    for part in ast.walk(made):
-        ast.copy_location(part, node)
-    return made
+
+
+def _sample_calc(module: Module) -> None:
+    """Its registry of objects becomes a table, validated and sorted at build time."""
+    registry = module.host._validated_calc_registry()
+    rows = [
+        f"({one.output!r}, {tuple(sorted(one.requires))!r}, {one.apply.__name__}),"
+        for one in sorted(registry, key=lambda one: (len(one.requires), one.output))
+    ]
+    module.tree.body = [
+        part for part in module.tree.body if getattr(part, "name", "") not in _REGISTRY
+    ]
+    made = ast.parse(f"CALCULATIONS = ({' '.join(rows)})\n{_DERIVE}").body
+    last = module.tree.body[-1]
+    for part in made:
+        for node in ast.walk(part):
+            ast.copy_location(node, last)
+    module.tree.body += made
 
 
 def _utils(module: Module) -> None:
