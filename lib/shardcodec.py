@@ -8,7 +8,7 @@ import shardmodel
 from micropython import const
 from rangecoder import finish
 
-HEADER = b"BTS\x02\x0d"  # magic, version of the format, bytes per frame
+HEADER = b"BTS\x03\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
 BLOCK_FRAMES = 1280  # 16 kB raw, whole chunks: the model has time to learn
 CHUNK_FRAMES = 32  # what an Encoder takes at a time

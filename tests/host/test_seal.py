@@ -5,6 +5,7 @@ import random
 import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -132,6 +133,12 @@ def test_the_same_bytes_everywhere(extremes):
     for command in (board, plain):
         done = subprocess.run(command + names, capture_output=True, text=True, check=True)
         assert done.stdout.split() == want, command[0]
+
+
+def test_a_changed_format_gets_a_new_version():
+    path = build.ROOT / "tests/data/frames/van4s.bin"
+    sealed = seal.sealed(path.read_bytes()[: 1500 * frame.SIZE])
+    assert (sealed[3], len(sealed), zlib.crc32(sealed)) == (3, 3800, 1444947489)
 
 
 @pytest.mark.parametrize("path", _REAL, ids=lambda path: path.stem)
