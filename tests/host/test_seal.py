@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data, event, raw
 
-from batmon import board, build, cli, seal, shards
+from batmon import board, build, cli, seal, shards, unseal
 from batmon.board import frame, shardcodec
 from batmon.interpreter import micropython
 
@@ -65,12 +65,22 @@ def _round_trip(frames):
             out += block or b""
     out += encoder.end()
     got = b""
-    for _, block in shardcodec.blocks(bytes(out)):
+    for _, block in unseal.blocks(bytes(out)):
         room = bytearray(shardcodec.check(block) * frame.SIZE)
         for _ in shardcodec.decode(block, room):
             pass
         got += room
     assert got == b"".join(frames)
+
+
+def test_blocks_finds_what_is_intact():
+    parts = [seal.sealed(b"".join(_FRAMES[i : i + 50]))[5:-14] for i in range(4)]
+    data = bytearray(shardcodec.HEADER + b"".join(parts) + shardcodec.end_block(200))
+    found = [block for _, block in unseal.blocks(bytes(data))]
+    assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
+    data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
+    found = [block for _, block in unseal.blocks(bytes(data))]
+    assert found[0] == parts[0] and found[1:3] == parts[2:]
 
 
 # What MicroPython does with the files named on its command line; 1500 frames: two blocks
