@@ -21,7 +21,7 @@ def test_files_of_any_length(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FRAMES", str(tmp_path))
     rows = codec.measure()
     assert list(rows)[:3] == ["a.bin", "a.raw", "one.bin"] and "none.bin" not in rows
-    assert all(0 < size for name in list(rows)[:3] for size in rows[name].values())
+    assert all(size > 0 for name in list(rows)[:3] for size in rows[name].values())
     assert capsys.readouterr().err.count("the last 7 bytes") == 1
 
 
