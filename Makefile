@@ -11,7 +11,7 @@ help:
 	@echo "make run       one simulated day on the virtual board (LCD=20x4, DAYS=7)"
 	@echo "make test      all tests, device code on MicroPython and host code on CPython"
 	@echo "make bench     measure; tables here, the same numbers in build/bench.json"
-	@echo "               (LOGS=dir: the sampler on other poll logs)"
+	@echo "               (LOGS=dir: the sampler on other poll logs, FRAMES=dir: the codec)"
 	@echo "make build     build/board: what is copied onto an ESP32"
 	@echo "make lint      check the style of the code"
 	@echo "make campaign  the long random tests"

@@ -3,12 +3,14 @@
 import argparse
 import importlib
 import json
+import sys
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
 from batmon.build import BUILD
+from batmon.cli import UserError
 from bench import SECTIONS
 
 _FILE = BUILD / "bench.json"
@@ -26,14 +28,12 @@ def main():
     figures = _known()
     for name in wanted:
         module = importlib.import_module(f"bench.{name}")
-        with console.status(f"measuring {name}"):
-            figures[name] = module.measure()
-        title = module.__doc__.splitlines()[0]
-        table = _table(title, figures[name])
-        wanted = console.measure(table, options=console.options.update(width=1000)).maximum
-        if wanted > console.width:
-            table = _table(title, _transposed(figures[name]))
-        console.print(table)
+        try:
+            with console.status(f"measuring {name}"):
+                figures[name] = module.measure()
+        except UserError as error:
+            sys.exit(f"bench: {error}")
+        _print(console, module.__doc__.splitlines()[0], figures[name])
         BUILD.mkdir(exist_ok=True)
         _FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
@@ -45,6 +45,15 @@ def _known() -> dict:
     except (OSError, ValueError):
         return {}
     return {name: known[name] for name in known if name in SECTIONS}
+
+
+def _print(console: Console, title: str, rows: Mapping[str, Mapping[str, float]]):
+    """Print a table, turned if it is too wide and narrower so, but no figure cut off."""
+    tables = [_table(title, rows), _table(title, _transposed(rows))]
+    wide = console.options.update(width=1000)
+    widths = [console.measure(table, options=wide).maximum for table in tables]
+    turned = widths[1] < widths[0] and widths[0] > console.width
+    Console(width=max(console.width, widths[turned])).print(tables[turned])
 
 
 def _table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:

@@ -1,8 +1,9 @@
-"""Bytes per frame of sealed shards and of general compressors, over tests/data/frames.
+"""Bytes per frame of sealed shards and of general compressors.
 
-FRAMES= names another folder of frames, files *.bin. `ours` is a whole sealed shard. The others
-get each file in one piece; those called *_columns get differences of columns: half floats in the
-order of their values, zigzag, low bytes and high bytes apart. ppmd is the best of orders 2 to 6.
+Over tests/data/frames, or the folder $FRAMES of files *.bin and *.raw, whole frames. `ours` is a
+whole sealed shard. The others get each file in one piece; those called *_columns get differences
+of columns: half floats in the order of their values, zigzag, low bytes and high bytes apart. ppmd
+is the best of orders 2 to 6.
 """
 
 import bz2
@@ -20,18 +21,19 @@ from pcodec import ChunkConfig, standalone
 
 from batmon import seal
 from batmon.build import ROOT
-from batmon.cli import UserError
+from batmon.cli import UserError, note
 from batmon.timeline import FRAME
 
 _COLUMNS = ("time", "voltage", "current", "temperature", "soc", "cell_min", "cell_max")
 
 
 def files() -> list[Path]:
-    """Return the files to measure; raises UserError if there are none."""
+    """Return the files to measure; raises UserError if none holds a frame."""
     folder = Path(os.environ.get("FRAMES") or ROOT / "tests/data/frames")
-    found = sorted(folder.glob("*.bin"))
+    found = sorted(path for path in folder.glob("*.*") if path.suffix in (".bin", ".raw"))
+    found = [path for path in found if path.stat().st_size >= FRAME.itemsize]
     if not found:
-        raise UserError(f"no files *.bin in FRAMES={folder}; name a folder of frames.")
+        raise UserError(f"no *.bin or *.raw with frames in FRAMES={folder}; name a folder of them.")
     return found
 
 
@@ -40,10 +42,11 @@ def measure() -> dict[str, dict[str, float]]:
     rows = {}
     for path in files():
         raw = path.read_bytes()
-        raw = raw[: len(raw) - len(raw) % FRAME.itemsize]
-        count = len(raw) // FRAME.itemsize
-        if count:
-            rows[path.name] = {name: size / count for name, size in _sizes(raw).items()}
+        count, rest = divmod(len(raw), FRAME.itemsize)
+        if rest:
+            note(f"{path}: the last {rest} bytes are no whole frame, left out")
+        sizes = _sizes(raw[: len(raw) - rest])
+        rows[path.name] = {name: size / count for name, size in sizes.items()}
     names = next(iter(rows.values()))
     means = {name: np.exp(np.mean([np.log(row[name]) for row in rows.values()])) for name in names}
     best = [min(v for k, v in row.items() if k.endswith("_columns")) for row in rows.values()]

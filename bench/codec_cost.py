@@ -8,7 +8,7 @@ import time
 import zlib
 from pathlib import Path
 
-from batmon import build, seal
+from batmon import build, seal, unseal
 from batmon.board import shardcodec
 from batmon.interpreter import cpu, micropython
 from bench import codec
@@ -53,7 +53,7 @@ def reading_rate(path: Path, frames=1 << 20) -> float:
     for _ in range(_REPEATS):
         count = 0
         start = time.perf_counter()
-        for _, block in shardcodec.blocks(data):
+        for _, block in unseal.blocks(data):
             if shardcodec.end_total(block) < 0:
                 n = shardcodec.check(block)
                 collections.deque(shardcodec.decode(block, bytearray(n * 13)), maxlen=0)

@@ -64,19 +64,11 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
         if i < 0:
             one = 2048
         elif asked < 8:
-            x = 0 + p[i]  # a sum is signed for every compiler
-            y = 0 + p[j]
-            # the two guesses, weighted by their experience and by how sure they are
-            n = x & 15
-            if n > 4:
-                n = 4
-            x >>= 4
-            m = y & 15
-            if m > 4:
-                m = 4
-            y >>= 4
-            n = (3 * n + 1) * (96 + ((y * (4096 - y)) >> 12))
-            m = (3 * m + 1) * (96 + ((x * (4096 - x)) >> 12))
+            x = (0 + p[i]) >> 4  # a sum is signed for every compiler
+            y = (0 + p[j]) >> 4
+            # the two guesses, each weighted by how unsure the other is
+            n = 128 + ((y * (4096 - y)) >> 12)
+            m = 128 + ((x * (4096 - x)) >> 12)
             one = (x * n + y * m) // (n + m)
         else:
             one = (0 + p[i]) >> 4

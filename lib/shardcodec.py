@@ -8,7 +8,7 @@ import shardmodel
 from micropython import const
 from rangecoder import finish
 
-HEADER = b"BTS\x02\x0d"  # magic, version of the format, bytes per frame
+HEADER = b"BTS\x03\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
 BLOCK_FRAMES = 1280  # 16 kB raw, whole chunks: the model has time to learn
 CHUNK_FRAMES = 32  # what an Encoder takes at a time
@@ -171,26 +171,3 @@ def end_total(block):
     if n != _END_FRAMES or length != 4:
         return -1
     return struct.unpack_from("<I", block, HEAD_BYTES)[0]
-
-
-def blocks(data):
-    """Yield (offset, block) for each intact block of a sealed shard's bytes.
-
-    Bytes between two yields that no block covers are damage: the reader finds the next intact
-    block by itself. Ends with the file; an intact shard ends with an end block.
-    """
-    pos = len(HEADER)
-    while pos + HEAD_BYTES < len(data):
-        length = block_bytes(data[pos : pos + HEAD_BYTES])
-        if length and pos + length <= len(data):
-            block = data[pos : pos + length]
-            try:
-                check(block)
-                yield pos, block
-                pos += length
-                continue
-            except ShardError:
-                pass
-        pos = data.find(_MARK, pos + 1)
-        if pos < 0:
-            return

@@ -11,16 +11,16 @@ _SIZE = const(13)
 
 # Rows of 8 counters, by what they serve. Where 8 rows are `shared`, they begin the column.
 _CURRENT = const(0)  # shared; 32 sizes of the current before; 9 kinds of last change
-_TIME = const(49)  # shared; 32 sizes of the guess; 28 kinds of last miss and of change in current
-_CELL_MIN = const(117)  # shared; 32 changes in current; 49 pairs of last misses
-_CELL_MAX = const(206)  # shared; 49 misses, this cell_min and last; 56 changes, spreads
-_VOLTAGE = const(319)  # shared; 40 places in the step; 15 last misses, changes of the cells
-_SOC = const(382)  # shared, also by all that follow; 6 directions; 24 shares of a step
-_TEMPERATURE = const(420)  # 3 directions; 16 ages
-_INDEX = const(439)  # for the lowest and for the highest cell: 45 kinds of past; 16 cells
-_CONTROL = const(561)  # is it a control frame? and its 13 bytes
-_GRID = const(575)  # is the voltage off its grid?
-_ROWS = const(576)
+_TIME = const(49)  # shared; 32 guesses; 98 pairs of how the guess and the last one changed
+_CELL_MIN = const(187)  # shared; 32 changes expected of the current; 28 last misses, intervals
+_CELL_MAX = const(255)  # shared; 32 spreads; 56 changes of cell_min and of the current
+_VOLTAGE = const(351)  # shared; 8 places in the step; 25 last misses and guessed changes
+_SOC = const(392)  # shared, also by all that follow; 6 directions; 24 shares of a step
+_TEMPERATURE = const(430)  # 3 directions; 16 ages
+_INDEX = const(449)  # for the lowest and for the highest cell: the 16 cells; and once more
+_CONTROL = const(513)  # is it a control frame? and its 13 bytes
+_GRID = const(527)  # is the voltage off its grid?
+_ROWS = const(528)
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
@@ -28,34 +28,30 @@ _ZERO = const(1 << 28)
 _I = const(0)  # current as a fixed-point number, see shardmath
 _I_MISS = const(1)
 _DT_MISS = const(2)
-_MIN_MISS = const(3)  # the last, the one before
-_MAX_MISS = const(5)
-_OHM = const(6)  # change of a cell by the current, mV per 1/64 A / 2**14
-_V_MISS = const(7)
-_V_BIAS = const(8)
-_CHARGE = const(9)  # since soc changed
-_SIGNED = const(10)
-_N = const(10)  # 1 after the first frame
-_T = const(11)
-_DT = const(12)
-_I_RANK = const(13)  # current, see shardmath
-_I_SWING = const(14)  # running mean of the change of the current
-_MIN = const(15)
-_MAX = const(16)
-_V = const(17)  # half float
-_V_GRID = const(18)
-_CELLS = const(19)
-_SOC_NOW = const(20)
-_SOC_WAY = const(21)  # 0 unknown, 1 up, 2 down
-_SOC_CHARGE = const(22)  # between the last two changes of soc
-_TEMP = const(23)
-_TEMP_WAY = const(24)
-_TEMP_AGE = const(25)
-_RANKS = const(26)  # for both cell indices: rank of the last and of the one before
-_RECENT = const(30)  # and the 16 indices, the most recent first
-_BYTES = const(62)  # of the last control frame
-_DTS = const(75)  # last interval by size of the current
-_MEMORY = const(75 + 176)
+_MIN_MISS = const(3)
+_OHM = const(4)  # change of a cell by the current, mV per 1/64 A / 2**14
+_V_MISS = const(5)
+_V_BIAS = const(6)
+_CHARGE = const(7)  # since soc changed
+_SIGNED = const(8)
+_T = const(8)
+_DT = const(9)
+_I_RANK = const(10)  # current, see shardmath
+_MIN = const(11)
+_MAX = const(12)
+_V = const(13)  # half float
+_V_GRID = const(14)
+_CELLS = const(15)
+_SOC_NOW = const(16)
+_SOC_WAY = const(17)  # 0 unknown, 1 up, 2 down
+_SOC_CHARGE = const(18)  # between the last two changes of soc
+_TEMP = const(19)
+_TEMP_WAY = const(20)
+_TEMP_AGE = const(21)
+_RECENT = const(22)  # for both cell indices the 16 values, the most recent first
+_BYTES = const(54)  # of the last control frame
+_DTS = const(67)  # last interval by size of the current
+_MEMORY = const(67 + 176)
 
 
 def new(data):
@@ -112,17 +108,16 @@ def code(k, frames, first: int, n: int):
             f[at + 8] = x & 0xFF
             f[at + 9] = x >> 8
             moved = x - last
-            x = int(_cell_max(k, f[at + 10] | f[at + 11] << 8, moved))
+            x = int(_cell_max(k, f[at + 10] | f[at + 11] << 8, moved, m[_I] - _ZERO - before))
             f[at + 10] = x & 0xFF
             f[at + 11] = x >> 8
-            x = int(_voltage(k, f[at + 2] | f[at + 3] << 8, moved))
+            x = int(_voltage(k, f[at + 2] | f[at + 3] << 8))
             f[at + 2] = x & 0xFF
             f[at + 3] = x >> 8
             f[at + 7] = int(_soc(k, 0 + f[at + 7]))
             f[at + 6] = int(_temperature(k, 0 + f[at + 6]))
-            x = int(_index(k, 0, f[at + 12] & 15, m[_MIN_MISS] - _ZERO))
-            f[at + 12] = int(_index(k, 1, f[at + 12] >> 4, m[_MAX_MISS] - _ZERO)) << 4 | x
-            m[_N] = 1
+            x = int(_index(k, 0, f[at + 12] & 15))
+            f[at + 12] = int(_index(k, 1, f[at + 12] >> 4)) << 4 | x
         at += _SIZE
 
 
@@ -159,22 +154,16 @@ def _time(k, t: int, before: int) -> int:
     if n > 3:
         place += 8 * n + ((size >> (n - 4)) & 7)
     guess = 0 + m[place]
-    known = 1
     if guess == 0:
-        known = 0
         guess = 0 + m[_DT]
-    row = int(bits(guess))
-    if row > 15:
-        row = 15
-    row = _TIME + 8 + 2 * row + known
-    miss = m[_DT_MISS] - _ZERO
-    other = _TIME + 40 + 4 * int(cut(miss, 3))
+    row = guess
+    if row > 31:
+        row = 31
+    other = 14 * int(cut(guess - m[_DT], 3)) + 2 * int(cut(m[_DT_MISS] - _ZERO, 3))
     if 8 * int(abs(now - before)) > size + int(abs(before)):
-        other += 2
-    if int(abs(miss)) > 10:
         other += 1
     miss = ((t - m[_T] - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, row, other, _TIME, miss))
+    miss = int(number(k, _TIME + 8 + row, _TIME + 40 + other, _TIME, miss))
     dt = (guess + miss) & 0xFFFF
     m[_DT_MISS] = miss + _ZERO
     m[_DT] = dt
@@ -191,57 +180,51 @@ def _cell_min(k, x: int, swing: int) -> int:
     ohm = m[_OHM] - _ZERO
     step = int(limit(swing >> 4, 16000))
     guess = last + ((ohm * step + 8192) >> 14)
-    size = int(abs(swing))
-    row = int(bits(size >> 6))
-    if row > 15:
-        row = 15
-    row = _CELL_MIN + 8 + 2 * row
+    row = 2 * int(bits(int(abs(ohm * step)) >> 12))
     if swing < 0:
         row += 1
-    miss = m[_MIN_MISS] - _ZERO
-    other = int(cut(miss, 3)) * 7 + int(cut(m[_MIN_MISS + 1] - _ZERO, 3))
-    m[_MIN_MISS + 1] = miss + _ZERO
+    age = int(bits(m[_DT] >> 3)) >> 1
+    if age > 3:
+        age = 3
+    other = 4 * int(cut(m[_MIN_MISS] - _ZERO, 3)) + age
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, row, _CELL_MIN + 40 + other, _CELL_MIN, miss))
+    miss = int(number(k, _CELL_MIN + 8 + row, _CELL_MIN + 40 + other, _CELL_MIN, miss))
     m[_MIN_MISS] = miss + _ZERO
     x = (guess + miss) & 0xFFFF
     m[_MIN] = x
-    usual = 0 + m[_I_SWING]
-    if int(abs(step)) > 2 and m[_N]:
-        error = int(limit((((x - last) << 14) - ohm * step) // step, 8000))
-        if size > usual:
-            error >>= 2
+    if step and last:  # the more the current changed, the more is learned
+        error = ((x - last) << 14) - ohm * step
+        if step > 0:
+            step += 512
         else:
-            error >>= 4
-        m[_OHM] = int(limit(ohm + error, 8000)) + _ZERO
-    m[_I_SWING] = usual + ((size - usual) >> 3)
+            step -= 512
+        m[_OHM] = int(limit(ohm + (int(limit(error // step, 8000)) >> 2), 8000)) + _ZERO
     return x
 
 
 @micropython.viper
-def _cell_max(k, x: int, moved: int) -> int:
+def _cell_max(k, x: int, moved: int, swing: int) -> int:
     m = ptr32(k[3])
     guess = m[_MAX] + moved
-    spread = int(bits(int(abs(guess - m[_MIN]))))
-    if spread > 7:
-        spread = 7
-    row = _CELL_MAX + 8 + int(cut(m[_MIN_MISS] - _ZERO, 3)) * 7
-    row += int(cut(m[_MAX_MISS] - _ZERO, 3))
-    other = _CELL_MAX + 57 + int(cut(moved, 3)) * 8 + spread
+    spread = guess - m[_MIN]
+    if spread < 0:
+        spread = 0
+    if spread > 31:
+        spread = 31
+    other = 8 * int(cut(moved, 3)) + (int(bits(int(abs(swing)) >> 6)) >> 1)
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, row, other, _CELL_MAX, miss))
+    miss = int(number(k, _CELL_MAX + 8 + spread, _CELL_MAX + 40 + other, _CELL_MAX, miss))
     x = (guess + miss) & 0xFFFF
-    m[_MAX_MISS] = miss + _ZERO
     m[_MAX] = x
     return x
 
 
 @micropython.viper
-def _voltage(k, half: int, moved: int) -> int:
+def _voltage(k, half: int) -> int:
     m = ptr32(k[3])
     cells = m[_MIN] + m[_MAX]
     bias = m[_V_BIAS] - _ZERO
-    guess = m[_CELLS] * cells * 64 // 125 + (bias >> 4)
+    guess = m[_CELLS] * cells * 64 // 125 + (bias >> 3)
     if guess < 64:
         guess = 64
     if guess > 0xFFFFF:
@@ -274,10 +257,9 @@ def _voltage(k, half: int, moved: int) -> int:
         place = ((guess << 3) >> down) & 7
         x = int(rank(half))
         last = int(rank(last))
-    row = _VOLTAGE + 8 + place * 5 + int(cut(last - near, 2))
-    other = _VOLTAGE + 48 + int(cut(m[_V_MISS] - _ZERO, 2)) * 3 + int(cut(moved, 1))
+    other = 5 * int(cut(m[_V_MISS] - _ZERO, 2)) + int(cut(last - near, 2))
     miss = ((x - near + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, row, other, _VOLTAGE, miss))
+    miss = int(number(k, _VOLTAGE + 8 + place, _VOLTAGE + 16 + other, _VOLTAGE, miss))
     m[_V_MISS] = miss + _ZERO
     x = (near + miss) & 0xFFFF
     if grid:
@@ -289,18 +271,16 @@ def _voltage(k, half: int, moved: int) -> int:
     error = volts - guess
     if grid == 0:
         error += step >> 1
-    if m[_N] == 0:
-        bias = error << 4
-    elif int(abs(error)) < 3 * step:
+    if int(abs(error)) < 2 * step:
         bias += error
     else:
-        bias += error << 2
+        bias += error << 3
     bias = int(limit(bias, 1 << 24))
     if m[_CELLS] == 0 and cells:
         if volts > 0:
             x = (volts * 125 // 64 + (cells >> 1)) // cells
             m[_CELLS] = x if x < 32 else 32
-        bias = (volts - m[_CELLS] * cells * 64 // 125) << 4
+        bias = (volts - m[_CELLS] * cells * 64 // 125) << 3
     m[_V_BIAS] = bias + _ZERO
     return half
 
@@ -358,21 +338,16 @@ def _temperature(k, x: int) -> int:
 
 
 @micropython.viper
-def _index(k, which: int, x: int, miss: int) -> int:
-    """Code which cell it is as its rank among the most recent ones."""
+def _index(k, which: int, x: int) -> int:
+    """Code which cell it is as its place among the most recent ones."""
     m = ptr32(k[3])
     recent = _RECENT + 16 * which
-    ranks = _RANKS + 2 * which
     place = 0
     while m[recent + place] != x:
         place += 1
-    row = _INDEX + 61 * which
-    other = row + 45 + m[recent]
-    row += (m[ranks] * 3 + m[ranks + 1]) * 5 + int(cut(miss, 2))
-    place = int(number(k, row, other, _SOC, place)) & 15
+    row = _INDEX + 32 * which
+    place = int(number(k, row + m[recent], row + 16 + m[recent + 1], _SOC, place)) & 15
     x = 0 + m[recent + place]
-    m[ranks + 1] = m[ranks]
-    m[ranks] = place if place < 2 else 2
     while place:
         m[recent + place] = m[recent + place - 1]
         place -= 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from batmon import timeline
+from batmon import timeline, unseal
 from batmon.board import frame, shardcodec
 from batmon.cli import UserError
 from batmon.timeline import FRAME
@@ -140,7 +140,7 @@ def _load_sealed(shard: Shard, data: bytes):
             return
         shard.damage.append("does not begin as a sealed shard")
     parts, total, end, said = [], 0, len(header), None
-    for start, block in shardcodec.blocks(data):
+    for start, block in unseal.blocks(data):
         if start > end:
             shard.damage.append(f"bytes {end} to {start} are damaged")
             shard.breaks.append(total)

@@ -1,11 +1,13 @@
 """`batmon unseal`: turns sealed shards into raw ones; only the commits are new."""
 
 import zlib
+from collections.abc import Iterator
 
 from batmon import seal
-from batmon.board import frame
+from batmon.board import frame, shardcodec
 from batmon.cli import subcommand
 
+_MARK = b"BK"  # begins a block, see docs/FORMAT.md
 _FLUSH_FRAMES = 77  # as many as the board's buffer holds beside the commit
 
 
@@ -20,6 +22,29 @@ def raw(frames: bytes) -> bytes:
         frame.pack_commit(commit, 0, time, zlib.crc32(part), len(part) // frame.SIZE, flush)
         out += part + commit
     return bytes(out)
+
+
+def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, block) for each intact block of a sealed shard's bytes.
+
+    Bytes between two yields that no block covers are damage: the reader finds the next intact
+    block by itself. Ends with the file; an intact shard ends with an end block.
+    """
+    pos = len(shardcodec.HEADER)
+    while pos + shardcodec.HEAD_BYTES < len(data):
+        length = shardcodec.block_bytes(data[pos : pos + shardcodec.HEAD_BYTES])
+        if length and pos + length <= len(data):
+            block = data[pos : pos + length]
+            try:
+                shardcodec.check(block)
+                yield pos, block
+                pos += length
+                continue
+            except shardcodec.ShardError:
+                pass
+        pos = data.find(_MARK, pos + 1)
+        if pos < 0:
+            return
 
 
 def add_parser(subparsers):

@@ -165,12 +165,19 @@ def _unseal(data):
     out = []
     room = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
     total = -1
-    for _, block in shardcodec.blocks(data):
+    at = len(shardcodec.HEADER)
+    while 0 <= at < len(data):
+        block = data[at : at + shardcodec.block_bytes(data[at : at + shardcodec.HEAD_BYTES])]
+        try:
+            n = shardcodec.check(block)
+        except shardcodec.ShardError:
+            at = data.find(b"BK", at + 1)
+            continue
+        at += len(block)
         total = shardcodec.end_total(block)
         if total < 0:
             for _ in shardcodec.decode(block, room):
                 pass
-            n = shardcodec.check(block)
             out += [bytes(room[i * 13 : i * 13 + 13]) for i in range(n)]
     return out, max(total, 0)
 

@@ -142,16 +142,3 @@ def test_garbage_that_passes_its_crc():
             assert len(_decode(bad, 8)) == 300 * frame.SIZE
         except shardcodec.ShardError:
             pass
-
-
-def test_blocks_finds_what_is_intact():
-    parts = [_seal(_walk(50, 2))[0] for _ in range(4)]
-    data = bytearray(shardcodec.HEADER)
-    for p in parts:
-        data += p
-    data += shardcodec.end_block(200)
-    found = [b for _, b in shardcodec.blocks(bytes(data))]
-    assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
-    data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
-    found = [b for _, b in shardcodec.blocks(bytes(data))]
-    assert found[0] == parts[0] and found[1:3] == parts[2:]

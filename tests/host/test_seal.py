@@ -5,13 +5,14 @@ import random
 import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data, event, raw
 
-from batmon import board, build, cli, seal, shards
+from batmon import board, build, cli, seal, shards, unseal
 from batmon.board import frame, shardcodec
 from batmon.interpreter import micropython
 
@@ -64,12 +65,22 @@ def _round_trip(frames):
             out += block or b""
     out += encoder.end()
     got = b""
-    for _, block in shardcodec.blocks(bytes(out)):
+    for _, block in unseal.blocks(bytes(out)):
         room = bytearray(shardcodec.check(block) * frame.SIZE)
         for _ in shardcodec.decode(block, room):
             pass
         got += room
     assert got == b"".join(frames)
+
+
+def test_blocks_finds_what_is_intact():
+    parts = [seal.sealed(b"".join(_FRAMES[i : i + 50]))[5:-14] for i in range(4)]
+    data = bytearray(shardcodec.HEADER + b"".join(parts) + shardcodec.end_block(200))
+    found = [block for _, block in unseal.blocks(bytes(data))]
+    assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
+    data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
+    found = [block for _, block in unseal.blocks(bytes(data))]
+    assert found[0] == parts[0] and found[1:3] == parts[2:]
 
 
 # What MicroPython does with the files named on its command line; 1500 frames: two blocks
@@ -132,6 +143,12 @@ def test_the_same_bytes_everywhere(extremes):
     for command in (board, plain):
         done = subprocess.run(command + names, capture_output=True, text=True, check=True)
         assert done.stdout.split() == want, command[0]
+
+
+def test_a_changed_format_gets_a_new_version():
+    path = build.ROOT / "tests/data/frames/van4s.bin"
+    sealed = seal.sealed(path.read_bytes()[: 1500 * frame.SIZE])
+    assert (sealed[3], len(sealed), zlib.crc32(sealed)) == (3, 3800, 1444947489)
 
 
 @pytest.mark.parametrize("path", _REAL, ids=lambda path: path.stem)

@@ -115,12 +115,15 @@ def test_damage_in_the_middle_costs_one_flush_or_block(tmp_path):
     assert shard.breaks == [0] and len(shard.damage) == 2
 
 
-def test_newer_format_is_named(tmp_path):
+@pytest.mark.parametrize("other", [2, 4])
+def test_other_format_is_named_not_decoded(tmp_path, other):
     path = tmp_path / "a-00001.bts"
     content = bytearray(sealed(_FRAMES))
-    content[3] = 3
+    content[3] = other
     path.write_bytes(content)
-    assert shards.load(path).damage == ["is of format version 3, this batmon reads 2"]
+    shard = shards.load(path)
+    assert shard.damage == [f"is of format version {other}, this batmon reads 3"]
+    assert not len(shard.frames)
 
 
 def _mutate(content: bytes, rnd: random.Random) -> bytes:

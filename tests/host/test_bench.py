@@ -1,0 +1,37 @@
+"""The bench over frames of the user's own: every file measured, nothing else on the screen."""
+
+import subprocess
+import sys
+
+import pytest
+
+from batmon.build import ROOT
+from batmon.cli import UserError
+from bench import codec
+
+_FRAMES = (ROOT / "tests/data/frames/ups4s.bin").read_bytes()
+
+
+def test_files_of_any_length(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.bin").write_bytes(_FRAMES[:1300])
+    (tmp_path / "a.raw").write_bytes(_FRAMES[: 13 * 50 + 7])
+    (tmp_path / "one.bin").write_bytes(_FRAMES[:13])
+    (tmp_path / "none.bin").write_bytes(_FRAMES[:12])
+    (tmp_path / "notes.txt").write_text("not frames")
+    monkeypatch.setenv("FRAMES", str(tmp_path))
+    rows = codec.measure()
+    assert list(rows)[:3] == ["a.bin", "a.raw", "one.bin"] and "none.bin" not in rows
+    assert all(size > 0 for name in list(rows)[:3] for size in rows[name].values())
+    assert capsys.readouterr().err.count("the last 7 bytes") == 1
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_a_folder_without_frames_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("FRAMES", str(tmp_path / name))
+    with pytest.raises(UserError, match="FRAMES="):
+        codec.files()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "codec"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode and not done.stdout
+    assert done.stderr.count("\n") == 1 and str(tmp_path) in done.stderr
