@@ -13,8 +13,8 @@ from shardlog import (
     SEED,
     Clock,
     Volume,
-    data_frame,
     frames_of,
+    noisy_frame,
     open_store,
     run,
     shard_files,
@@ -24,13 +24,6 @@ _DAYS = 3 * 365
 _DAY_S = 86_400
 _START_UNIX = 1_780_272_000
 _SETTLE_S = 2  # of the virtual clock: all that waits is sealed
-
-
-def _frame(number):
-    """A data frame that carries a running number and takes about two bytes when sealed."""
-    buf = data_frame(number)
-    struct.pack_into("<H", buf, 4, 0x3C00 + (number * 40503 >> 5 & 0x3FF))
-    return buf
 
 
 class _Reader:
@@ -70,7 +63,7 @@ class _Reader:
             if end is None:
                 low, high = struct.unpack_from("<HH", f, 8)
                 first = end = high << 16 | low
-            assert f == _frame(end), (file, end, f)
+            assert f == noisy_frame(end), (file, end, f)
             end += 1
         self.sealed += file.endswith("bts")
         return first, end
@@ -100,7 +93,7 @@ class _Board:
     def log(self, after_s):
         self.clock.now_s += after_s
         self.number += 1
-        self.store.append(_frame(self.number - 1))
+        self.store.append(noisy_frame(self.number - 1))
         self.store.tick()
 
     async def day(self):
