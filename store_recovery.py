@@ -47,7 +47,7 @@ def recover(store, found):
     for number, name, size, kind in store.kept[-1:]:
         frames = sealed_frames(store.file(number, name, "bts")) if kind == "bts" else 0
         if frames > 0:
-            store.millibytes = size * 1000 // frames
+            store.measure(size, frames)
 
 
 def _load_state(path, found):

@@ -33,6 +33,7 @@ class Shards:
         self.events = []  # to be stored at the next tick
         self.millibytes = _SEALED_MILLIBYTES  # that a sealed frame takes
         self._clock = clock
+        self._block = 1  # bytes; of the volume
         self._busy = False  # the first of the unsealed is open
         self._seal_retry_s = 0
         self._wake = asyncio.Event()
@@ -98,8 +99,14 @@ class Shards:
     def ask_free(self):
         """Ask the volume how much of it is free; return the bytes of all of it."""
         st = os.statvfs(self.path)
+        self._block = st[0]
         self.free = st[3] * st[0]
         return st[2] * st[0]
+
+    def measure(self, size, frames):
+        """Learn from a sealed shard what a frame takes; a file takes whole blocks."""
+        blocks = (size + self._block - 1) // self._block
+        self.millibytes = blocks * self._block * 1000 // max(1, frames)
 
     def _make_room(self):
         self.ask_free()
@@ -164,7 +171,7 @@ class Shards:
         os.remove(raw)
         self.bytes += size - raw_size
         self.free += raw_size - size
-        self.millibytes = size * 1000 // max(1, total)
+        self.measure(size, total)
         return size
 
 

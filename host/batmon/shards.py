@@ -77,22 +77,32 @@ def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
 
 def load(path: Path) -> Shard:
     """Read one shard file; whatever is wrong with it becomes a sentence in `damage`."""
-    battery, number, kind = _FILE_NAME.fullmatch(path.name).groups()
-    shard = Shard(path, battery, int(number), kind)
     try:
-        shard.size = path.stat().st_size
-        if shard.size > _MAX_BYTES:
-            shard.damage.append(f"{shard.size} bytes are too many for a shard")
-            return shard
-        data = path.read_bytes()
+        size = path.stat().st_size
+        if size <= _MAX_BYTES:
+            return parse(path, path.read_bytes())
+        why = f"{size} bytes are too many for a shard"
     except OSError as error:
-        shard.damage.append(f"cannot be read: {error.strerror}")
-        return shard
-    if kind == "raw":
+        size, why = 0, f"cannot be read: {error.strerror}"
+    shard = _named(path)
+    shard.size, shard.damage = size, [why]
+    return shard
+
+
+def parse(path: Path, data: bytes) -> Shard:
+    """Read the content of the shard file that is called `path`; nothing is read from disk."""
+    shard = _named(path)
+    shard.size = len(data)
+    if shard.kind == "raw":
         _load_raw(shard, data)
     else:
         _load_sealed(shard, data)
     return shard
+
+
+def _named(path: Path) -> Shard:
+    battery, number, kind = _FILE_NAME.fullmatch(path.name).groups()
+    return Shard(path, battery, int(number), kind)
 
 
 def _load_raw(shard: Shard, data: bytes):

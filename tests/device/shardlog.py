@@ -13,7 +13,6 @@ from store import Store
 SEED = os.urandom(4)  # the interpreter's own random numbers are the same every time
 MOUNT = "/flash"
 DATA = MOUNT + "/data"
-_CODEC = shardcodec.Encoder
 _IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
 
 
@@ -86,27 +85,19 @@ class StoredEncoder:
         return b"BK" + head + struct.pack("<I", crc) + b"\0" + data
 
 
-class SparseEncoder:
-    """One block in sixteen by the codec, the others stored: years must not take hours."""
-
-    def __init__(self):
-        self._real = _CODEC()
-        self._stored = StoredEncoder()
-        self._blocks = 0
-
-    def encode(self, frames, n):
-        self._blocks += 1
-        encoder = self._stored if self._blocks % 16 else self._real
-        yield from encoder.encode(frames, n)
-        self.block = encoder.block
-
-
 def data_frame(number):
     """A data frame that carries a running number."""
     buf = bytearray(frame.SIZE)
     frame.pack_data(
         buf, 0, number // 2, 0x4AA0, 0x3C00 + number % 5, 130, 112, number & 0xFFFF, number >> 16, 7
     )
+    return buf
+
+
+def noisy_frame(number):
+    """The same with a current that makes it take about two bytes when it is sealed."""
+    buf = data_frame(number)
+    struct.pack_into("<H", buf, 4, 0x3C00 + (number * 40503 >> 5 & 0x3FF))
     return buf
 
 
@@ -130,6 +121,13 @@ def stored_frames(strict=True):
 
 def _stored(newest, strict):
     """Yield the frames of the `newest` files, 0 = all; unless `strict`, they may be damaged."""
+    for file in shard_files()[-newest:]:
+        with open(file, "rb") as f:
+            yield from frames_of(file, f.read(), strict)
+
+
+def shard_files():
+    """Return the paths of all shards in order; of each number there must be one."""
     files = {}
     for file in file_names():
         stem, _, kind = file.rpartition(".")
@@ -137,18 +135,20 @@ def _stored(newest, strict):
             number = int(stem.rpartition("-")[2])
             assert number not in files, "raw and sealed of %d" % number
             files[number] = DATA + "/" + file
-    for number in sorted(files)[-newest:]:
-        with open(files[number], "rb") as f:
-            data = f.read()
-        total = -1
-        if files[number].endswith("bts"):
-            got, total = _unseal(data)
-        else:
-            got = _committed(data)
-        if strict:
-            assert got and total in (-1, len(got)), files[number]
-            assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % files[number]
-        yield from got
+    return [files[number] for number in sorted(files)]
+
+
+def frames_of(file, data, strict=True):
+    """Return the frames in the content of a shard; unless `strict`, it may be damaged."""
+    total = -1
+    if file.endswith("bts"):
+        got, total = _unseal(data)
+    else:
+        got = _committed(data)
+    if strict:
+        assert got and total in (-1, len(got)), file
+        assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % file
+    return got
 
 
 def stored_numbers(newest=0, strict=True):

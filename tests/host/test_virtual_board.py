@@ -1,6 +1,7 @@
 """The unmodified board code on the virtual board: the main job, and what users get wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,50 @@ def test_the_watchdog_ends_what_never_waits(run, tmp_path):
     _, words, _ = run(9)
     assert words.count("looking for jk-pak01") == 2  # it started again
     assert batmon.read(tmp_path / "data")["boot"].nunique() == 2  # and lost nothing
+
+
+_HANG_ONCE = """
+import os
+import time
+_next = BmsLink.__anext__
+async def _hanging(self):
+    if self.samples == %d and "hung" not in os.listdir("/"):
+        open("/hung", "w").close()
+        while True:
+            time.sleep(1)
+    return await _next(self)
+BmsLink.__anext__ = _hanging
+"""
+
+
+@pytest.mark.parametrize("polls", [250, 800])  # before the first flush, and after some
+def test_a_watchdog_reset_costs_no_poll_of_an_interval_under_way(run, tmp_path, polls):
+    minutes = polls * 2 / 60 + 10
+    run(minutes)
+    whole = batmon.read(tmp_path / "data")
+    for name in ("rtc.bin", "truth.csv"):
+        (tmp_path / name).unlink(missing_ok=True)
+    shutil.rmtree(tmp_path / "data")
+    _spoil(run, tmp_path, _HANG_ONCE % polls)
+    (tmp_path / "truth.csv").unlink()
+    run(minutes)
+    table = batmon.read(tmp_path / "data")
+    before, after = (table[table["boot"] == boot] for boot in (1, 2))
+    # what an undisturbed board stored by then, and the interval that was under way
+    columns = ["time_utc", "voltage_V", "current_A", "interval_s", "soc_percent"]
+    n = len(before) - 1
+    assert n >= 2 and before[columns][:n].equals(whole[columns][:n])
+    held = before.iloc[n]
+    assert held["interval_s"] > 120 and held["time_utc"] not in set(whole["time_utc"])
+    truth = pd.read_csv(tmp_path / "truth.csv")
+    for rows in before, after:
+        times = rows["time_utc"].astype("datetime64[s, UTC]").astype("int64")
+        told = truth[truth["time_s"].between(times.iloc[0], times.iloc[-1] + 1)]
+        held = np.diff(told["time_s"], prepend=told["time_s"].iloc[0]) * told["current"]
+        kept = (rows["current_A"] * rows["interval_s"]).sum()
+        poll = 2 * told["current"].abs().max()
+        assert abs(kept - held.sum()) <= poll + 1e-3 * held.abs().sum()
+        assert abs(held.sum()) > 100, "no charge, nothing shown"
 
 
 def test_a_part_that_fails_or_ends_starts_again(run, tmp_path):
