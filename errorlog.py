@@ -99,7 +99,6 @@ class ErrorLog:
         self._skipped = 0
 
 
-
 def _date(known):
     if not known:
         return "time unknown,"

@@ -114,7 +114,7 @@ class BmsLink:
                     self._on_error(exc)
 
     def close(self):
-        """Drop the connection at once, without waiting for anything."""
+        """Switch the radio off, whoever uses it, without waiting for anything."""
         aioble.stop()
 
     async def _find(self):

@@ -7,11 +7,7 @@ from asyncio import TimeoutError
 import bleak
 from aiobmsble import BMSConfig
 from aiobmsble.compat import ConnectionError
-from bleak import (
-    BleakCharacteristicNotFoundError,
-    BleakDeviceNotFoundError,
-    BleakError,
-)
+from bleak import BleakCharacteristicNotFoundError, BleakError
 
 _DEVICE_INFORMATION = "180a"
 
@@ -214,7 +210,7 @@ class Connection:
                         continue
                     self._inv_wr_mode = inv_wr_mode
                     return
-            except (BleakCharacteristicNotFoundError, BleakDeviceNotFoundError):
+            except BleakCharacteristicNotFoundError:
                 raise
             except BleakError as error:
                 self._log.error("write failed (%s)", type(error).__name__)

@@ -27,10 +27,6 @@ class BleakError(Exception):
     pass
 class BleakCharacteristicNotFoundError(BleakError):
     pass
-class BleakDeviceNotFoundError(BleakError):
-    pass
-class BleakDBusError(BleakError):
-    pass
 class BLEDevice:
     def __init__(self, address, name, details):
         self.address, self.name = address, name

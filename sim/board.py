@@ -16,7 +16,7 @@ try:
     with open(config["rtc"] + ".world") as f:
         past = json.load(f)
 except OSError:
-    past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None, "heap_at": {}}
+    past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None}
 vclock.install(config["realtime"], past["t_ms"])
 vclock.set_rtc(past["unix_ms"])
 

@@ -2,10 +2,9 @@
 # Every fault ends, and the peer is then as good as new: how soon a sample comes is told.
 import errno
 import gc
-import json
-import sys
 
 import air
+import records
 import tasks
 import vclock
 from micropython import const
@@ -91,7 +90,7 @@ class Faults:
         self._calm_seen = 0
         self._past = past
         if "samples" not in past:
-            past.update({"samples": 0, "expected": 0, "leaks": 0, "faults": 0, "looks": {}})
+            past.update({"samples": 0, "expected": 0, "leaks": 0, "faults": 0})
         tasks.count()
         vclock.call_later(_FIRST_MS, self._begin)
         if vclock.now_ms() < _HOUR_MS:
@@ -158,12 +157,10 @@ class Faults:
         if self._samples() <= self._seen and took_ms < _LOST_MS:
             vclock.call_later(_LOOK_MS, self._watch, since_ms)
             return
-        sys.stdout.write("\x1e")
-        fault = {"type": "fault", "kind": self._kind, "ms": took_ms}
+        fault = {"kind": self._kind, "ms": took_ms}
         fault["from_s"] = self._from_s
         fault["to_s"] = since_ms // 1000
-        json.dump(fault, sys.stdout)
-        print()
+        records.send("fault", fault)
         self._kind = None
         self._calm_ms = vclock.now_ms()
         self._calm_seen = self._samples()
@@ -283,16 +280,13 @@ class Faults:
     # ---- what is left behind
 
     def _look_at_heap(self, name, looks):
-        """The least memory and tasks of some calm moments: a poll takes some for a while."""
+        """Tell the memory and tasks of some calm moments: a poll takes some for a while."""
         if self._kind is not None:
             vclock.call_later(_CALM_MIN_MS, self._look_at_heap, name, looks)
             return
+        alive = tasks.count()
         gc.collect()
-        heap, alive = gc.mem_alloc(), tasks.count()
-        least = self._past["looks"].get(name)
-        if least:
-            heap, alive = min(heap, least[0]), min(alive, least[1])
-        self._past["looks"][name] = [heap, alive]
+        records.send("look", {"at": name, "heap": gc.mem_alloc(), "tasks": alive})
         if looks > 1:
             vclock.call_later(_LOOK_MS * 3 + 17, self._look_at_heap, name, looks - 1)
 

@@ -10,6 +10,7 @@ import air
 import battery
 import lcd
 import machine
+import records
 import utime
 import vclock
 import vfs
@@ -228,8 +229,7 @@ class World:
         machine.keep(_PC + self._config["rtc"], reset)
         unix_ms = vclock.rtc_ms()
         now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "raw": self.start_raw}
-        for name in ("heap_at", "faults"):
-            now[name] = self._past.get(name, {})
+        now["faults"] = self._past.get("faults", {})
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
         self.close()
@@ -246,7 +246,7 @@ class World:
 
     def _measure_heap(self, name):
         gc.collect()
-        self._past["heap_at"][name] = gc.mem_alloc() - self._own_heap
+        records.send("heap", {"at": name, "heap": gc.mem_alloc() - self._own_heap})
 
     # ---- records
 
@@ -273,7 +273,6 @@ class World:
                     "charge_out_ah": self._battery.charge_out_mas / 3_600_000,
                     "polls": self._truth.polls,
                 },
-                "heap_at": self._past["heap_at"],
                 "faults": self._past.get("faults", {}),
                 "stats": self._link_stats(),
                 "erases": self.flash.erases,
@@ -297,7 +296,6 @@ class World:
         return self._display.violations if self._display else []
 
     def _record(self, kind, record):
-        record["type"] = kind
         record["t_s"] = vclock.now_ms() // 1000
         unix_ms = vclock.rtc_ms()
         record["unix"] = unix_ms // 1000 if unix_ms else 0
@@ -310,9 +308,7 @@ class World:
             record[name] = getattr(store, name) if store else 0
         if self._display:
             record["lcd"] = self._display.snapshot()
-        sys.stdout.write("\x1e")
-        json.dump(record, sys.stdout)  # piece by piece: the heap may have no large holes left
-        print()
+        records.send(kind, record)
 
 
 def _fill(path):

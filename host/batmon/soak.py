@@ -59,9 +59,12 @@ def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -
         settings={"poll_s": poll_s, "lcd": {"fitted": False}},
     )
     healed = []
+    looks = {"first_hour": [], "end": []}
 
     def record(one: dict):
-        if one["type"] == "fault":
+        if one["type"] == "look":
+            looks[one["at"]].append(one)
+        elif one["type"] == "fault":
             healed.append((one["kind"], one["ms"] / 1000))
             print(json.dumps(one), file=faults_file)
 
@@ -71,14 +74,14 @@ def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -
             end = virtual.run(config, record, lambda line: print(line, file=repl))
         except UserError as error:
             raise UserError(f"{error} Its last words are in {out}/repl.txt.", error.code) from None
-    result = _figures(end, healed, poll_s)
+    result = _figures(end, healed, looks, poll_s)
     result |= {"seed": seed, "seconds": round(time.monotonic() - began, 1), "out": str(out)}
     result["wrong_samples"] = _wrong(out)
     result["missed"] = _missed(result)
     return result
 
 
-def _figures(end: dict, healed: list[tuple[str, float]], poll_s: float) -> dict:
+def _figures(end: dict, healed: list[tuple[str, float]], looks: dict, poll_s: float) -> dict:
     played = end["faults"]
     kinds = {}
     for kind in sorted({kind for kind, _ in healed}):
@@ -91,8 +94,7 @@ def _figures(end: dict, healed: list[tuple[str, float]], poll_s: float) -> dict:
     times = [s for _, s in healed]
     expected = max(1, played["expected"])
     healing = sum(times) / poll_s
-    looks = played["looks"]
-    (heap_then, tasks_then), (heap, tasks) = looks.get("first_hour", looks["end"]), looks["end"]
+    then, last = (_least(looks[at] or looks["end"]) for at in ("first_hour", "end"))
     return {
         "days": round(end["t_s"] / 86400, 4),
         "poll_s": poll_s,
@@ -105,18 +107,22 @@ def _figures(end: dict, healed: list[tuple[str, float]], poll_s: float) -> dict:
         "reachable_polls_percent": round(100 * min(1, played["samples"] / (expected + healing)), 3),
         "longest_gap_s": end["stats"]["longest_gap_s"],
         "leaked_connections": played["leaks"],
-        "tasks_left": tasks - tasks_then,
-        "heap_growth_bytes": heap - heap_then,
+        "tasks_left": last["tasks"] - then["tasks"],
+        "heap_growth_bytes": last["heap"] - then["heap"],
         "dropped": end["dropped"],
         "link": end["stats"],
     }
+
+
+def _least(looks: list[dict]) -> dict:
+    """Return what was left between polls: they take memory and tasks for a while."""
+    return {name: min(look[name] for look in looks) for name in ("heap", "tasks")}
 
 
 def _wrong(out: Path) -> int:
     """Return how many stored samples are none that the BMS sent around their time."""
     import numpy as np
     import pandas as pd
-
 
     table = batmon.read(out / "data")
     told = pd.read_csv(out / "truth.csv")

@@ -61,9 +61,9 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
-    """Run the board to its end and return its last record.
+    """Run the board to its end and return its last record, with what the heap was when.
 
-    `on_record` gets each record, `on_words` each line of the REPL. Ctrl-C stops the
+    `on_record` gets each other record, `on_words` each line of the REPL. Ctrl-C stops the
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
     settings = json.loads(config.read_text())
@@ -71,6 +71,7 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
     command = [micropython(), "-X", heap, str(SIM / "board.py"), str(config)]
     stop = _Stop(Path(settings["out"]) / "stop")
     starts = 0
+    heap_at = {}
     while starts < _STARTS:
         board = subprocess.Popen(
             command,
@@ -91,9 +92,12 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
                 except ValueError:
                     continue  # Ctrl-C came in the middle of it
                 starts = 0
-                on_record(last)
+                if last["type"] == "heap":
+                    heap_at[last["at"]] = last["heap"]
+                else:
+                    on_record(last)
         if board.returncode == 0 and last and last["type"] == "end":
-            return last
+            return last | {"heap_at": heap_at}
         if stop.presses > 1:
             raise KeyboardInterrupt
         if board.returncode != _RESET:

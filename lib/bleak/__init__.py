@@ -7,11 +7,6 @@ from .client import (
     BleakGATTService,
     BleakGATTServiceCollection,
 )
-from .exc import (
-    BleakCharacteristicNotFoundError,
-    BleakDBusError,
-    BleakDeviceNotFoundError,
-    BleakError,
-)
+from .exc import BleakCharacteristicNotFoundError, BleakError
 from .scanner import AdvertisementData, BleakScanner, BLEDevice
 from .uuids import normalize_uuid_str

@@ -42,16 +42,13 @@ _FAULTS = (
 
 
 class BleakGATTCharacteristic:
-    """`uuid`, `handle` (of the value), `properties` (list of names), `service_uuid`."""
+    """`uuid`, `handle` (of the value), `properties` (list of names)."""
 
-    descriptors = ()
-
-    def __init__(self, attribute, service_uuid):
+    def __init__(self, attribute):
         bits = attribute.properties
         self.uuid = from_stack(attribute.uuid)
         self.handle = attribute._value_handle
         self.properties = [name for bit, name in _PROPERTIES if bits & bit]
-        self.service_uuid = service_uuid
         self._attribute = attribute  # aioble's
 
     def __repr__(self):
@@ -59,11 +56,10 @@ class BleakGATTCharacteristic:
 
 
 class BleakGATTService:
-    """`uuid`, `handle`, `characteristics` in the order of their handles."""
+    """`uuid`, `characteristics` in the order of their handles."""
 
-    def __init__(self, uuid, handle, characteristics):
+    def __init__(self, uuid, characteristics):
         self.uuid = uuid
-        self.handle = handle
         self.characteristics = characteristics
 
 
@@ -108,8 +104,6 @@ class BleakClient:
     """
 
     def __init__(self, device, disconnected_callback=None, services=None, timeout=10.0):
-        self.address = device.address
-        self.name = device.name or device.address
         self.peer = bytes(int(x, 16) for x in device.address.split(":"))
         self.conn_handle = None  # of the link; set and cleared by the stack's events
         self._addr_type = device.details or 0
@@ -361,11 +355,10 @@ class BleakClient:
         found.sort(key=lambda service: service._start_handle)
         services = []
         for service in found:
-            uuid = from_stack(service.uuid)
             attributes = await _collect(service.characteristics(), [])
             attributes.sort(key=lambda attribute: attribute._value_handle)
-            chars = [BleakGATTCharacteristic(a, uuid) for a in attributes]
-            services.append(BleakGATTService(uuid, service._start_handle, chars))
+            chars = [BleakGATTCharacteristic(a) for a in attributes]
+            services.append(BleakGATTService(from_stack(service.uuid), chars))
         return BleakGATTServiceCollection(services)
 
     async def _pump(self):

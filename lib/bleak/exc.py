@@ -11,16 +11,3 @@ class BleakCharacteristicNotFoundError(BleakError):
 
     def __init__(self, char_specifier):
         super().__init__("Characteristic %s was not found!" % char_specifier)
-        self.char_specifier = char_specifier
-
-
-class BleakDeviceNotFoundError(BleakError):
-    """No such device in reach."""
-
-    def __init__(self, identifier, *args):
-        super().__init__(*(args or ("Device %s was not found" % identifier,)))
-        self.identifier = identifier
-
-
-class BleakDBusError(BleakError):
-    """Only drivers that know BlueZ ask for it; never raised here."""

@@ -21,7 +21,6 @@ class _Characteristic:
         self.uuid = uuid
         self.handle = handle
         self.properties = properties
-        self.descriptors = []
         self.listed = extra
 
 

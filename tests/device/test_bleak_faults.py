@@ -6,7 +6,7 @@ import aioble
 import air
 import bluetooth
 import vclock
-from bleak import BleakClient, BleakError, BLEDevice
+from bleak import BleakClient, BleakError
 from bleak_peer import (
     INFO,
     LONG_COMMAND,
@@ -477,8 +477,9 @@ async def test_faults_leave_the_heap_flat():
 async def test_a_dead_stack_still_means_bounded_waits():
     # an exception in an event handler ends all events; only a restart of the radio helps
     peer = fresh(Peer())
-    client = await link_to(peer)
-    device = BLEDevice(client.address, client.name, 0)
+    device = await find(peer.name)
+    client = BleakClient(device)
+    await client.connect()
     ble = bluetooth.BLE()
     ble.irq(None)
     start_ms = vclock.now_ms()

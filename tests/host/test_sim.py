@@ -23,7 +23,7 @@ assert sys.argv[1] == "-X" and sys.argv[2].startswith("heapsize="), sys.argv
 def record(kind, **more):
     print("\\x1e" + json.dumps(dict(
         type=kind, t_s=43200, unix=0, link="connected", connected=True, frames=2, flushes=1,
-        shards=1, bytes=52, heap=1, **more)), flush=True)
+        shards=1, bytes=52, heap=1) | more), flush=True)
 
 def status():
     record("status", progress=0.5, lcd={{
@@ -31,7 +31,9 @@ def status():
         "backlight": True}})
 
 def end(reason):
-    record("end", reason=reason, heap_at={{"first_hour": 1024, "end": 2048}},
+    for at, size in (("first_hour", 1024), ("end", 2048)):
+        record("heap", at=at, heap=size)
+    record("end", reason=reason,
            truth={{"charge_in_ah": 3.0, "charge_out_ah": 1.0, "polls": 2}})
 
 {behaviour}

@@ -25,6 +25,11 @@ def test_without_faults_every_poll_is_answered():
     assert result["calm_polls_percent"] >= 99.9 and result["longest_gap_s"] <= 9
 
 
+def test_quiet_days_leave_the_heap_as_it_was():
+    result = soak.soak(4, 1, faults=False, poll_s=60)
+    assert result["missed"] == [] and result["heap_growth_bytes"] <= 0, result
+
+
 def test_a_missed_target_is_an_error(monkeypatch, capsys):
     monkeypatch.setattr(soak, "_WORST_S", 0.1)
     assert main(["soak", "--days", "0.1", "--seed", "3"]) == 1

@@ -24,12 +24,7 @@ IMPORTS = {
     "bleak.backends.characteristic": {"BleakGATTCharacteristic"},
     "bleak.backends.device": {"BLEDevice"},
     "bleak.backends.scanner": {"AdvertisementData"},
-    "bleak.exc": {
-        "BleakCharacteristicNotFoundError",
-        "BleakDBusError",
-        "BleakDeviceNotFoundError",
-        "BleakError",
-    },
+    "bleak.exc": {"BleakCharacteristicNotFoundError", "BleakError"},
     "bleak.uuids": {"normalize_uuid_str"},
     "math": {"isfinite"},
     "struct": {"unpack_from"},
