@@ -3,6 +3,8 @@
 import gc
 import sys
 
+import micropython
+
 _PC = "/pc"
 _POLLS = 100
 # the order of imports, so that each counts what is its own
@@ -18,8 +20,14 @@ def used():
     return gc.mem_alloc()
 
 
+def say(part, size):
+    """Print part and size, and what the interpreter's table of names takes by now."""
+    print(part, size)
+    micropython.qstr_info()
+
+
 def main(folder, sim, board, fitted):
-    """Print {part: bytes}: of each import in turn, and of all after the polls."""
+    """Say what each import takes in turn, and all of it after the polls."""
     sys.path[:] = [sim, folder, ".frozen"]
     import vclock
 
@@ -28,8 +36,6 @@ def main(folder, sim, board, fitted):
 
     for name in ("Event", "Lock", "ThreadSafeFlag", "sleep", "wait_for", "TimeoutError"):
         getattr(asyncio, name)  # loads it: asyncio is not what is measured
-    import json
-
     import lcd
     import machine
     import vfs
@@ -58,11 +64,11 @@ def main(folder, sim, board, fitted):
     bleak.BleakClient = client.Client
     bleak.BleakScanner = Scanner
     start = before = used()
-    parts = {}
+    say("start", 0)
     for name in _PARTS:
         __import__(name)
         now = used()
-        parts["import " + name] = now - before
+        say("import " + name, now - before)
         before = now
     app = sys.modules["app"].App(sys.modules["conn"])
     polls = 0
@@ -83,9 +89,8 @@ def main(folder, sim, board, fitted):
                 bms._client.answer(b"poll")
             if polls >= _POLLS:
                 break
-        parts["running"] = used() - before
-        parts["all after 100 polls"] = used() - start
+        say("running", used() - before)
+        say("all after 100 polls", used() - start)
         task.cancel()
 
     asyncio.run(run())
-    print(json.dumps(parts))

@@ -20,7 +20,9 @@ INDEX = "https://micropython.org/pi/v2"
 _AIOBLE = "/lib/aioble/"
 _MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
 _BLOCK = 4096
-_SPARE = 4 * _BLOCK  # for folders and the journal
+_FOLDERS = 16 * _BLOCK
+_SPARE = 4 * _BLOCK  # for the journal, and folders that grow
+_LOG_SHARE = 4  # the log keeps a quarter of the volume free for its next shards
 _AIOBLE_SPACE = 12 * _BLOCK
 
 
@@ -96,9 +98,18 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
     if not any(path.startswith(_AIOBLE) for path in found):
         needed += _AIOBLE_SPACE
     own = [p for p in was if found.get(p) not in (None, want.get(p)) and p not in (CONN, SETTINGS)]
-    if replace and needed > _free(board):
+    if replace and needed > board.space()[0]:
         _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
-    free = _free(board)
+    free, size = board.space()
+    program = sum(map(_on_flash, files.values())) + _AIOBLE_SPACE + _FOLDERS
+    if program > size - size // _LOG_SHARE:
+        many = sum("_bms." in path for path in files) > 1
+        remedy = "name one BMS with --bms and --name" if many else "take a board with more"
+        raise UserError(
+            f"the program would take {program >> 10} of the {size >> 10} kB of the board's flash,"
+            f" which leaves too little for the log; {remedy}.",
+            1,
+        )
     if needed > free:
         beside = " beside the old version; run this with --replace, which removes it first, or"
         raise UserError(
@@ -110,10 +121,6 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
 
 def _on_flash(data: bytes) -> int:
     return -(-len(data) // _BLOCK) * _BLOCK
-
-
-def _free(board: Remote) -> int:
-    return board.get("import os\n_s = os.statvfs('/')", "_s[0] * _s[3]")
 
 
 def _remove(board: Remote, paths: list[str], found: dict):

@@ -11,20 +11,15 @@ _OLDEST = (1, 24)
 _LEAST_RAM = 70_000  # bytes free with nothing running; imports alone take about half
 
 _FACTS = """
-import gc, os, sys
+import gc, sys
 gc.collect()
 _i = sys.implementation
 try:
     import bluetooth as _b
 except ImportError:
     _b = None
-try:
-    _s = os.statvfs('/')
-    _s = _s[0] * _s[3], _s[0] * _s[2]
-except OSError:
-    _s = 0, 0
 _f = (_i.name, tuple(_i.version[:3]), getattr(_i, '_mpy', 0), getattr(_i, '_machine', ''))
-_f += gc.mem_free(), _b is not None, _s[0], _s[1]
+_f += gc.mem_free(), _b is not None
 """
 
 
@@ -68,7 +63,7 @@ def install(port: str | None, options: argparse.Namespace):
 
 def _check(board) -> Facts:
     """Return what the board is; raises UserError if it will not do."""
-    facts = Facts(*board.get(_FACTS, "_f"))
+    facts = Facts(*board.get(_FACTS, "_f"), *board.space())
     version = ".".join(map(str, facts.version))
     print(
         f"{facts.machine or 'a board'}: {facts.name} {version},"

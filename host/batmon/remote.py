@@ -157,6 +157,14 @@ class Remote:
         lines = self.run(_WALK).splitlines()
         return {path: digest for digest, path in (line.split(" ", 1) for line in lines)}
 
+    def space(self) -> tuple[int, int]:
+        """Return how many bytes of its flash volume are free, and how many it has; (0, 0): none."""
+        block, _, blocks, free = self.get(
+            "import os\ntry:\n _s = os.statvfs('/')[:4]\nexcept OSError:\n _s = 0, 0, 0, 0", "_s"
+        )
+        # littlefs may count a block twice; then a full volume says -1 (or, with 64 bits, 4e9)
+        return block * (free if 0 <= free <= blocks else 0), block * blocks
+
     def read(self, path: str) -> bytes:
         """Return what is in a small file; b"" if there is none."""
         code = f"try:\n with open({path!r}, 'rb') as f:\n  d = f.read()\nexcept OSError:\n d = b''"

@@ -1,5 +1,6 @@
 """install.sh through mpremote's transport onto the virtual board: from bare to logging."""
 
+import contextlib
 import json
 import os
 import random
@@ -14,11 +15,19 @@ import pytest
 
 from batmon import cli, deploy, remote
 from batmon.build import BUILD, ROOT, build
+from batmon.cli import UserError
 from batmon.interpreter import cpu
 from batmon.remote import Remote
 from batmon.serialboard import SerialBoard
 
 _AIOBLE = "/lib/aioble/"
+# all but what a log that has taken what it may leaves free of a small volume
+_FILL = """
+import os
+with open('/x', 'wb') as f:
+    while os.statvfs('/')[3] > 36:
+        f.write(bytes(4096))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +220,18 @@ def test_too_old(tmp_path, index):
 
 
 def test_full_volume(tmp_path, index):
-    with SerialBoard(tmp_path, size=1 << 17) as board:
+    with SerialBoard(tmp_path, size=576 << 10) as board:
+        with Remote(board.port) as link:
+            link.run(_FILL)
         code, said = _install(board.port, "--index", index)
         assert code == 1 and "kB free" in said and "are needed; make room" in said, said
+        assert set(_hashes(board)) == {"/x"}
+
+
+def test_a_flash_that_is_too_small(tmp_path, index):
+    with SerialBoard(tmp_path, size=256 << 10) as board:
+        code, said = _install(board.port, "--index", index)
+        assert code == 1 and "too little for the log; take a board with more" in said, said
 
 
 def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
@@ -226,10 +244,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
         new = _hashes(board)
         with Remote(board.port) as link:  # a log that has taken what it may
             link.write("/data/x", b"", lambda n: None)
-            link.run(
-                "import os\nf = open('/data/x', 'wb')\n"
-                "while os.statvfs('/')[3] > 36: f.write(bytes(4096))\nf.close()"
-            )
+            link.run(_FILL.replace("/x", "/data/x"))
             log = link.get("", "os.stat('/data/x')[6]")
         code, said = run("--capacity", "99")  # a small change does fit
         assert code == 0, said
@@ -260,6 +275,23 @@ def test_all_drivers(bare, index):
     assert code == 0, said
     modules = [path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/")]
     assert len(modules) == 1 + len(list((BUILD / "board/aiobmsble/bms").glob("*_bms.mpy")))
+
+
+def test_all_drivers_on_a_small_flash_are_refused(tmp_path, index):
+    with SerialBoard(tmp_path, size=576 << 10) as board:
+        code, said = _install(board.port, "--index", index, "--all-drivers")
+        assert code == 1 and "leaves too little for the log; name one BMS" in said, said
+        assert _hashes(board) == {}
+
+
+def test_a_full_volume_has_nothing_free(tmp_path):
+    """MicroPython's statvfs says four billion blocks when littlefs counts more than there are."""
+    with SerialBoard(tmp_path, size=1 << 17) as board, Remote(board.port) as link:
+        with contextlib.suppress(UserError):
+            for number in range(100):
+                link.write(f"/{number}", bytes(1000), lambda n: None)
+        free, size = link.space()
+        assert free <= 2 * 4096 and size == 1 << 17
 
 
 def test_missing_dependency(bare):
