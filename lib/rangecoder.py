@@ -52,6 +52,8 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                 i = shared + asked - 8
             elif magnitude < 4:  # of the bits after the leading one, two are modelled
                 i = shared + 4 + 3 * size + magnitude
+            elif asked == 32:  # and the last: times are even where polls come every two seconds
+                i = shared + 62
             if i >= 0:
                 one = (0 + p[i]) >> 4
             j = i
