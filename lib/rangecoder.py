@@ -22,10 +22,8 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
     width = s[1]
     at = s[2]
     end = s[3]
-    rest = r
-    if rest < 0:
-        rest = 0 - rest
-    size = 0  # bits of the magnitude
+    rest = 0 if end else int(abs(r))  # the magnitude that is written
+    size = 0  # its bits
     while (rest >> size) != 0:
         size += 1
     a = a << 3
@@ -37,33 +35,10 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
     asked = 0
     negative = 0
     while True:
-        i = 0 - 1  # places of two counters; -1: a one is as likely as a zero
+        # i, j: places of the counters that say how likely a one is, of 4096
         if asked < 8:
             i = a + asked
-        elif asked < 32:
-            i = shared + asked - 8
-        elif (magnitude >> 2) == 0:  # of the bits after the leading one, two are modelled
-            i = shared + 4 + 3 * size + magnitude
-        j = i
-        if asked < 8:
             j = b + asked
-        bit = 0
-        if asked == 0:
-            if r != 0:
-                bit = 1
-        elif asked == 1:
-            if r < 0:
-                bit = 1
-        elif asked < 32:
-            if size >= asked:
-                bit = 1
-        else:
-            bit = (rest >> (asked - 32)) & 1
-
-        # how likely is a one, of 4096
-        if i < 0:
-            one = 2048
-        elif asked < 8:
             x = (0 + p[i]) >> 4  # a sum is signed for every compiler
             y = (0 + p[j]) >> 4
             # the two guesses, each weighted by how unsure the other is
@@ -71,7 +46,17 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
             m = 128 + ((x * (4096 - x)) >> 12)
             one = (x * n + y * m) // (n + m)
         else:
-            one = (0 + p[i]) >> 4
+            i = 0 - 1  # none: as likely as a zero
+            one = 2048
+            if asked < 32:
+                i = shared + asked - 8
+            elif magnitude < 4:  # of the bits after the leading one, two are modelled
+                i = shared + 4 + 3 * size + magnitude
+            elif asked == 32:  # and the last: times are even where polls come every two seconds
+                i = shared + 62
+            if i >= 0:
+                one = (0 + p[i]) >> 4
+            j = i
         if one < 1:
             one = 1
 
@@ -91,6 +76,18 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                     low += data[at]
                 at += 1
         else:
+            bit = 0
+            if asked == 0:
+                if r != 0:
+                    bit = 1
+            elif asked == 1:
+                if r < 0:
+                    bit = 1
+            elif asked < 32:
+                if size >= asked:
+                    bit = 1
+            else:
+                bit = (rest >> (asked - 32)) & 1
             if bit:
                 width = part
             else:

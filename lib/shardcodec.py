@@ -108,7 +108,7 @@ def _crc(block):
 
 
 def new_model():
-    """Return what decoding takes, 10 kB."""
+    """Return what decoding takes, 9 kB."""
     return shardmodel.new(None)
 
 

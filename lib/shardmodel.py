@@ -11,16 +11,16 @@ _SIZE = const(13)
 
 # Rows of 8 counters, by what they serve. Where 8 rows are `shared`, they begin the column.
 _CURRENT = const(0)  # shared; 32 sizes of the current before; 9 kinds of last change
-_TIME = const(49)  # shared; 32 guesses; 98 pairs of how the guess and the last one changed
-_CELL_MIN = const(187)  # shared; 32 changes expected of the current; 28 last misses, intervals
-_CELL_MAX = const(255)  # shared; 32 spreads; 56 changes of cell_min and of the current
-_VOLTAGE = const(351)  # shared; 8 places in the step; 25 last misses and guessed changes
-_SOC = const(392)  # shared, also by all that follow; 6 directions; 24 shares of a step
-_TEMPERATURE = const(430)  # 3 directions; 16 ages
-_INDEX = const(449)  # for the lowest and for the highest cell: the 16 cells; and once more
-_CONTROL = const(513)  # is it a control frame? and its 13 bytes
-_GRID = const(527)  # is the voltage off its grid?
-_ROWS = const(528)
+_TIME = const(49)  # shared; 32 guesses, current steady or not; 49 pairs of last changes
+_CELL_MIN = const(170)  # shared; 32 changes expected of the current; 28 last misses, intervals
+_CELL_MAX = const(238)  # shared; 32 spreads; 56 changes of cell_min and of the current
+_VOLTAGE = const(334)  # shared; 8 places in the step; 25 last misses and guessed changes
+_SOC = const(375)  # shared, also by all that follow; 32 intervals; 42 charges
+_TEMPERATURE = const(457)  # 3 directions; 16 ages
+_INDEX = const(476)  # for the lowest and for the highest cell: the 16 cells; and once more
+_CONTROL = const(540)  # is it a control frame? and its 13 bytes
+_GRID = const(554)  # is the voltage off its grid?
+_ROWS = const(555)
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
@@ -43,15 +43,13 @@ _V = const(13)  # half float
 _V_GRID = const(14)
 _CELLS = const(15)
 _SOC_NOW = const(16)
-_SOC_WAY = const(17)  # 0 unknown, 1 up, 2 down
-_SOC_CHARGE = const(18)  # between the last two changes of soc
-_TEMP = const(19)
-_TEMP_WAY = const(20)
-_TEMP_AGE = const(21)
-_RECENT = const(22)  # for both cell indices the 16 values, the most recent first
-_BYTES = const(54)  # of the last control frame
-_DTS = const(67)  # last interval by size of the current
-_MEMORY = const(67 + 176)
+_TEMP = const(17)
+_TEMP_WAY = const(18)  # 0 unknown, 1 up, 2 down
+_TEMP_AGE = const(19)
+_RECENT = const(20)  # for both cell indices the 16 values, the most recent first
+_BYTES = const(52)  # of the last control frame
+_DTS = const(65)  # last interval by size of the current
+_MEMORY = const(65 + 22)
 
 
 def new(data):
@@ -149,21 +147,18 @@ def _time(k, t: int, before: int) -> int:
     m = ptr32(k[3])
     now = m[_I] - _ZERO
     size = int(abs(now))
-    n = int(bits(size))
-    place = _DTS
-    if n > 3:
-        place += 8 * n + ((size >> (n - 4)) & 7)
+    place = _DTS + int(bits(size))
     guess = 0 + m[place]
     if guess == 0:
         guess = 0 + m[_DT]
-    row = guess
-    if row > 31:
-        row = 31
-    other = 14 * int(cut(guess - m[_DT], 3)) + 2 * int(cut(m[_DT_MISS] - _ZERO, 3))
+    row = 2 * guess
+    if row > 62:
+        row = 62
     if 8 * int(abs(now - before)) > size + int(abs(before)):
-        other += 1
+        row += 1
+    other = 7 * int(cut(guess - m[_DT], 3)) + int(cut(m[_DT_MISS] - _ZERO, 3))
     miss = ((t - m[_T] - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _TIME + 8 + row, _TIME + 40 + other, _TIME, miss))
+    miss = int(number(k, _TIME + 8 + row, _TIME + 72 + other, _TIME, miss))
     dt = (guess + miss) & 0xFFFF
     m[_DT_MISS] = miss + _ZERO
     m[_DT] = dt
@@ -290,26 +285,22 @@ def _soc(k, x: int) -> int:
     m = ptr32(k[3])
     # the charge that moves soc by one step is about the same every time
     dt = 0 + m[_DT]
+    row = 2 * int(bits(dt))
+    if row > 30:
+        row = 30
     if dt > 2000:
         dt = 2000
     charge = m[_CHARGE] - _ZERO + int(limit((m[_I] - _ZERO) >> 4, 30000)) * dt
     charge = int(limit(charge, 200000000))
-    size = int(abs(charge))
-    share = 0
-    if m[_SOC_CHARGE]:
-        share = (size >> 6) * 16 // ((m[_SOC_CHARGE] >> 6) + 1)
-        if share > 23:
-            share = 23
-    last = 0 + m[_SOC_NOW]
-    way = 0 + m[_SOC_WAY]
-    row = _SOC + 8 + 2 * way
     if charge < 0:
         row += 1
-    step = int(number(k, row, _SOC + 14 + share, _SOC, x - last))
+    size = int(abs(charge)) >> 8
+    n = int(bits(size))
+    if n > 1:
+        n = 2 * n + ((size >> (n - 2)) & 1)
+    last = 0 + m[_SOC_NOW]
+    step = int(number(k, _SOC + 8 + row, _SOC + 40 + n, _SOC, x - last))
     if step:
-        m[_SOC_WAY] = 1 if step > 0 else 2
-        if m[_SOC_WAY] == way:
-            m[_SOC_CHARGE] = size
         charge = 0
     m[_CHARGE] = charge + _ZERO
     x = (last + step) & 0xFF

@@ -146,7 +146,10 @@ def _load_sealed(shard: Shard, data: bytes):
     header = shardcodec.HEADER
     if not data.startswith(header):
         if data[:3] == header[:3] and len(data) >= len(header):
-            shard.damage.append(f"is of format version {data[3]}, this batmon reads {header[3]}")
+            shard.damage.append(
+                f"is of format version {data[3]}, this batmon reads {header[3]}: "
+                "take the batmon that wrote it"
+            )
             return
         shard.damage.append("does not begin as a sealed shard")
     parts, total, end, said = [], 0, len(header), None

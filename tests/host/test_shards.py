@@ -120,7 +120,8 @@ def test_other_format_is_named_not_decoded(tmp_path, other):
     content[3] = other
     path.write_bytes(content)
     shard = shards.load(path)
-    assert shard.damage == [f"is of format version {other}, this batmon reads 3"]
+    assert len(shard.damage) == 1
+    assert f"of format version {other}, this batmon reads 3" in shard.damage[0]
     assert not len(shard.frames)
 
 
