@@ -200,8 +200,8 @@ class BmsLink:
             False,
         )
         bms, self._bms = self._bms, None  # not before: whoever listens may fail
-        turns = self._in_a_row // _RADIO_CYCLE
-        cycle = turns and self._in_a_row % _RADIO_CYCLE == 0 and not turns & (turns - 1)
+        rounds = self._in_a_row // _RADIO_CYCLE
+        cycle = rounds and self._in_a_row % _RADIO_CYCLE == 0 and not rounds & (rounds - 1)
         if bms:
             try:
                 await asyncio.wait_for(bms.disconnect(True), _SCAN_S)
