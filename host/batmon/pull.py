@@ -9,6 +9,7 @@ from pathlib import Path
 from batmon.cli import UserError, note, subcommand
 
 _SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
+_ERRORS = ("errors.old", "errors.txt")  # the board's log of what went wrong
 _PART = ".part"  # a file that is not whole, or not verified
 
 
@@ -61,7 +62,8 @@ class _Pull:
         """Bring the folder up to date with the board."""
         from batmon.progress import meter
 
-        self._sizes = {n: s for n, s in self.log.files().items() if _SHARD.fullmatch(n)}
+        files = self.log.files()
+        self._sizes = {n: s for n, s in files.items() if _SHARD.fullmatch(n)}
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
         total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
@@ -71,6 +73,9 @@ class _Pull:
         for name in wanted:
             if name.endswith(".bts") and name in self._new:
                 self._drop_raw(name)
+        for name in _ERRORS:
+            if name in files:
+                self._fetch_errors(name)
 
     def _local(self, name: str) -> int:
         """Return the size of our verified copy, -1 if there is none."""
@@ -114,6 +119,14 @@ class _Pull:
             return
         part.replace(path)
         self._new[name] = len(content) - len(mine)
+
+    def _fetch_errors(self, name: str):
+        """Get a small file that the board writes anew now and then."""
+        chunks = []
+        self.log.fetch(name, 0, chunks.append)
+        part = self.folder / (name + _PART)
+        part.write_bytes(b"".join(chunks))
+        part.replace(self.folder / name)
 
     def _drop_raw(self, name: str):
         """Remove our raw copy of a shard that came sealed, if nothing is in it but that."""
@@ -183,7 +196,8 @@ def add_parser(subparsers):
         "  batmon pull /dev/ttyUSB0 van/\n"
         "  batmon pull COM7 van/ --free          then make room on the board\n\n"
         "Logging stops meanwhile and starts again by itself. After an interruption the same\n"
-        "command goes on where it stopped. Nothing on the board is deleted without --free.",
+        "command goes on where it stopped. Nothing on the board is deleted without --free.\n"
+        "errors.txt and errors.old tell what went wrong there.",
     )
     parser.add_argument(
         "places", metavar="[PORT] [DIR]", nargs="*",

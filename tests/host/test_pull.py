@@ -103,6 +103,16 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
 
 
 @pytest.mark.xdist_group("pull")
+def test_what_went_wrong_on_the_board_comes_too(board, tmp_path, capsys):
+    for text in ("2026-01-01 06:00, boot 1: link", "shorter, with ümlaut\n"):
+        _put(board, {"errors.txt": text.encode(), "errors.old": b"older\n" * 600})
+        assert _pull(capsys, board.port, tmp_path)[0] == 0
+        assert (tmp_path / "errors.txt").read_text() == text
+        assert (tmp_path / "errors.old").read_bytes() == b"older\n" * 600
+        assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.xdist_group("pull")
 def test_interrupted_at_random_points(tmp_path, capsys):
     files = _shards(tmp_path / "made", [900, 700, 800, 600, 900], seed=2)
     rnd = random.Random(3)

@@ -78,14 +78,15 @@ def test_everything_odd_is_told_and_the_rest_delivered(tmp_path, capsys):
     (tmp_path / "a-00002.bts").write_bytes(b"")
     (tmp_path / "a-00003.raw").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8")
-    (tmp_path / "state").write_text("1 3\n")
+    for name in ("state", "errors.txt", "errors.old"):
+        (tmp_path / name).write_text("what the board keeps beside them\n")
     logs = stream.Logs([tmp_path])
     assert sum(map(len, logs.tables())) == 99
     logs.tell()
     said = capsys.readouterr().err
     for name in ("a-00002.bts", "a-00003.raw", "holiday.jpg", "second time"):
         assert name in said
-    assert said.count("second time") == 2 and "state" not in said
+    assert said.count("second time") == 2 and "state" not in said and "errors" not in said
 
 
 def test_no_rows_at_all(tmp_path):
