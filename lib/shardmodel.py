@@ -12,7 +12,7 @@ _SIZE = const(13)
 # Rows of 8 counters, by what they serve. Where 8 rows are `shared`, they begin the column.
 _CURRENT = const(0)  # shared; 32 sizes of the current before; 9 kinds of last change
 _TIME = const(49)  # shared; 32 guesses, current steady or not; 49 pairs of last changes
-_CELL_MIN = const(170)  # shared; 32 changes expected of the current; 28 last misses, intervals
+_CELL_MIN = const(170)  # shared; 32 changes expected of the current; 28 rests to the mean, intervals
 _CELL_MAX = const(238)  # shared; 32 spreads; 56 changes of cell_min and of the current
 _VOLTAGE = const(334)  # shared; 8 places in the step; 25 last misses and guessed changes
 _SOC = const(375)  # shared, also by all that follow; 32 intervals; 42 charges
@@ -28,7 +28,7 @@ _ZERO = const(1 << 28)
 _I = const(0)  # current as a fixed-point number, see shardmath
 _I_MISS = const(1)
 _DT_MISS = const(2)
-_MIN_MISS = const(3)
+_MIN_REST = const(3)  # mean of cell_min less the last one, mV/16
 _OHM = const(4)  # change of a cell by the current, mV per 1/64 A / 2**14
 _V_MISS = const(5)
 _V_BIAS = const(6)
@@ -181,10 +181,12 @@ def _cell_min(k, x: int, swing: int) -> int:
     age = int(bits(m[_DT] >> 3)) >> 1
     if age > 3:
         age = 3
-    other = 4 * int(cut(m[_MIN_MISS] - _ZERO, 3)) + age
+    rest = m[_MIN_REST] - _ZERO
+    other = 4 * int(cut((rest + 4) >> 3, 3)) + age
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
     miss = int(number(k, _CELL_MIN + 8 + row, _CELL_MIN + 40 + other, _CELL_MIN, miss))
-    m[_MIN_MISS] = miss + _ZERO
+    rest -= 16 * miss
+    m[_MIN_REST] = int(limit(rest - (rest >> 3), 48)) + _ZERO
     x = (guess + miss) & 0xFFFF
     m[_MIN] = x
     if step and last:  # the more the current changed, the more is learned
