@@ -12,7 +12,7 @@ _SIZE = const(13)
 # Rows of 8 counters, by what they serve. Where 8 rows are `shared`, they begin the column.
 _CURRENT = const(0)  # shared; 32 sizes of the current before; 9 kinds of last change
 _TIME = const(49)  # shared; 32 guesses, current steady or not; 49 pairs of last changes
-_CELL_MIN = const(170)  # shared; 32 changes expected of the current; 28 rests to the mean, intervals
+_CELL_MIN = const(170)  # shared; 32 changes by the current; 28 rests to the mean, intervals
 _CELL_MAX = const(238)  # shared; 32 spreads; 56 changes of cell_min and of the current
 _VOLTAGE = const(334)  # shared; 8 places in the step; 25 last misses and guessed changes
 _SOC = const(375)  # shared, also by all that follow; 32 intervals; 42 charges
