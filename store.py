@@ -182,27 +182,32 @@ class Store(Shards):
         self._rtc.memory(self._buffer)
 
     def _restore(self, found):
-        """Take back the frames that a reset caught in the buffer."""
+        """Take back the frames that a reset caught in the buffer.
+
+        Return whether RTC memory says that the newest shard was being written.
+        """
         old = self._rtc.memory() if self._rtc else b""
         if len(old) != len(self._buffer):
-            return
+            return False
         magic, n, name, flush, number, check, held = struct.unpack_from(_TAIL, old, _TAIL_AT)
         if magic != _MAGIC or n >= _SLOTS or name != self._name_tag:
-            return
-        # The reset may have come between the end of a shard and the first frame of the next.
-        if not found.number - 1 <= number <= found.number:
-            return
+            return False
+        # The reset may have come between the end of a shard and the first flush of the next, and
+        # the volume may have refused to note that it is the next.
+        if not found.number - 1 <= number <= found.number + 1:
+            return False
         self._buffer[:] = old
         # the number of the last flush: the reset came right after it
         if flush != found.last_flush.get(number) and check == _check(old, n):
             self._n = n
             self._check = check
-        if self._n == _SLOTS - 1:  # the last is the commit's
+        if held and self._n == _SLOTS - 1:  # the last is the commit's
             self._drop_oldest()
         if held and held == _copy(self._buffer, self._n * frame.SIZE, old, _HELD_AT, 1):
             self._n += 1
             self._check = _check(self._buffer, self._n)
         self._oldest_s = self._newest_s = self._clock.uptime_s()
+        return number == found.number
 
     # ---- flash
 
@@ -345,9 +350,9 @@ class Store(Shards):
         self._number = found.number
         self._size = found.size
         self._flush_number = found.flush
-        self._restore(found)
-        if self._number == 0 or found.taken:
-            self._number += 1
+        same = self._restore(found)
+        if found.taken or not (same or found.size):
+            self._number += 1  # files may have been deleted: a number is never used again
         if self._size == 0:
             first_s = struct.unpack_from("<H", self._buffer)[0]
             self._anchor_first(first_s, 0, found.boot)

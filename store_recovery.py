@@ -30,7 +30,7 @@ def recover(store, found):
     store.limit = min(store.limit, store.ask_free() // 8)
     _load_state(store.path, found)
     raws = _sort_files(store, found)
-    taken = bool(store.kept) and store.kept[-1][0] == found.number
+    taken = False
     for number, name in raws:
         try:
             if not _sort_raw(store, found, number, name):

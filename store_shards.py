@@ -179,16 +179,18 @@ async def _compare(raw, tmp, good, frames, total):
     """Read a sealed shard back against its raw one; raises ShardError if they differ."""
     back = bytearray(shardcodec.SLICE_FRAMES * frame.SIZE)
     model = shardcodec.new_model()
+    left = total
     with open(raw, "rb") as source, open(tmp, "rb") as f:
         for block in _blocks(f):
             if shardcodec.end_total(block) >= 0:
-                if shardcodec.end_total(block) == total:
+                if shardcodec.end_total(block) == total and not left:
                     return
                 break
             for n in shardcodec.decode(block, back, model):
                 end = _read_frames(source, frames, good, n) * frame.SIZE
                 if memoryview(back)[:end] != memoryview(frames)[:end]:
                     raise shardcodec.ShardError("read back differently")
+                left -= n
                 await asyncio.sleep_ms(0)
     raise shardcodec.ShardError("read back differently")
 
@@ -219,7 +221,8 @@ def _blocks(f):
             raise shardcodec.ShardError("damaged block")
         block = bytearray(length)
         block[: len(head)] = head
-        f.readinto(memoryview(block)[len(head) :])
+        if f.readinto(memoryview(block)[len(head) :]) < length - len(head):
+            raise shardcodec.ShardError("cut off")
         shardcodec.check(block)
         yield block
 

@@ -1,6 +1,7 @@
 """What logging costs the flash: erases, bytes programmed, the longest call into the store.
 
-The frames of a log are stored again and again for `days`, on littlefs and sealed as on a board.
+The frames of a log are stored again and again for `days`, on a littlefs volume that is full of
+sealed shards, as it is after years; they are sealed as on a board.
 `most_erased_a_year` is the block that is erased most, `percent_a_year` of the 100,000 erases it
 lasts; `programmed_per_byte` counts bytes programmed per byte of data frames. A call is append,
 tick or one slice of sealing: the worst in reads, programs and erases, each of up to a block.
@@ -59,6 +60,7 @@ def _play(frames: Path, image: Path, kib: int) -> dict[str, float]:
     a_year = result["most_erased"] * 365 / result["days"]
     calls = {name: result[name] for name in result if name.startswith(("call_", "start_"))}
     return {
+        "shards": result["shards"],
         "frames_a_day": result["frames"] / result["days"],
         "erases_a_day": result["erases"] / result["days"],
         "most_erased_a_year": a_year,

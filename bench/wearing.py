@@ -57,47 +57,85 @@ def _open(clock, flash, meter):
     return store
 
 
-async def main(frames, image, size, days):
-    with open(frames, "rb") as f:
-        rows = f.read()
-    flash = Flash(image, size, 4096)
-    vfs.VfsLfs2.mkfs(flash)
-    vfs.mount(vfs.VfsLfs2(flash), "/flash")
-    flash.erases = flash.bytes_programmed = 0
-    clock = Clock()
-    start = Meter(flash)
-    call = Meter(flash)
-    store = _open(clock, flash, start)
-    sealing = asyncio.create_task(store.run())
-    row = bytearray(frame.SIZE)
-    count = round_s = at = 0
-    length = struct.unpack_from("<I", rows, len(rows) - 17)[0] + 60
-    while clock.now_s < days * _DAY_S:
-        uptime_s = round_s + struct.unpack_from("<I", rows, at)[0]
-        row[:] = rows[at + 4 : at + 17]
-        struct.pack_into("<H", row, 0, uptime_s & 0xFFFF)
+class Log:
+    """Stores the frames of a log, again and again."""
+
+    def __init__(self, rows, clock):
+        self.count = 0  # frames stored
+        self._rows = rows
+        self._clock = clock
+        self._row = bytearray(frame.SIZE)
+        self._at = self._round_s = 0
+        self._length = struct.unpack_from("<I", rows, len(rows) - 17)[0] + 60
+
+    async def store(self, store, call):
+        """Store the next frame when its time has come."""
+        clock = self._clock
+        uptime_s = self._round_s + struct.unpack_from("<I", self._rows, self._at)[0]
+        self._row[:] = self._rows[self._at + 4 : self._at + 17]
+        struct.pack_into("<H", self._row, 0, uptime_s & 0xFFFF)
         while clock.now_s < uptime_s:  # as often as the board does, near enough
             clock.now_s = min(uptime_s, clock.now_s + 60)
             call.start()
             store.tick()
             call.stop()
         call.start()
-        store.append(row)
+        store.append(self._row)
         call.stop()
-        count += 1
+        self.count += 1
         for _ in range(20):  # so many slices of sealing fit between two frames
             call.start()
             await asyncio.sleep_ms(0)
             call.stop()
-        at += 17
-        if at == len(rows):
-            at = 0
-            round_s += length
+        self._at += 17
+        if self._at == len(self._rows):
+            self._at = 0
+            self._round_s += self._length
+
+
+async def _fill(log, clock, flash):
+    """Log until a shard is sealed, then copy that as long as the store would keep it."""
+    meter = Meter(flash)
+    store = _open(clock, flash, meter)
+    sealing = asyncio.create_task(store.run())
+    while not store.kept:
+        await log.store(store, meter)
     sealing.cancel()
-    result = {"days": clock.now_s / _DAY_S, "frames": count, "erases": flash.erases}
+    store.flush()
+    with open(store.file(1, "bench", "bts"), "rb") as f:
+        shard = f.read()
+    number = 3  # 2 is being written
+    while store.ask_free() and store.free > 2 * store.limit + len(shard):
+        with open(store.file(number, "bench", "bts"), "wb") as f:
+            f.write(shard)
+        number += 1
+    log.count = 0
+
+
+async def main(frames, image, size, days):
+    with open(frames, "rb") as f:
+        rows = f.read()
+    flash = Flash(image, size, 4096)
+    vfs.VfsLfs2.mkfs(flash)
+    vfs.mount(vfs.VfsLfs2(flash), "/flash")
+    clock = Clock()
+    log = Log(rows, clock)
+    await _fill(log, clock, flash)
+    flash.erases = flash.bytes_programmed = 0
+    flash.erases_of[:] = bytes(len(flash.erases_of))
+    start = Meter(flash)
+    call = Meter(flash)
+    store = _open(clock, flash, start)
+    sealing = asyncio.create_task(store.run())
+    begin_s = clock.now_s
+    while clock.now_s < begin_s + days * _DAY_S:
+        await log.store(store, call)
+    sealing.cancel()
+    result = {"days": (clock.now_s - begin_s) / _DAY_S, "frames": log.count}
+    result["erases"] = flash.erases
     result["most_erased"] = flash.most_erased()
     result["programmed"] = flash.bytes_programmed
-    _open(clock, flash, start)  # the folder as it is by now
+    result["shards"] = store.shards
     for i in range(3):
         result["call_" + _COUNTERS[i]] = call.worst[i]
         result["start_" + _COUNTERS[i]] = start.worst[i]

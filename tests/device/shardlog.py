@@ -148,6 +148,7 @@ def frames_of(file, data, strict=True):
     if strict:
         assert got and total in (-1, len(got)), file
         assert frame.kind(got[0], 0) == frame.ANCHOR, "no anchor begins %s" % file
+        assert not [f for f in got if frame.kind(f, 0) == frame.COMMIT], file
     return got
 
 
@@ -159,6 +160,12 @@ def stored_numbers(newest=0, strict=True):
             low, high = struct.unpack_from("<HH", f, 8)
             out.append(high << 16 | low)
     return out
+
+
+def events():
+    """Return the events that are stored, as (code, a, b)."""
+    got = [f for f in stored_frames() if frame.kind(f, 0) == frame.EVENT]
+    return [struct.unpack_from("<BII", f, 4) for f in got]
 
 
 def _unseal(data):

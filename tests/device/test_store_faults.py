@@ -1,0 +1,310 @@
+# A volume that is full or fails, and sealing that goes wrong: what was stored stays whole
+import os
+
+import frame
+import shardcodec
+from shardlog import (
+    DATA,
+    MOUNT,
+    Clock,
+    StoredEncoder,
+    Volume,
+    data_frame,
+    events,
+    file_names,
+    log,
+    open_store,
+    settle,
+    shard_files,
+    stored_frames,
+    stored_numbers,
+)
+
+_UNIX = 1_780_272_000
+
+
+class _File:
+    """The active shard's file: it takes `most` bytes of a flush, then there is an error."""
+
+    def __init__(self, file, most):
+        self._file = file
+        self._most = most
+
+    def write(self, data):
+        self._file.write(data[: self._most])
+        self._file.flush()
+        raise OSError(28)
+
+    def close(self):
+        self._file.close()
+
+
+def _failing_flush(most):
+    """Log with a flush of which only the first `most` bytes are written; return the shards."""
+    volume = Volume("fat")
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        store.append(data_frame(0))
+        assert store.flush()
+        for number in range(1, 40):
+            store.append(data_frame(number))
+        store._file = _File(store._file, most)
+        clock.now_s += 600
+        store.tick()
+        clock.now_s += 60
+        assert store.flush() and store.message == ""
+        assert stored_numbers() == list(range(40))
+        store.append(data_frame(40))
+        assert store.flush()
+        assert stored_numbers() == list(range(41))
+        return store.shards
+    finally:
+        volume.remove()
+
+
+def test_a_torn_flush_is_repeated_whole_in_the_next_shard():
+    assert _failing_flush(100) == 2
+
+
+def test_a_flush_that_is_there_in_spite_of_an_error_counts():
+    assert _failing_flush(2000) == 1
+
+
+def test_a_flush_of_which_nothing_is_there_is_repeated():
+    assert _failing_flush(0) == 1
+
+
+def _fill():
+    """Take all the room there is."""
+    with open(MOUNT + "/hog", "ab") as f:
+        try:
+            while True:
+                f.write(bytes(256))
+                f.flush()
+        except OSError:
+            pass
+
+
+class _Rtc:
+    data = b""
+
+    def memory(self, data=None):
+        if data is None:
+            return self.data
+        self.data = bytes(data)
+
+
+def test_what_a_full_volume_left_in_the_buffer_survives_a_reset():
+    volume = Volume("lfs2", 128 * 1024)
+    try:
+        clock = Clock(_UNIX)
+        rtc = _Rtc()
+        _fill()
+        store = open_store(clock, rtc)
+        for number in range(200):
+            store.append(data_frame(number))
+        assert store.dropped > 100
+        volume.replug()
+        os.remove(MOUNT + "/hog")
+        assert open_store(clock, rtc).flush()
+        got = stored_numbers()
+        assert len(got) > 70 and got == list(range(200 - len(got), 200)), got
+    finally:
+        volume.remove()
+
+
+async def test_a_failing_volume_is_asked_every_half_minute():
+    volume = Volume("lfs2", 128 * 1024)
+    try:
+        clock = Clock(_UNIX)
+        _fill()
+        store = open_store(clock)
+        await log(store, clock, 0, 100)
+        assert "full" in store.message
+        asked = []
+        for _ in range(90):
+            reads = volume.flash.reads
+            clock.now_s += 1
+            store.append(data_frame(0))
+            store.tick()
+            asked.append(volume.flash.reads > reads)
+        assert 2 <= sum(asked) <= 4, asked
+    finally:
+        volume.remove()
+
+
+async def test_the_oldest_shard_makes_room_when_others_take_it():
+    volume = Volume("lfs2", 256 * 1024)
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        await log(store, clock, 0, 8000)
+        await settle(store)
+        assert len(store.kept) == 3
+        _fill()
+        await log(store, clock, 8000, 500)
+        await settle(store)
+        store.tick()
+        assert store.flush() and store.message == "" and store.dropped == 0
+        got = stored_numbers()
+        assert got == list(range(got[0], 8500)) and got[0] > 0
+        assert events()[0] == (frame.SHARD_DELETED, 1, events()[0][2])
+    finally:
+        volume.remove()
+
+
+def test_silence_gets_anchors():
+    volume = Volume("lfs2")
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        while clock.now_s < 200_000:
+            clock.now_s += 100
+            store.tick()
+        store.append(data_frame(0))
+        store.flush()
+        times = [f[0] | f[1] << 8 for f in stored_frames() if frame.kind(f, 0) == frame.ANCHOR]
+        steps = [(b - a) & 0xFFFF for a, b in zip(times, times[1:])]
+        assert sum(steps) == 180_000 and max(steps) == 30_000, times
+    finally:
+        volume.remove()
+
+
+def _wrong(at):
+    """Return an Encoder that changes frame `at` of each chunk."""
+
+    class Wrong(StoredEncoder):
+        def encode(self, frames, n):
+            wrong = bytearray(frames)
+            wrong[at * frame.SIZE + 5] ^= 1
+            yield from super().encode(wrong, n)
+
+    return Wrong
+
+
+class _Short(StoredEncoder):
+    """An Encoder that loses the last block."""
+
+    def end(self):
+        block = super().end()
+        return block if len(block) > 4000 else b""
+
+
+class _Few(StoredEncoder):
+    """An Encoder that loses a frame of each chunk."""
+
+    def encode(self, frames, n):
+        yield from super().encode(frames, n - 1)
+
+
+async def test_a_shard_that_does_not_read_back_stays_raw():
+    encoder = shardcodec.Encoder
+    for wrong in (_wrong(0), _wrong(20), _Short, _Few):
+        volume = Volume("lfs2")
+        try:
+            clock = Clock(_UNIX)
+            store = open_store(clock)
+            shardcodec.Encoder = wrong
+            await log(store, clock, 0, 3000)
+            await settle(store)
+            store.tick()
+            store.flush()
+            shardcodec.Encoder = encoder
+            assert stored_numbers() == list(range(3000))
+            assert not [name for name in file_names() if name.endswith(".tmp")]
+            assert (frame.FLASH_ERROR, 0, 0) in events()
+            store = open_store(clock)  # and the next boot seals it
+            await settle(store)
+            store.flush()
+            assert "jk_pak01-00001.bts" in file_names()
+            assert stored_numbers() == list(range(3000))
+        finally:
+            shardcodec.Encoder = encoder
+            volume.remove()
+
+
+class _Failing(StoredEncoder):
+    """An Encoder behind which the volume fails; counts how often it was tried."""
+
+    tries = 0
+
+    def __init__(self):
+        super().__init__()
+        _Failing.tries += 1
+
+    def encode(self, frames, n):
+        raise OSError(5)
+
+
+async def test_failed_sealing_is_tried_again_after_a_while_and_stops_nothing():
+    encoder = shardcodec.Encoder
+    shardcodec.Encoder = _Failing
+    volume = Volume("lfs2", 128 * 1024)
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        for number in range(0, 20_000, 100):  # two seconds apart
+            await log(store, clock, number, 100)
+            await settle(store)
+        assert store.message == "" and store.dropped == 0
+        assert 50 < _Failing.tries <= 40_000 // 600 + 1, _Failing.tries
+        store.flush()
+        got = stored_numbers()
+        assert got == list(range(got[0], 20_000)) and got[0] > 0
+        shardcodec.Encoder = encoder
+        clock.now_s += 600
+        store.tick()
+        await settle(store)
+        assert [file[-3:] for file in shard_files()][:-1] == ["bts"] * (store.shards - 1)
+        got = stored_numbers()
+        assert got == list(range(got[0], 20_000))
+    finally:
+        shardcodec.Encoder = encoder
+        volume.remove()
+
+
+async def test_the_shard_that_is_being_sealed_makes_no_room():
+    encoder = shardcodec.Encoder
+    store = None
+
+    class Meanwhile(StoredEncoder):
+        """While it works the next flush finds no room."""
+
+        def end(self):
+            assert store.kept or not store.delete_oldest()
+            return super().end()
+
+    volume = Volume("lfs2", 256 * 1024)
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        await log(store, clock, 0, 5000)  # two shards wait
+        assert len(store.unsealed) == 2
+        shardcodec.Encoder = Meanwhile
+        await settle(store)
+        assert len(store.kept) == 2
+        assert store.flush() and stored_numbers() == list(range(5000))
+    finally:
+        shardcodec.Encoder = encoder
+        volume.remove()
+
+
+async def test_a_name_that_is_no_text_is_left_alone():
+    volume = Volume("fat")  # where a power cut can leave one
+    try:
+        clock = Clock(_UNIX)
+        store = open_store(clock)
+        await log(store, clock, 0, 100)
+        store.flush()
+        with open(DATA + "/NOTES.TXT", "w") as f:
+            f.write("mine")
+        image = volume.image()
+        torn = image.replace(b"NOTES   TXT", b"N\xffTES   TXT")
+        assert torn != image
+        volume.replug(torn)
+        store = open_store(clock)
+        await log(store, clock, 100, 100)
+        assert store.flush() and stored_numbers() == list(range(200))
+    finally:
+        volume.remove()
