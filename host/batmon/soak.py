@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import batmon
-from batmon import virtual
+from batmon import settingsdoc, virtual
 from batmon.build import BUILD, build
 from batmon.cli import UserError, subcommand
 from batmon.sim import _days, _seed
@@ -31,6 +31,9 @@ _HEAP_BYTES = 2048
 
 
 def _run(args) -> int:
+    if problems := settingsdoc.problems({"poll_s": args.poll_s}):
+        what = problems[0].removeprefix("settings.json: poll_s").partition(";")[0]
+        raise UserError(f"--poll-s{what}.")
     result = soak(args.days, args.seed, faults=not args.calm, poll_s=args.poll_s)
     if args.json:
         print(json.dumps(result))

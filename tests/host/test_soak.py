@@ -37,6 +37,11 @@ def test_a_missed_target_is_an_error(monkeypatch, capsys):
     assert "MISSED: a recovery took over 0.1 s" in out and "polls answered" in out
 
 
+def test_a_poll_that_the_board_would_refuse(capsys):
+    assert main(["soak", "--days", "0.1", "--poll-s", "240"]) == 2
+    assert "--poll-s is 240, must be a number from 1 to 60." in capsys.readouterr().err
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(101, 121))
 def test_days_of_faults(seed):
