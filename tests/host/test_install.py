@@ -13,7 +13,7 @@ import time
 import mipindex
 import pytest
 
-from batmon import cli, deploy, remote
+from batmon import cli, deploy, install, remote
 from batmon.build import BUILD, ROOT, build
 from batmon.cli import UserError
 from batmon.interpreter import cpu
@@ -217,6 +217,26 @@ def test_too_old(tmp_path, index):
         code, said = _install(board.port, "--index", index)
         assert code == 1 and "MicroPython 1.19.1 is too old, 1.24 is needed" in said
         assert _hashes(board) == {}
+
+
+@pytest.mark.parametrize(
+    "ram, bluetooth, flash, sentence",
+    [
+        (100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
+        (150_000, False, 1 << 21, "has no Bluetooth"),
+        (150_000, True, 0, "has no file system"),
+    ],
+)
+def test_a_board_that_will_not_do(ram, bluetooth, flash, sentence):
+    class Board:
+        def get(self, code, expression):
+            return "micropython", (1, 26, 0), 6, "some board", ram, bluetooth
+
+        def space(self):
+            return flash // 2, flash
+
+    with pytest.raises(UserError, match=sentence):
+        install._check(Board())
 
 
 def test_full_volume(tmp_path, index):
