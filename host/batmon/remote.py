@@ -97,11 +97,17 @@ class Remote:
                 " the board's reset button, or flash it as docs/HARDWARE.md says.",
                 1,
             ) from None
+        except KeyboardInterrupt:
+            self._leave()
+            raise
         return self
 
     def __exit__(self, *_):
+        self._leave(self.transport.in_raw_repl)
+
+    def _leave(self, start: bool = True):
         with contextlib.suppress(TransportError, OSError):  # it may be gone
-            if self.transport.in_raw_repl:
+            if start:
                 self.transport.serial.write(b"\x03")  # it may be amid what it was told to do
                 self._start()
         with contextlib.suppress(OSError):

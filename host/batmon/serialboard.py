@@ -89,9 +89,10 @@ class SerialBoard:
 
     def __exit__(self, *_):
         self._stopping.set()
-        self._process.kill()
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                self._process.kill()  # which may be one that has just started
+                thread.join(_SLOW_S)
         for fd in (self._line, self._end, self._stdin, self._input):
             os.close(fd)
 

@@ -12,8 +12,9 @@ import time
 
 import mipindex
 import pytest
+from serial import Serial
 
-from batmon import cli, deploy, remote
+from batmon import cli, deploy, install, remote
 from batmon.build import BUILD, ROOT, build
 from batmon.cli import UserError
 from batmon.interpreter import cpu
@@ -219,6 +220,26 @@ def test_too_old(tmp_path, index):
         assert _hashes(board) == {}
 
 
+@pytest.mark.parametrize(
+    "ram, bluetooth, flash, sentence",
+    [
+        (100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
+        (150_000, False, 1 << 21, "has no Bluetooth"),
+        (150_000, True, 0, "has no file system"),
+    ],
+)
+def test_a_board_that_will_not_do(ram, bluetooth, flash, sentence):
+    class Board:
+        def get(self, code, expression):
+            return "micropython", (1, 26, 0), 6, "some board", ram, bluetooth
+
+        def space(self):
+            return flash // 2, flash
+
+    with pytest.raises(UserError, match=sentence):
+        install._check(Board())
+
+
 def test_full_volume(tmp_path, index):
     with SerialBoard(tmp_path, size=576 << 10) as board:
         with Remote(board.port) as link:
@@ -370,14 +391,14 @@ def _commands(path):
 def _logs(board) -> bool:
     """Whether the board's program says within a minute that it is connected."""
     said = b""
-    with open(board.port, "r+b", buffering=0) as line:
+    with Serial(board.port, timeout=1) as line:
         end = time.monotonic() + 60
         while b"connected\r\n" not in said and time.monotonic() < end:
-            said += line.read(1000) or b""
+            said += line.read(1000)
     return b"connected\r\n" in said
 
 
-def test_a_board_that_logs_goes_on_when_the_installer_refuses_or_is_stopped(tmp_path, index):
+def test_a_board_that_logs_goes_on_after_a_refusal_or_ctrl_c(tmp_path, index, monkeypatch):
     with SerialBoard(tmp_path / "board", installed=True) as board:
         assert _logs(board)
         code, said = _install(board.port, "--bms", "nonsense")
@@ -389,4 +410,13 @@ def test_a_board_that_logs_goes_on_when_the_installer_refuses_or_is_stopped(tmp_
         process.send_signal(2)
         err = process.communicate(timeout=600)[1]
         assert process.returncode == 130 and "Traceback" not in err, err
+        assert _logs(board)
+        enter = remote.SerialTransport.enter_raw_repl
+
+        def stopped_by_then(*options):
+            enter(*options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(remote.SerialTransport, "enter_raw_repl", stopped_by_then)
+        assert cli.main(["install", board.port]) == 130
         assert _logs(board)
