@@ -39,7 +39,7 @@ def test_a_missed_target_is_an_error(monkeypatch, capsys):
 
 def test_a_poll_that_the_board_would_refuse(capsys):
     assert main(["soak", "--days", "0.1", "--poll-s", "240"]) == 2
-    assert "--poll-s is 240, must be a number from 1 to 60." in capsys.readouterr().err
+    assert "--poll-s is 240.0, must be a number from 1 to 60." in capsys.readouterr().err
 
 
 @pytest.mark.campaign
