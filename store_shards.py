@@ -100,7 +100,8 @@ class Shards:
         """Ask the volume how much of it is free; return the bytes of all of it."""
         st = os.statvfs(self.path)
         self._block = st[0]
-        self.free = st[3] * st[0]
+        # littlefs counts a block of two files twice: full, it may have -1 free, or 4e9 in 64 bits
+        self.free = st[3] * st[0] if 0 <= st[3] <= st[2] else 0
         return st[2] * st[0]
 
     def measure(self, size, frames):

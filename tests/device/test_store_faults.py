@@ -3,6 +3,7 @@ import os
 
 import frame
 import shardcodec
+import store_shards
 from shardlog import (
     DATA,
     MOUNT,
@@ -307,4 +308,31 @@ async def test_a_name_that_is_no_text_is_left_alone():
         await log(store, clock, 100, 100)
         assert store.flush() and stored_numbers() == list(range(200))
     finally:
+        volume.remove()
+
+
+class _FreeBlocks:
+    """`os` with a statvfs that counts so many free blocks."""
+
+    def __init__(self, free):
+        self._free = free
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def statvfs(self, path):
+        told = os.statvfs(path)
+        return told[:3] + (self._free, self._free) + told[5:]
+
+
+def test_a_volume_with_more_free_than_it_has_is_full():
+    volume = Volume("lfs2")
+    try:
+        store = open_store(Clock(_UNIX))
+        for free in (-1, (1 << 32) - 1):
+            store_shards.os = _FreeBlocks(free)
+            store.ask_free()
+            assert store.free == 0
+    finally:
+        store_shards.os = os
         volume.remove()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import select
 import shutil
 import subprocess
 import sys
@@ -178,7 +179,8 @@ def _wait_for(board, words):
     with open(board.port, "r+b", buffering=0) as line:
         end = time.monotonic() + _LONG_S
         while words not in said and time.monotonic() < end:
-            said += line.read(1000)
+            if select.select([line], [], [], 1)[0]:
+                said += line.read(1000)
     assert words in said
 
 
