@@ -18,7 +18,6 @@ _REPORT_S = const(60)  # between lines on the REPL
 _WHY_S = const(600)  # the reason of a restart is shown so long
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _RESTART_S = const(10)  # a part that failed starts again after so long
-_WATCHDOG_LEAST_S = const(20)  # it is fed every few seconds
 _REPL_WATCHDOG_MS = const(3_600_000)
 
 
@@ -269,9 +268,7 @@ class App:
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
-        watchdog = None
-        if watchdog_s:
-            watchdog = machine.WDT(timeout=max(watchdog_s, _WATCHDOG_LEAST_S) * 1000)
+        watchdog = machine.WDT(timeout=watchdog_s * 1000) if watchdog_s else None
         while True:
             now_s = self.clock.uptime_s()
             if self.store:

@@ -7,14 +7,14 @@ import sys
 # key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
 # A default without quotes that is no number and not true or false is taken from there.
 # allowed: text, secret (text that is never shown), LOWEST..HIGHEST (numbers with a decimal
-# point if fractions are), or CHOICE|CHOICE.
+# point if fractions are), 0|LOWEST..HIGHEST (or 0), or CHOICE|CHOICE.
 TABLE = """
 dev_name         conn.py         text             -    Bluetooth name of the BMS; "" takes the nearest BMS
 bms              conn.py         text             -    BMS driver, see BMS.md, for example "jbd_bms"
 capacity_ah      conn.py         1.0..10000.0     Ah   design capacity of the battery
 secret           ""              secret           -    password of the BMS, if it has one
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
-watchdog_s       300             0..3600          s    the board restarts when it hangs so long, 20 at least; 0: never
+watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
 lcd.cols         16              16|20            -    columns of the display
 lcd.rows         2               2|4              -    rows of the display
@@ -118,17 +118,21 @@ def _problem(value, allowed):
         if isinstance(value, str) and len(value) <= _LONGEST and not (value and min(value) < " "):
             return ""
         return "text in quotes, at most %d characters" % _LONGEST
-    if "|" in allowed:
+    if "|" in allowed and ".." not in allowed:
         choices = [_parse(word) for word in allowed.split("|")]
         if any(type(value) is type(choice) and value == choice for choice in choices):
             return ""
         words = [_short(choice) for choice in choices]
         return ", ".join(words[:-1]) + " or " + words[-1]
-    low, high = (float(word) for word in allowed.split(".."))
-    good = type(value) in (int, float) and low <= value <= high  # NaN is not
+    off, _, limits = allowed.rpartition("|")  # "0" or ""
+    low, high = (float(word) for word in limits.split(".."))
+    good = type(value) in (int, float)
+    good = good and (low <= value <= high or off and value == 0)  # NaN is neither
     if good and (not _is_whole(allowed) or value == int(value)):
         return ""
     kind = "a whole number from" if _is_whole(allowed) else "a number from"
+    if off:
+        kind = off + " or " + kind
     return "%s %d to %d" % (kind, low, high)
 
 

@@ -83,7 +83,7 @@ def test_both_interpreters_agree(tmp_path):
         {"lcd": {"cols": 21, "rows": 4, "fitted": 1, "wiring": "common", "sda_pin": 21.5}},
         {"lcd": 5, "wifi": {"ssid": "a\x01", "password": 5}, "bms": [], "dev_name": {}},
         {"poll_s": 1.5, "capacity_ah": True, "lcd.rows": 4, "influx": {"polls": True, "x": 1}},
-        {"poll_s": 10**40, "watchdog_s": -1, "secret": "x" * 65, "wifi": {"ssid": "Küche"}},
+        {"poll_s": 10**40, "watchdog_s": 19, "secret": "x" * 65, "wifi": {"ssid": "Küche"}},
         {"lcd": {"address": 39.0, "backlight": "auto"}, "alarm": {"soc": 1e300}},
     ]
     files = []
@@ -99,6 +99,16 @@ def test_both_interpreters_agree(tmp_path):
     assert [json.loads(line) for line in said.stdout.splitlines()] == [
         json.loads(json.dumps(_SETTINGS.load(file))) for file in files
     ], said.stderr
+
+
+@pytest.mark.parametrize("value, good", [(0, 1), (20, 1), (3600, 1), (19, 0), (-1, 0), (20.5, 0)])
+def test_zero_switches_off_what_has_a_least_value(tmp_path, value, good):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"watchdog_s": value}))
+    loaded, sentences = _SETTINGS.load(str(path))
+    assert loaded["watchdog_s"] == (value if good else 300)
+    words = f"watchdog_s is {value}, must be 0 or a whole number from 20 to 3600; using 300"
+    assert sentences == ([] if good else [f"settings.json: {words}"])
 
 
 def test_secrets_are_never_shown(tmp_path):
