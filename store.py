@@ -24,7 +24,7 @@ _SILENCE_S = const(30_000)  # the u16 time in a frame is unique for twice that
 _CLOCK_STEP_S = const(2)
 _RATE_S = const(3600)  # a shorter uptime says nothing about the present rate
 _DAY_S = const(86400)
-_ENOSPC = const(28)
+_FULL = (28, 13)  # ENOSPC; EACCES is what FAT says when a folder cannot grow
 
 
 class Store(Shards):
@@ -225,7 +225,7 @@ class Store(Shards):
             self._put(control, 0)
         self._mirror()  # in it is exactly what is written: a reset may come right after
         error = self._write(now_s)
-        if error and error.errno == _ENOSPC and self.delete_oldest():
+        if error and error.errno in _FULL and self.delete_oldest():
             error = self._write(now_s)
         if error:
             self._trouble(error)
@@ -253,8 +253,9 @@ class Store(Shards):
         try:
             if self._file is None:
                 if self._size == 0:
-                    self.make_folder()
                     self.shards += 1
+                    self.make_folder()
+                    self.make_entry(self._number, self.name)
                 self._file = open(self.file(self._number, self.name, "raw"), "ab")
             self._file.write(data)
             self._file.flush()
@@ -296,7 +297,7 @@ class Store(Shards):
         return False
 
     def _trouble(self, error):
-        if error.errno == _ENOSPC:
+        if error.errno in _FULL:
             message = "Flash is full: delete files that are not from batmon"
         else:
             message = "Flash error %d: log kept in memory" % error.errno

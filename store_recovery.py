@@ -9,6 +9,7 @@ from micropython import const
 from store_shards import first_unix_s, sealed_frames
 
 _READ_FRAMES = const(78)
+_SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
 _FLUSH_BYTES = const(1040)  # the longest flush: more that is bad is no torn end
 
 
@@ -65,42 +66,40 @@ def _sort_files(store, found):
     """List the folder once, delete what is unfinished or superseded; return raw shards."""
     raws = []
     sealed = []
+    unfinished = []
     for file, size in _list(store.path):
         kind = file[file.rfind(".") + 1 :]
         stem = file[: -len(kind) - 1]
         dash = stem.rfind("-")
+        if kind in _SHORT and "~" in stem:  # FAT: the long name was deleted, then the power went
+            unfinished.append(file)
         if dash < 1 or not stem[dash + 1 :].isdigit():
             continue
         number = int(stem[dash + 1 :])
         if kind == "tmp":
-            os.remove(store.path + "/" + file)
+            unfinished.append(file)
         elif kind in ("raw", "bts", "bad"):
             found.number = max(found.number, number)
-            if kind != "bad":
-                store.shards += 1
-                store.bytes += size
-            if kind == "raw":
-                raws.append((number, stem[:dash]))
-            elif kind == "bts":
-                sealed.append((number, stem[:dash], size, kind))
+        if kind == "raw":
+            raws.append((number, stem[:dash], size))
+        elif kind == "bts":
+            sealed.append((number, stem[:dash], size, kind))
+    open_numbers = {raw[:2] for raw in raws}
     for shard in sealed:
-        number, name, size, kind = shard
-        if (number, name) in raws:  # cut between rename and delete, or in the rename
-            raw = store.file(number, name, "raw")
-            if sealed_frames(store.file(number, name, "bts")) >= 0:
-                store.bytes -= os.stat(raw)[6]
-                os.remove(raw)
-                raws.remove((number, name))
-            else:
-                store.bytes -= size
-                os.remove(store.file(number, name, "bts"))
-                shard = None
-            store.shards -= 1
-        if shard:
+        if shard[:2] in open_numbers:
+            # Cut while it took its place. On FAT both its names may stand for the same clusters:
+            # they are deleted before anything is made, and sealed again from the raw shard.
+            unfinished.insert(0, "%s-%05d.bts" % (shard[1], shard[0]))
+        else:
             store.kept.append(shard)
+    for file in unfinished:
+        os.remove(store.path + "/" + file)
+    for shard in raws + store.kept:
+        store.shards += 1
+        store.bytes += shard[2]
     raws.sort()
     store.kept.sort()
-    return raws
+    return [raw[:2] for raw in raws]
 
 
 def _sort_raw(store, found, number, name):
@@ -170,6 +169,7 @@ def _set_aside(store, number, name, size):
     if size == 0:
         os.remove(raw)
     else:
+        store.make_entry(number, name)
         os.rename(raw, store.file(number, name, "bad"))
         store.events.append((frame.SHARD_BAD, number))
         print("store: %s holds no whole flush, set aside as .bad" % raw)

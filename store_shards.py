@@ -12,6 +12,7 @@ from micropython import const
 _SHARD_BYTES = const(262_144)
 _SEAL_RETRY_S = const(600)
 _EEXIST = const(17)
+_FILLERS = const(2000)  # twice the entries of the largest cluster
 _SEALED_MILLIBYTES = const(3000)  # per frame; until a shard was sealed
 
 
@@ -49,6 +50,26 @@ class Shards:
         except OSError as exc:
             if exc.errno != _EEXIST:
                 raise
+
+    def make_entry(self, number, name):
+        """Make the folder list the next file that is made for this shard; raises OSError.
+
+        FAT links a new cluster to a folder and then clears it. After a power cut in between, an
+        entry of zeros may stand before old bytes. It ends every listing, and what is entered
+        behind it is lost at the next start. So a probe of the same length goes first: while it
+        is not found, the gaps before it are filled.
+        """
+        probe = self.file(number, "~" * len(name), "tmp")
+        fillers = 0
+        try:
+            _make_empty(probe)
+            while not _exists(probe) and fillers < _FILLERS:
+                fillers += 1
+                _make_empty(self.file(fillers, "~", "tmp"))  # 8.3, so it goes into any gap
+            os.remove(probe)
+        finally:
+            for i in range(fillers):
+                _remove(self.file(i + 1, "~", "tmp"))
 
     def wake(self):
         """Let `run` seal what waits, unless that failed a short while ago."""
@@ -153,6 +174,7 @@ class Shards:
         frames = bytearray(shardcodec.CHUNK_FRAMES * frame.SIZE)
         encoder = shardcodec.Encoder()
         total = 0
+        self.make_entry(number, name)
         with open(raw, "rb") as source, open(tmp, "wb") as out:
             size = out.write(shardcodec.HEADER)
             n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
@@ -168,6 +190,7 @@ class Shards:
         encoder = None
         await _compare(raw, tmp, good, frames, total)
         raw_size = os.stat(raw)[6]
+        self.make_entry(number, name)
         os.rename(tmp, self.file(number, name, "bts"))
         os.remove(raw)
         self.bytes += size - raw_size
@@ -257,6 +280,18 @@ def first_unix_s(name, kind):
     if frame.kind(first, 0) != frame.ANCHOR:
         return 0
     return struct.unpack_from("<I", first, 4)[0]
+
+
+def _make_empty(name):
+    open(name, "w").close()
+
+
+def _exists(name):
+    try:
+        os.stat(name)
+        return True
+    except OSError:
+        return False
 
 
 def _remove(name):

@@ -10,7 +10,9 @@ import vfs
 from flash import Flash, PowerCut
 from store import Store
 
-SEED = os.urandom(4)  # the interpreter's own random numbers are the same every time
+# the interpreter's own random numbers are the same every time
+SEED = bytes.fromhex(os.getenv("SEED") or os.urandom(4).hex())
+print("random choices: repeat them with SEED=%s" % SEED.hex())
 MOUNT = "/flash"
 DATA = MOUNT + "/data"
 _IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
@@ -33,9 +35,10 @@ class Clock:
 class Volume:
     """A volume that can be unplugged and mounted again."""
 
-    def __init__(self, kind, size=256 * 1024):
+    def __init__(self, kind, size=256 * 1024, sector=512):
+        """Make one; `sector` is what FAT writes at a time: 512 on an SD card, 4096 on flash."""
         self._fs = vfs.VfsFat if kind == "fat" else vfs.VfsLfs2
-        self._shape = _IMAGE, size, 512 if kind == "fat" else 4096
+        self._shape = _IMAGE, size, sector if kind == "fat" else 4096
         self.flash = Flash(*self._shape)
         self._fs.mkfs(self.flash)
         vfs.mount(self._fs(self.flash), MOUNT)

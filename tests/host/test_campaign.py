@@ -13,7 +13,7 @@ from batmon.interpreter import micropython
 pytestmark = pytest.mark.campaign
 
 
-@pytest.mark.parametrize("file", ["cuts", "resets", "damage", "years"])
+@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years"])
 def test_the_store_survives(file):
     build.build()
     tests = build.ROOT / "tests" / "device"
@@ -26,7 +26,7 @@ def test_the_store_survives(file):
         timeout=3600,
     )
     lines = done.stdout.decode(errors="replace").split("\n")  # splitlines() splits at \x1e too
-    print("\n".join(line for line in lines if "cuts" in line))
+    print("\n".join(line for line in lines if "cuts" in line or "SEED" in line))
     results = [json.loads(line[1:]) for line in lines if line.startswith("\x1e")]
     assert results and all(result["ok"] for result in results), results
 

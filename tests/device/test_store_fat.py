@@ -1,0 +1,169 @@
+# A folder on FAT that grows while the power is cut: what FatFs leaves there hides no shard
+import os
+import random
+
+import shardcodec
+from flash import PowerCut
+from shardlog import (
+    DATA,
+    MOUNT,
+    SEED,
+    Clock,
+    StoredEncoder,
+    Volume,
+    data_frame,
+    settle,
+    stored_numbers,
+)
+from store import Store
+
+_SECTORS = ((512, 112), (4096, 224))  # bytes, and kB of a volume whose clusters are soon reused
+_LIMIT = 4096  # of a shard, so that there are soon many
+_NAMES = ("b", "jk-pak01", "a battery of a long name")  # one entry of the folder, three, four
+_APART = 100_000  # what is logged after a cut counts from the next multiple
+_UNIX = 1_780_272_000
+_SHARDS = 8  # are made, with a cut somewhere
+_MORE = 8  # are made after it: no shard was made into a place where it is not found
+
+
+def _old_frames():
+    """Fill the volume with frames and delete them: what the folder grows into is not blank."""
+    old = b"".join(bytes(data_frame(i)) for i in range(315))
+    try:
+        with open(MOUNT + "/old", "wb") as f:
+            while True:
+                f.write(old)
+    except OSError:
+        pass
+    os.remove(MOUNT + "/old")
+
+
+class _Life:
+    """A board from its start: what it logged, and what of it was said to be stored."""
+
+    def __init__(self, volume, clock, name, first):
+        self.volume = volume
+        self.clock = clock
+        self.name = name
+        self.first = self.flushed = self.next = first
+
+    async def log(self, shards):
+        """Log until so many shards were made and sealed."""
+        store = Store(DATA, self.name, self.clock)
+        store.limit = _LIMIT
+        store.open()
+        end = store._number + shards
+        while store._number < end:
+            self.clock.now_s += 2
+            self.next += 1
+            flushes = store.flushes
+            store.append(data_frame(self.next - 1))
+            if store.flushes > flushes:
+                self.flushed = self.next
+            if store.unsealed:
+                await settle(store)
+            if self.volume.flash.cut_in == 0:
+                raise PowerCut
+            assert store.message == "", store.message
+
+    async def log_until_cut(self, at):
+        """Log until the power is cut at the `at`-th operation; return whether it was."""
+        self.volume.flash.cut_in = at
+        try:
+            await self.log(_SHARDS)
+        except (PowerCut, OSError):
+            pass
+        cut = self.volume.flash.cut_in == 0
+        self.volume.replug()
+        return cut
+
+    def check(self, got):
+        """Look for this life's frames in `got`; the flush that was under way may be there too."""
+        got = [n for n in got if self.first <= n < self.first + _APART]
+        end = self.first + len(got)
+        assert got == list(range(self.first, end)), (self.name, self.first, end, got[:2])
+        assert self.flushed - 1 <= end <= self.next, (self.name, self.flushed, end, self.next)
+
+
+def _crowd(sector):
+    """Make files of the user until the folder has room for but a few more in its first cluster."""
+    os.mkdir(DATA)
+    for i in range((sector - 512) // 32 + random.getrandbits(3)):
+        open("%s/U%d" % (DATA, i), "w").close()
+
+
+async def _cuts(name, sector, kib, step):
+    """Cut the power at every `step`-th operation while the folder grows; return how often."""
+    volume = Volume("fat", kib * 1024, sector)
+    try:
+        _old_frames()
+        _crowd(sector)
+        image = volume.image()
+        at = 1 + random.getrandbits(16) % step
+        cuts = 0
+        while True:
+            volume.replug(image)
+            clock = Clock(_UNIX)
+            lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
+            if not await lives[0].log_until_cut(at):
+                return cuts
+            cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(6))
+            await lives[2].log(_MORE)
+            volume.replug()
+            got = stored_numbers()
+            for life in lives:
+                life.check(got)
+            at += 1 + random.getrandbits(16) % step if step > 1 else 1
+    finally:
+        volume.remove()
+
+
+def _fill():
+    """Fill the volume with a file of the user's, and the folder with empty ones."""
+    try:
+        with open(MOUNT + "/big", "wb") as f:
+            while True:
+                f.write(bytes(1000))
+    except OSError:
+        pass
+    try:
+        for i in range(1000):
+            open("%s/U%d" % (DATA, i), "w").close()
+    except OSError as exc:
+        assert exc.errno == 13, exc  # what FAT says when a folder cannot grow
+        return
+    raise AssertionError("the folder never was full")
+
+
+def test_a_folder_that_cannot_grow_is_a_full_volume():
+    volume = Volume("fat", 64 * 1024)
+    try:
+        os.mkdir(DATA)
+        _fill()
+        clock = Clock(_UNIX)
+        store = Store(DATA, "jk-pak01", clock)
+        store.open()
+        store.append(data_frame(0))
+        assert not store.flush()
+        assert store.message == "Flash is full: delete files that are not from batmon"
+        os.remove(MOUNT + "/big")
+        clock.now_s += 60
+        assert store.flush() and store.message == ""
+        assert stored_numbers() == [0]
+    finally:
+        volume.remove()
+
+
+async def test_a_folder_grows_while_the_power_is_cut():
+    encoder = shardcodec.Encoder
+    shardcodec.Encoder = StoredEncoder
+    random.seed(int.from_bytes(SEED, "little"))
+    try:
+        for name in _NAMES:
+            for sector, kib in _SECTORS:
+                cuts = await _cuts(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 40)
+                where = "%d B sectors, %s" % (sector, name)
+                print("FAT, growing folder, %s: %d power cuts, 0 failures" % (where, cuts))
+                assert cuts > 2, cuts
+    finally:
+        shardcodec.Encoder = encoder
