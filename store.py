@@ -8,7 +8,7 @@ from binascii import crc32
 
 import frame
 from micropython import const
-from store_shards import Shards
+from store_shards import STATES, Shards
 
 _BUFFER_FRAMES = const(77)  # 1 kB with the commit that ends a flush
 _SLOTS = const(80)  # and with what a restart adds: a frame that was held, an anchor
@@ -316,13 +316,12 @@ class Store(Shards):
 
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
-        name = self.path + "/state"
-        try:
-            with open(name + ".tmp", "w") as f:
-                f.write("%d %d\n" % (self.boot, self._number))
-            os.rename(name + ".tmp", name)
-        except OSError as exc:
-            print("store: cannot write %s (error %d)" % (name, exc.errno))
+        for name in STATES:  # two copies, one after the other: a cut spoils one at most
+            try:
+                with open(self.path + name, "w") as f:
+                    f.write("%d %d\n" % (self.boot, self._number))
+            except OSError as exc:
+                print("store: cannot write %s%s (error %d)" % (self.path, name, exc.errno))
 
     def _count_days(self, now_s):
         unix_s = self._clock.unix_s()

@@ -6,7 +6,7 @@ from binascii import crc32
 
 import frame
 from micropython import const
-from store_shards import first_unix_s, sealed_frames
+from store_shards import STATES, first_unix_s, sealed_frames
 
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
@@ -52,7 +52,7 @@ def recover(store, found):
 
 
 def _load_state(path, found):
-    for name in ("/state.tmp", "/state"):  # FAT may have been cut between delete and rename
+    for name in STATES:
         try:
             with open(path + name) as f:
                 boot, number = f.read().split()

@@ -9,6 +9,7 @@ import frame
 import shardcodec
 from micropython import const
 
+STATES = ("/state.bak", "/state")  # no rename: on FAT a cut can leave both names for one cluster
 _SHARD_BYTES = const(262_144)
 _SEAL_RETRY_S = const(600)
 _EEXIST = const(17)

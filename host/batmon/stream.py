@@ -22,7 +22,7 @@ from batmon.timeline import FRAME
 # Frames that stay in memory are at most so far apart that u16 times between them are unambiguous.
 _SPAN_S = 8192
 # What a board or `batmon pull` keeps beside shards.
-_COMPANIONS = {"state", "state.tmp", "errors.txt", "errors.old", "restart.txt"}
+_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
 
 
 @dataclass

@@ -348,18 +348,26 @@ async def test_boot_and_number_survive_cuts_of_a_start_without_a_raw_shard():
             volume.remove()
 
 
+def _remove_state():
+    os.remove(DATA + "/state")
+    os.remove(DATA + "/state.bak")
+
+
 def test_without_state_the_files_tell():
     volume = Volume("lfs2")
     try:
         clock = Clock(_UNIX)
         for _ in range(5):
             open_store(clock).flush()
-        os.rename(DATA + "/state", DATA + "/state.tmp")
-        assert open_store(clock).boot == 6  # cut between delete and rename, on FAT
-        os.remove(DATA + "/state")
+        for spoilt in ("/state", "/state.bak"):
+            with open(DATA + spoilt, "w") as f:
+                f.write("7")
+            boot = open_store(clock).boot
+        assert boot == 7
+        _remove_state()
         store = open_store(clock)
-        assert store.boot == 6  # the sixth stored nothing
-        os.remove(DATA + "/state")
+        assert store.boot == 6  # the last two stored nothing
+        _remove_state()
         os.rename(DATA + "/jk_pak01-00001.raw", DATA + "/jk_pak01-00008.bad")
         assert open_store(clock).flush()
         assert _numbers() == [9]
@@ -390,7 +398,7 @@ async def test_only_the_newest_raw_shard_is_written_on_and_only_if_it_has_room()
             number += 1
         full = os.stat(DATA + "/jk_pak01-00002.raw")[6]
         volume.replug()
-        os.remove(DATA + "/state")  # as if the cut had come before it was written
+        _remove_state()  # as if the cut had come before it was written
         store = open_store(clock)
         store.flush()
         assert os.stat(DATA + "/jk_pak01-00002.raw")[6] == full and _numbers()[-1] == 3
@@ -412,7 +420,7 @@ def test_a_commit_with_the_wrong_count_is_none():
         store = open_store(Clock(_UNIX))
         store.tick()
         store.flush()
-        assert sorted(file_names()) == ["jk_pak01-00001.bad", "jk_pak01-00003.raw", "state"]
+        assert sorted(file_names()) == ["jk_pak01-00001.bad", "jk_pak01-00003.raw", "state", "state.bak"]
         assert events() == [(frame.TAIL_CUT, 6 * 13, 0), (frame.SHARD_BAD, 1, 0)]
         assert store.shards == 1 and store.bytes == os.stat(shard_files()[0])[6]
     finally:
