@@ -12,6 +12,7 @@ from shardlog import (
     StoredEncoder,
     Volume,
     data_frame,
+    file_names,
     settle,
     stored_numbers,
 )
@@ -150,6 +151,19 @@ def test_a_folder_that_cannot_grow_is_a_full_volume():
         clock.now_s += 60
         assert store.flush() and store.message == ""
         assert stored_numbers() == [0]
+    finally:
+        volume.remove()
+
+
+def test_what_a_cut_deletion_leaves_is_deleted():
+    volume = Volume("fat")
+    try:
+        os.mkdir(DATA)
+        for file in ("JK_PAK~1.TMP", "JK_PAK~2.RAW", "~-00001.tmp", "HOUSE~1.PDF", "Fotos~.raw"):
+            open(DATA + "/" + file, "w").close()
+        store = Store(DATA, "jk-pak01", Clock(_UNIX))
+        store.open()
+        assert sorted(file_names()) == ["Fotos~.raw", "HOUSE~1.PDF", "state", "state.bak"]
     finally:
         volume.remove()
 
