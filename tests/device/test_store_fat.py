@@ -47,6 +47,7 @@ class _Life:
         self.clock = clock
         self.name = name
         self.first = self.flushed = self.next = first
+        self.waiting = random.getrandbits(2)  # shards that are not sealed at once
 
     async def log(self, shards):
         """Log until so many shards were made and sealed."""
@@ -61,7 +62,7 @@ class _Life:
             store.append(data_frame(self.next - 1))
             if store.flushes > flushes:
                 self.flushed = self.next
-            if store.unsealed:
+            if len(store.unsealed) > self.waiting:
                 await settle(store)
             if self.volume.flash.cut_in == 0:
                 raise PowerCut
