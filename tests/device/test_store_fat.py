@@ -23,8 +23,8 @@ _LIMIT = 4096  # of a shard, so that there are soon many
 _NAMES = ("b", "jk-pak01", "a battery of a long name")  # one entry of the folder, three, four
 _APART = 100_000  # what is logged after a cut counts from the next multiple
 _UNIX = 1_780_272_000
-_SHARDS = 8  # are made, with a cut somewhere
-_MORE = 8  # are made after it: no shard was made into a place where it is not found
+_SHARDS = 6  # are made, with a cut somewhere
+_MORE = 6  # are made after it: no shard was made into a place where it is not found
 
 
 def _old_frames():
@@ -109,7 +109,7 @@ async def _cuts(name, sector, kib, step):
             lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
             if not await lives[0].log_until_cut(at):
                 return cuts
-            cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(6))
+            cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(8))
             await lives[2].log(_MORE)
             volume.replug()
             got = stored_numbers()
