@@ -20,6 +20,7 @@ _RADIO_CYCLE = const(3)  # failures in a row, and twice, four times as many: rad
 _HOPELESS_S = const(7200)  # without a sample after there were some: only a reset is left
 _HOPELESS_NEVER_S = const(86_400)  # the same if this boot has never seen one
 _SEEN = const(8)  # names listed when the right one is not there
+_NEAREST = const(16)  # advertisers among which a BMS is looked for
 
 
 class _NotFound(BleakError):
@@ -155,8 +156,9 @@ class BmsLink:
 
         def collect(device, adv):
             if not self.name or self.name == (adv.local_name or device.name):
-                if device.address in seen or len(seen) < _SEEN:
-                    seen[device.address] = adv.rssi, device, adv
+                seen[device.address] = adv.rssi, device, adv
+                if len(seen) > _NEAREST:
+                    del seen[min(seen, key=lambda address: seen[address][0])]
             return False
 
         await BleakScanner.find_device_by_filter(collect, timeout=_IDENTIFY_S)

@@ -10,7 +10,7 @@ import jikong
 import tasks
 import vclock
 from bleak import BleakError, client, radio
-from bleak_peer import fresh, until
+from bleak_peer import Peer, fresh, until
 from link import BmsLink
 
 from aiobmsble.bms import jbd_bms, jikong_bms
@@ -263,6 +263,21 @@ async def test_a_name_that_is_heard_only_at_times_is_no_obstacle():
     vclock.call_later(60000, air.add, peer)
     await _samples(link, 10, 120)
     assert link.connects == 2 and link.name == "jk-pak01"
+
+
+async def test_the_nearest_bms_is_found_in_any_crowd():
+    for n in (0, 15, 60):
+        fresh()
+        near = air.add(jikong.make(battery.make("van", 1)))
+        near.rssi = -70
+        far = air.add(jbd.make(battery.make("ebike", 2)))
+        far.rssi = -75
+        for i in range(n):
+            air.add(Peer("n%d" % i, 100 + i)).rssi = -80 if i > 10 else -50
+        near.adv_interval_ms = 1000  # speaks later than the others
+        link = BmsLink(None, "", 2000)
+        await _samples(link, 1)
+        assert link.name == "jk-pak01" and link.rssi == -70 and not link.failures, n
 
 
 async def test_the_password_reaches_the_driver():
