@@ -114,10 +114,11 @@ class App:
         )
 
     def _open_store(self, name):
-        self.store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
-        self.store.open()
-        self.errors.boot = self.store.boot
-        asyncio.create_task(self._keep("sealing", self.store.run))
+        store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
+        store.open()
+        self.store = store  # not before: one that is half open would be taken for a good one
+        self.errors.boot = store.boot
+        asyncio.create_task(self._keep("sealing", store.run))
         if self.settings["influx.host"]:
             asyncio.create_task(self._keep("influx", self._send_live))
 
@@ -162,7 +163,7 @@ class App:
                 if self.store is None:  # whose name nobody knew before
                     self._open_store(link.name)
                 self.store.event(frame.LINK_FOUND)
-            else:
+            elif self.store:
                 self._store(self.sampler.finish())
                 self.store.event(frame.LINK_LOST)
         self.status.link = link.text
@@ -173,11 +174,13 @@ class App:
         self.errors.note("link", exc)
 
     def _restart(self, reason):
-        self._store(self.sampler.finish())
-        if self.store:
-            self.store.flush()
         print("the board starts again: " + reason)
-        self.errors.restart(reason)
+        try:
+            self._store(self.sampler.finish())
+            if self.store:
+                self.store.flush()
+        finally:  # whatever is broken: RTC memory keeps what is not stored
+            self.errors.restart(reason)
 
     def _report(self, sample):
         cells = sample.get("cell_voltages")

@@ -43,7 +43,7 @@ class ErrorLog:
         try:
             with open(self._path + "/restart.txt", "w") as f:
                 f.write(reason)
-        except OSError:
+        except Exception:
             pass  # then only the reset cause tells
         machine.reset()
 
@@ -88,12 +88,7 @@ class ErrorLog:
             except OSError:
                 pass  # it is there
         if full:
-            old = self._path + "/errors.old"
-            try:
-                os.remove(old)  # FAT renames to no name that exists
-            except OSError:
-                pass
-            os.rename(path, old)
+            os.rename(path, self._path + "/errors.old")  # in place of the one before, on FAT too
         with open(path, "a") as f:
             f.write(entry)
         self._skipped = 0

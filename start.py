@@ -62,6 +62,7 @@ def run(app):
         _forget_crashes()
         app.stop()
     except Exception as exc:
+        app.errors.note("app", exc)
         try:
             app.stop()
         except Exception as stop_exc:  # whatever is broken: RTC memory keeps what is not stored

@@ -1,6 +1,7 @@
 # The error log: bounded, rotating, in time and boot, and never in the way
 import os
 
+import errorlog
 import machine
 from errorlog import ErrorLog
 import vfs
@@ -130,3 +131,21 @@ def test_the_reason_of_a_restart_is_told_once():
     assert log.why() == "no data for 2 h (no answer)"
     assert log.why() == ""
     assert "restart: no data for 2 h" in _text()
+
+
+def test_a_restart_that_cannot_be_explained_happens_all_the_same():
+    for kind in (MemoryError, OSError, ValueError):
+        log, clock = _fresh()
+
+        def fails(*args):
+            raise kind
+
+        errorlog.open = fails
+        try:
+            log.restart("no data")
+            raise AssertionError("no reset")
+        except machine.Reset:
+            pass
+        finally:
+            del errorlog.open
+        assert log.why() == ""

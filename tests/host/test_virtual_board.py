@@ -227,6 +227,48 @@ def test_a_link_that_hangs_restarts_the_board_and_says_why(run, tmp_path):
     assert "boot 1 +" in log and "restart: the link hangs" in log
 
 
+_BREAKS = """
+import store
+class Store(store.Store):
+    %s
+store.Store = Store
+"""
+
+
+def test_a_store_that_breaks_does_not_keep_a_hanging_link_from_a_restart(run, tmp_path):
+    breaks = _BREAKS % """def flush(self):
+        if self.frames and self.boot == 1:
+            raise MemoryError
+        return super().flush()"""
+    _spoil(run, tmp_path, _HANG % "await asyncio.sleep(1000)" + breaks)
+    _, words, _ = run(9)
+    assert "restarted: the link hangs" in words
+
+
+def test_a_log_that_could_not_be_opened_is_opened_at_the_next_connection(run, tmp_path):
+    # its name is the BMS's, so that it is opened late, when memory may be short
+    once = """times = 0
+    def open(self):
+        Store.times += 1
+        if Store.times == 1:
+            raise MemoryError
+        super().open()"""
+    _spoil(run, tmp_path, _BREAKS % once)
+    end, words, _ = run(10, settings={"dev_name": ""})
+    assert "MemoryError" in words and "AttributeError" not in words
+    assert end["connected"] and end["frames"] > 0
+    table = batmon.read(tmp_path / "data")
+    assert len(table) and table["time_known"].all() and set(table["boot"]) == {1}
+
+
+def test_what_ends_the_program_is_in_the_error_log(run, tmp_path):
+    breaks = _BREAKS % "def open(self): raise KeyError('broken store')"
+    _spoil(run, tmp_path, breaks)
+    run(0.4)
+    log = (tmp_path / "data" / "errors.txt").read_text()
+    assert "app: Traceback" in log and "KeyError: broken store" in log
+
+
 def test_the_watchdog_ends_what_never_waits(run, tmp_path):
     _spoil(run, tmp_path, _HANG % "time.sleep(1)")
     _, words, _ = run(9)
