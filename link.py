@@ -192,7 +192,6 @@ class BmsLink:
         self._count_time()
         self.failures[kind] = self.failures.get(kind, 0) + 1
         self._in_a_row += 1
-        self._unanswered = 0
         if kind != "values are frozen":  # else they count as frozen until they change
             self._fingerprint = None
         wait_ms = min(wait_max_s, 1 << min(6, self._in_a_row - 1)) * 1000

@@ -17,26 +17,35 @@ from aiobmsble.bms import jbd_bms, jikong_bms
 
 
 class Driver:
-    """A driver whose polls end as `script` says: a dict is a sample, else it is raised."""
+    """A driver whose polls end as `script` says: a dict is a sample, else it is raised; None
+    hangs. `goodbye` is None for a disconnect() that hangs, else called."""
 
     script = []
     made = 0
     ended = 0
     secrets = []
+    name = ""
+    goodbye = int  # does nothing
 
     def __init__(self, device, config):
         Driver.made += 1
         Driver.secrets.append(config.secret)
+        Driver.name = device.name
 
     async def async_update(self):
         await asyncio.sleep_ms(50)
         step = Driver.script.pop(0) if Driver.script else _sample(vclock.now_ms() % 9973 + 1)
         if isinstance(step, dict):
             return step
+        if step is None:
+            await asyncio.Event().wait()
         raise step
 
     async def disconnect(self, reset=False):
         Driver.ended += 1
+        if Driver.goodbye is None:
+            await asyncio.Event().wait()
+        Driver.goodbye()
 
 
 def _sample(ma, **changes):
@@ -54,6 +63,7 @@ def _link(script=(), driver=Driver, name="jk-pak01", **more):
     """A link to the peer in the air, and the list of all it says."""
     Driver.script = list(script)
     Driver.made = Driver.ended = 0
+    Driver.goodbye = int
     said = []
     link = BmsLink(driver, name, 2000, on_change=lambda link: said.append(link.text), **more)
     return link, said
@@ -104,12 +114,15 @@ async def test_every_kind_of_error_is_said_counted_and_healed():
 
 async def test_two_polls_without_an_answer_are_forgiven_the_third_is_not():
     _peer()
-    link, said = _link([_sample(1)] + 2 * [asyncio.TimeoutError()] + [_sample(2)])
-    await _samples(link, 2)
-    assert not link.failures and link.connected and len(said) == 3
-    link, said = _link([_sample(1)] + 3 * [asyncio.TimeoutError()])
-    await _samples(link, 2)
-    assert link.failures == {"no answer": 1} and "no answer, retry 1 in 1 s" in said
+    for silence in (asyncio.TimeoutError(), None):
+        link, said = _link([_sample(1)])
+        for n in range(3):
+            Driver.script += [silence, silence, _sample(n)]
+        await _samples(link, 4)
+        assert not link.failures and link.connected and len(said) == 3
+        link, said = _link([_sample(1)] + 3 * [silence])
+        await _samples(link, 2, 200)
+        assert link.failures == {"no answer": 1} and "no answer, retry 1 in 1 s" in said
 
 
 async def test_what_cannot_be_true_is_counted_and_not_given():
@@ -146,6 +159,11 @@ async def test_frozen_values_are_not_given_for_longer_than_a_minute():
     assert 29 <= len(same) <= 32, len(same)
     assert link.failures["values are frozen"] > 1
     assert "values are frozen, retry 1 in 1 s" in said and said.count("connected") == 2
+    # nor is one that says the same after an hour out of reach
+    _peer()
+    link, said = _link([_sample(5)] + 60 * [BleakError("no")] + [_sample(5)])
+    assert [s["current"] for s in await _samples(link, 2)] == [0.005, 0.005]
+    assert sum(link.failures.values()) == 60 and "values are frozen" not in link.failures
     # no current, no suspicion
     _peer()
     link, said = _link([_sample(0) for _ in range(100)])
@@ -186,6 +204,19 @@ async def test_one_that_is_not_there_is_found_soon_after_it_came():
     assert worst_ms < 8000, worst_ms
 
 
+async def test_names_that_were_heard_instead_are_told_once_each():
+    fresh()
+    for i in range(20):
+        air.add(Peer("n%d" % (i // 2), 100 + i))
+    air.add(Peer("", 99))
+    link, said = _link()
+    waiting = asyncio.create_task(_samples(link, 1))
+    await asyncio.sleep(20)
+    waiting.cancel()
+    names = said[1].split("seen: ")[1].split(")")[0].split(", ")
+    assert len(names) == len(set(names)) == 8 and all(names), said[1]
+
+
 async def test_the_radio_is_switched_off_and_on_now_and_then():
     times = []
     stop = aioble.stop
@@ -199,9 +230,16 @@ async def test_the_radio_is_switched_off_and_on_now_and_then():
     aioble.stop = counted
     try:
         await _samples(link, 1, 20000)
+        assert times == [3, 6, 12, 24, 48], times
+        # and at once when a link cannot be ended
+        for goodbye in (None, next):  # hangs, fails
+            times.clear()
+            link, _ = _link([_sample(1), BleakError("no")])
+            Driver.goodbye = goodbye
+            await _samples(link, 2, 60)
+            assert times == [1], goodbye
     finally:
         aioble.stop = stop
-    assert times == [3, 6, 12, 24, 48], times
 
 
 async def test_only_hours_of_silence_are_hopeless():
@@ -214,9 +252,9 @@ async def test_only_hours_of_silence_are_hopeless():
     # before the first sample of a boot a day goes by: the BMS may be switched off
     _peer()
     asked.clear()
-    link, _ = _link([BleakError("no")] * 300, on_hopeless=asked.append)
-    await _samples(link, 1, 50000)
-    assert not asked
+    link, _ = _link([BleakError("no")] * 1500, on_hopeless=asked.append)
+    await _samples(link, 1, 150000)
+    assert asked and asked[0] == "no data for 24 h (no)", asked
 
 
 async def test_time_connected_and_gaps_are_counted():
@@ -258,11 +296,17 @@ async def test_a_name_that_is_heard_only_at_times_is_no_obstacle():
     peer = _peer()
     link, _ = _link(driver=jikong_bms.BMS)
     await _samples(link, 1)
-    peer.scan_rsp = None
+    rsp, peer.scan_rsp = peer.scan_rsp, None
     air.remove(peer)
     vclock.call_later(60000, air.add, peer)
     await _samples(link, 10, 120)
     assert link.connects == 2 and link.name == "jk-pak01"
+    peer.scan_rsp = rsp
+    link, _ = _link([_sample(1), BleakError("no")])
+    await _samples(link, 1)
+    peer.scan_rsp = None
+    await _samples(link, 1)
+    assert Driver.made == 2 and Driver.name == "jk-pak01"  # some drivers go by it
 
 
 async def test_the_nearest_bms_is_found_in_any_crowd():
