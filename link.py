@@ -132,7 +132,7 @@ class BmsLink:
         seen = []
 
         def wanted(device, adv):
-            name = adv.local_name or device.name
+            name = device.name
             if name and name not in seen and len(seen) < _SEEN:
                 seen.append(name)
             if self.name == name or device.address in (self.name, self._address):
@@ -155,7 +155,7 @@ class BmsLink:
         seen = {}  # address: (RSSI, device, advertisement)
 
         def collect(device, adv):
-            if not self.name or self.name == (adv.local_name or device.name):
+            if not self.name or self.name == device.name:
                 seen[device.address] = adv.rssi, device, adv
                 if len(seen) > _NEAREST:
                     del seen[min(seen, key=lambda address: seen[address][0])]
@@ -168,7 +168,7 @@ class BmsLink:
             if module:
                 self.rssi = rssi
                 self.driver = identify.driver(module)
-                self.name = adv.local_name or device.name or device.address
+                self.name = device.name or device.address
                 print("found %s, driver %s" % (self.name, module))
                 return device
         raise _NotFound("no BMS found among %d devices" % len(seen))
@@ -189,7 +189,6 @@ class BmsLink:
 
     async def _fail(self, kind, text=None, wait_max_s=_BACKOFF_MAX_S):
         """Let go of everything, wait, and leave the next attempt a clean start."""
-        self._count_time()
         self.failures[kind] = self.failures.get(kind, 0) + 1
         self._in_a_row += 1
         if kind != "values are frozen":  # else they count as frozen until they change
@@ -217,12 +216,10 @@ class BmsLink:
 
     def _say(self, text, connected=None):
         self._count_time()
-        if connected is None:
-            connected = self.connected
-        changed = connected != self.connected or text != self.text
-        self.connected = connected
+        if connected is not None:
+            self.connected = connected
         self.text = text
-        if changed and self._on_change:
+        if self._on_change:
             self._on_change(self)
 
     def _count_time(self):

@@ -110,6 +110,9 @@ async def test_every_kind_of_error_is_said_counted_and_healed():
         assert said[-1] == "connected" and link.connected and link.connects == 2
         assert (Driver.made, Driver.ended) == (2, 1)
         assert tripped == ([error] if kind == "unexpected answer" else [])
+    link, _ = _link([BleakError("busy"), asyncio.TimeoutError(), OSError(5)])
+    await _samples(link, 1)
+    assert link.failures == {"connection failed": 2, "no answer": 1}
 
 
 async def test_two_polls_without_an_answer_are_forgiven_the_third_is_not():
@@ -131,6 +134,9 @@ async def test_what_cannot_be_true_is_counted_and_not_given():
         _sample(1, voltage=nan),
         _sample(1, voltage=-13.2),
         _sample(1, voltage=26.4),
+        _sample(1, voltage=15.2),  # the cells say 13 % less
+        _sample(1, voltage=0, cell_voltages=[]),
+        _sample(1, voltage=2000, cell_voltages=[]),
         {"current": 1.0},
         _sample(1, battery_level=101),
         _sample(1, battery_level=nan),
@@ -149,6 +155,19 @@ async def test_what_cannot_be_true_is_counted_and_not_given():
     link, said = _link(bad)
     await _samples(link, 1)
     assert link.implausible == len(bad) and link.failures == {"implausible values": len(bad)}
+
+
+async def test_what_can_be_true_is_given():
+    for one in (
+        _sample(1, battery_level=0),
+        _sample(1, battery_level=100, voltage=14.4, cell_voltages=[3.6, 3.6, 3.5, 3.55]),
+        _sample(-500_000),
+        {"voltage": 51.2},
+        {"voltage": 400.0, "current": None, "battery_level": None, "cell_voltages": []},
+    ):
+        _peer()
+        link, _ = _link([one])
+        assert await _samples(link, 1) == [one] and not link.implausible
 
 
 async def test_frozen_values_are_not_given_for_longer_than_a_minute():
@@ -194,7 +213,7 @@ async def test_one_that_is_not_there_is_found_soon_after_it_came():
         task = asyncio.create_task(_samples(link, 1))
         await asyncio.sleep(away_s)
         assert away_s < 10 or link.text.startswith(("jk-pak01 not found (seen: none)", "looking"))
-        assert not link.connected
+        assert not link.connected and link.turns > away_s // 300
         air.add(peer)
         start_ms = vclock.now_ms()
         await task
@@ -322,6 +341,9 @@ async def test_the_nearest_bms_is_found_in_any_crowd():
         link = BmsLink(None, "", 2000)
         await _samples(link, 1)
         assert link.name == "jk-pak01" and link.rssi == -70 and not link.failures, n
+        link = BmsLink(None, "JBD-SP25S020", 2000)  # the name goes first
+        await _samples(link, 1)
+        assert link.name == "JBD-SP25S020" and link.rssi == -75 and not link.failures, n
 
 
 async def test_the_password_reaches_the_driver():

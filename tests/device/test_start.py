@@ -1,9 +1,12 @@
 # The board's start: an update that was cut off anywhere, and crashes that are counted
+import asyncio
 import os
 
 import flash
+import machine
 import start
 import update
+import vclock
 import vfs
 
 _PATH = "/tmp/batmon-test-start.img"
@@ -120,11 +123,14 @@ def test_an_update_is_finished_after_a_cut_anywhere():
 class _Machine:
     PWRON_RESET = 1
 
-    def __init__(self):
-        self.cause = 1
+    def __init__(self, cause=1):
+        self.cause = cause
 
     def reset_cause(self):
         return self.cause
+
+    def reset(self):
+        raise machine.Reset
 
 
 def test_starts_are_counted_until_one_is_good_or_the_power_goes():
@@ -141,5 +147,75 @@ def test_starts_are_counted_until_one_is_good_or_the_power_goes():
             assert start._count_start() == 1 and start._count_start() == 2
             start.machine.cause = 1
             assert start._count_start() == 1
+    finally:
+        start.machine = real
+
+
+class _App:
+    """Ends after `after_s` with `end`; stopping raises `stop_end` if there is one."""
+
+    def __init__(self, after_s, end, stop_end=None):
+        self.errors = self
+        self.noted = None
+        self.stopped = False
+        self._after_s = after_s
+        self._end = end
+        self._stop_end = stop_end
+
+    async def run(self):
+        await asyncio.sleep(self._after_s)
+        raise self._end
+
+    def note(self, where, what):
+        self.noted = what
+
+    def stop(self):
+        self.stopped = True
+        if self._stop_end:
+            raise self._stop_end
+
+
+def test_a_program_that_fails_is_stopped_noted_and_starts_again_not_at_once():
+    real, start.machine = start.machine, _Machine(3)
+    try:
+        for after_s, counted in ((1, True), (100, True), (200, False)):
+            for stop_end in (None, MemoryError()):
+                with _Volume():
+                    asyncio.new_event_loop()
+                    start._count_start()
+                    app = _App(after_s, ValueError("x"), stop_end)
+                    start_ms = vclock.now_ms()
+                    try:
+                        start.run(app)
+                        raise AssertionError("no reset")
+                    except machine.Reset:
+                        pass
+                    took_s = (vclock.now_ms() - start_ms) // 1000
+                    assert app.stopped and app.noted is app._end
+                    assert took_s >= after_s + 10, "a storm of restarts"
+                    assert ("crashes" in os.listdir("/")) == counted, after_s
+    finally:
+        start.machine = real
+
+
+def test_ctrl_c_is_no_crash():
+    real, start.machine = start.machine, _Machine(3)
+    try:
+        with _Volume():
+            start._count_start()
+            app = _App(5, KeyboardInterrupt())
+            start.run(app)
+            assert app.stopped and app.noted is None and "crashes" not in os.listdir("/")
+
+            def interrupted():
+                raise KeyboardInterrupt
+
+            for _ in range(9):  # none of them a reset, or safe mode
+                count, start._count_start = start._count_start, interrupted
+                try:
+                    assert start.make_app() is None
+                finally:
+                    start._count_start = count
+                assert start._count_start() == 1
     finally:
         start.machine = real

@@ -1,0 +1,212 @@
+# App, with a link that does what a test says: what is logged, shown, said, and when it restarts
+import asyncio
+import os
+import struct
+
+import flash
+import frame
+import machine
+import vclock
+import vfs
+from app import App
+from shardlog import frames_of
+
+_IMAGE = "/tmp/batmon-test-app.img"
+_SAMPLE = {"voltage": 13.2, "battery_level": 50, "cell_count": 4, "temperature": 20}
+
+
+class _Link:
+    """Gives a sample every 2 s, but "lost" loses the link and `hang_from` ends all."""
+
+    def __init__(self, driver, name, poll_ms, secret, on_change, on_error, on_hopeless):
+        self.name = name
+        self.driver = driver
+        self.turns = 0
+        self.connected = False
+        self.text = ""
+        self.open = True
+        self.lost = False  # no samples, but it goes on trying
+        self.hangs = False
+        self.hopeless = on_hopeless
+        self._on_change = on_change
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while True:
+            self.turns += 1
+            await asyncio.sleep(2)
+            while self.hangs:
+                await asyncio.sleep(1)
+            if self.connected == self.lost:
+                self.connected = not self.lost
+                self.text = "lost" if self.lost else "connected"
+                self._on_change(self)
+            if not self.lost:
+                sample = dict(_SAMPLE)
+                sample["current"] = self.turns % 97 / 10
+                sample["cell_voltages"] = [3.3, 3.3, 3.3, 3.3]
+                return sample
+
+    def close(self):
+        self.open = False
+
+
+class _Conn:
+    BmsLink = _Link
+    BMS = object()
+    dev_name = "jk-pak01"
+    DESIGN_CAP = 280
+
+
+class _Board:
+    """An App on an empty volume."""
+
+    def __enter__(self):
+        self._flash = flash.Flash(_IMAGE, 1 << 18, 4096)
+        vfs.VfsLfs2.mkfs(self._flash)
+        vfs.mount(vfs.VfsLfs2(self._flash), "/data")
+        self.app = App(_Conn)
+        self.app.settings["lcd.fitted"] = False
+        return self
+
+    def __exit__(self, *_):
+        vclock.cancel(machine.WDT._bite)
+        self._flash.close()
+        vfs.umount("/data")
+        os.remove(_IMAGE)
+
+    def stored(self):
+        """The frames that are on the volume."""
+        (name,) = [e[0] for e in os.ilistdir("/data") if e[0].endswith(".raw")]
+        with open("/data/" + name, "rb") as f:
+            return list(frames_of(name, f.read(), True))
+
+    def live(self, *steps):
+        """Run, wait so many seconds and change the link, in turn; for how long, until a reset."""
+        start_ms = vclock.now_ms()
+
+        async def main():
+            asyncio.create_task(self.app.run())
+            for step in steps:
+                if isinstance(step, str):
+                    setattr(self.app.link, step, not getattr(self.app.link, step))
+                else:
+                    await asyncio.sleep(step)
+
+        asyncio.new_event_loop()
+        try:
+            asyncio.run(main())
+        except machine.Reset:
+            pass
+        return (vclock.now_ms() - start_ms) // 1000
+
+
+def test_what_becomes_of_the_link_is_in_the_log():
+    with _Board() as board:
+        assert board.live(100, "lost", 100, "lost", 1001) == 1201
+        status = board.app.status
+        assert status.connected and status.link == "connected" and status.beats > 500
+        board.app.stop()
+        got = board.stored()
+        events = [i for i in range(len(got)) if frame.kind(got[i], 0) == frame.EVENT]
+        codes = [got[i][4] for i in events if got[i][4] != frame.GAP]
+        assert codes == [frame.LINK_FOUND, frame.LINK_LOST, frame.LINK_FOUND]
+        # and so is the interval that was under way when it was lost, or the board stopped
+        lost = [i for i in events if got[i][4] == frame.LINK_LOST][0]
+        for i, end_s in ((lost - 1, 100), (len(got) - 1, 1201)):
+            assert frame.kind(got[i], 0) == 0
+            assert end_s - 4 <= struct.unpack_from("<H", got[i])[0] <= end_s
+
+
+def test_old_data_have_an_age():
+    with _Board() as board:
+        app = board.app
+        board.live(60)
+        app._update_status()
+        assert app.status.age_s <= 2 and app.status.flushed_s is None
+        assert app.status.frames == app.store.frames > 0
+    with _Board() as board:
+        board.live(60, "lost", 1000)
+        app = board.app
+        app._update_status()
+        assert 998 <= app.status.age_s <= 1002 and not app.status.connected
+        assert 0 < app.status.flushed_s < 1000
+
+
+def test_only_a_link_that_makes_no_turn_is_restarted():
+    with _Board() as board:
+        assert board.live(1000, "lost", 7200) == 8200
+    with _Board() as board:
+        assert 1300 <= board.live(1000, "hangs", 7200) <= 1310
+        last = board.stored()[-1]  # of what was not flushed yet
+        assert 996 <= struct.unpack_from("<H", last)[0] <= 1000
+        assert board.app.errors.why() == "the link hangs"
+    with _Board() as board:
+        board.app.settings["watchdog_s"] = 0
+        assert board.live(1000, "hangs", 7200) == 8200
+
+
+def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_hour():
+    with _Board() as board:
+        board.app.settings["watchdog_s"] = 20
+        board.live(1000)
+        start_ms = vclock.now_ms()
+        try:
+            vclock.sleep_ms(100_000)
+        except machine.Reset:
+            pass
+        assert 15_000 <= vclock.now_ms() - start_ms <= 20_000
+    with _Board() as board:
+        board.app.settings["watchdog_s"] = 20
+        board.live(1000)
+        board.app.stop()
+        vclock.sleep_ms(3_500_000)
+        assert not board.app.link.open
+
+
+def test_a_part_that_keeps_failing_is_tried_now_and_then():
+    with _Board() as board:
+        times = []
+
+        async def part():
+            times.append(vclock.now_ms())
+
+        async def main():
+            asyncio.create_task(board.app._keep("part", part))
+            await asyncio.sleep(1000)
+
+        asyncio.run(main())
+        assert 99 <= len(times) <= 101
+        with open("/data/errors.txt") as f:
+            assert "part: it ended" in f.read()
+
+
+def test_alarms_are_told_beyond_the_limits_that_are_set():
+    with _Board() as board:
+        app = board.app
+        app.link = _Link(object(), "", 0, "", None, None, None)
+
+        def said(**sample):
+            full = dict(_SAMPLE)
+            full["cell_voltages"] = [3.3, 3.2, 3.4, 3.3]
+            full.update(sample)
+            return app._alarm(full)
+
+        assert said() == said(cell_voltages=[0.0, 65.0], battery_level=0, temperature=120) == ""
+        assert app._alarm({}) == ""
+        for key, limit, words, good, bad in (
+            ("alarm.soc", 20, "charge low", {"battery_level": 21}, {"battery_level": 20}),
+            ("alarm.cell_low_mv", 3250, "cell low", {"cell_voltages": [3.26]}, {}),
+            ("alarm.cell_high_mv", 3350, "cell high", {"cell_voltages": [3.34]}, {}),
+            ("alarm.temperature_c", 45, "too hot", {"temperature": 45}, {"temperature": 46}),
+        ):
+            app.settings[key] = limit
+            assert said(**good) == "" and said(**bad) == words, key
+            assert app._alarm({}) == "", key
+            app.settings[key] = 0
+        assert said(problem=True) == "BMS alarm"
+        assert said(problem=True, problem_code=3) == "BMS alarm 0x3"
+        app.settings["alarm.soc"] = 60
+        assert said(problem_code=3) == "BMS alarm 0x3\ncharge low"
