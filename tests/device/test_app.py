@@ -2,6 +2,7 @@
 import asyncio
 import os
 import struct
+import sys
 
 import flash
 import frame
@@ -10,6 +11,8 @@ import vclock
 import vfs
 from app import App
 from shardlog import frames_of
+
+from aiobmsble.bms import jikong_bms
 
 _IMAGE = "/tmp/batmon-test-app.img"
 _SAMPLE = {"voltage": 13.2, "battery_level": 50, "cell_count": 4, "temperature": 20}
@@ -27,7 +30,7 @@ class _Link:
         self.open = True
         self.lost = False  # no samples, but it goes on trying
         self.hangs = False
-        self.hopeless = on_hopeless
+        self.on_error = on_error
         self._on_change = on_change
 
     def __aiter__(self):
@@ -67,6 +70,7 @@ class _Board:
         self._flash = flash.Flash(_IMAGE, 1 << 18, 4096)
         vfs.VfsLfs2.mkfs(self._flash)
         vfs.mount(vfs.VfsLfs2(self._flash), "/data")
+        machine.RTC().memory(b"")
         self.app = App(_Conn)
         self.app.settings["lcd.fitted"] = False
         return self
@@ -108,6 +112,8 @@ def test_what_becomes_of_the_link_is_in_the_log():
         assert board.live(100, "lost", 100, "lost", 1001) == 1201
         status = board.app.status
         assert status.connected and status.link == "connected" and status.beats > 500
+        assert board.app.store.cells == 4  # for the next anchor
+        assert not [name for name in ("choice", "settings") if name in sys.modules]  # memory
         board.app.stop()
         got = board.stored()
         events = [i for i in range(len(got)) if frame.kind(got[i], 0) == frame.EVENT]
@@ -169,18 +175,27 @@ def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_h
 def test_a_part_that_keeps_failing_is_tried_now_and_then():
     with _Board() as board:
         times = []
+        board.app._link_tripped(ValueError("what the driver said"))
 
         async def part():
             times.append(vclock.now_ms())
+            return done
 
         async def main():
             asyncio.create_task(board.app._keep("part", part))
-            await asyncio.sleep(1000)
+            await asyncio.sleep(300)
 
+        done = True  # on purpose
+        asyncio.new_event_loop()
         asyncio.run(main())
-        assert 99 <= len(times) <= 101
+        assert len(times) == 1
+        done = None
+        asyncio.new_event_loop()
+        asyncio.run(main())
+        assert 30 <= len(times) <= 32
         with open("/data/errors.txt") as f:
-            assert "part: it ended" in f.read()
+            text = f.read()
+        assert "part: it ended" in text and "link: ValueError: what the driver said" in text
 
 
 def test_alarms_are_told_beyond_the_limits_that_are_set():
@@ -210,3 +225,7 @@ def test_alarms_are_told_beyond_the_limits_that_are_set():
         assert said(problem=True, problem_code=3) == "BMS alarm 0x3"
         app.settings["alarm.soc"] = 60
         assert said(problem_code=3) == "BMS alarm 0x3\ncharge low"
+        app.link.driver = jikong_bms.BMS
+        assert said(problem_code=16) == "cell over-volt\ncharge low"
+        board.live(10)
+        assert app.status.alarm == "charge low"

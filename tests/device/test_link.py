@@ -178,6 +178,17 @@ async def test_frozen_values_are_not_given_for_longer_than_a_minute():
     assert 29 <= len(same) <= 32, len(same)
     assert link.failures["values are frozen"] > 1
     assert "values are frozen, retry 1 in 1 s" in said and said.count("connected") == 2
+    # nothing is frozen in which anything of this changes
+    for change in (
+        lambda n: {"voltage": 13.2 + n / 1000},
+        lambda n: {"current": 5 + n},
+        lambda n: {"cycle_charge": 100 - n / 1000},
+        lambda n: {"cell_voltages": [3.3, 3.3, 3.3, 3.3 + n / 1000]},
+    ):
+        _peer()
+        link, said = _link([_sample(5, **change(n)) for n in range(60)])
+        await _samples(link, 60)
+        assert not link.failures
     # nor is one that says the same after an hour out of reach
     _peer()
     link, said = _link([_sample(5)] + 60 * [BleakError("no")] + [_sample(5)])
@@ -344,6 +355,19 @@ async def test_the_nearest_bms_is_found_in_any_crowd():
         link = BmsLink(None, "JBD-SP25S020", 2000)  # the name goes first
         await _samples(link, 1)
         assert link.name == "JBD-SP25S020" and link.rssi == -75 and not link.failures, n
+    # and what is found before what was said of its make
+    link = BmsLink(jbd_bms.BMS, "", 2000)
+    await _samples(link, 1)
+    assert link.name == "jk-pak01" and link.driver is jikong_bms.BMS
+
+
+async def test_an_address_will_do_for_a_name():
+    fresh(jbd.make(battery.make("ebike", 2)))
+    peer = air.add(jikong.make(battery.make("van", 1)))
+    address = ":".join("%02X" % b for b in peer.addr)
+    link = BmsLink(jikong_bms.BMS, address, 2000)
+    await _samples(link, 2)
+    assert link.connected and link.name == address
 
 
 async def test_the_password_reaches_the_driver():
@@ -352,6 +376,16 @@ async def test_the_password_reaches_the_driver():
     link, _ = _link(secret="123456")
     await _samples(link, 1)
     assert Driver.secrets == ["123456"]
+
+
+async def test_closing_switches_the_radio_off_at_once():
+    peer = _peer()
+    link, _ = _link(driver=jikong_bms.BMS)
+    await _samples(link, 1)
+    assert peer.connected
+    link.close()
+    assert not air.radio.active()
+    assert await until(lambda: not peer.connected)
 
 
 async def test_two_links_at_once_each_heal_alone():

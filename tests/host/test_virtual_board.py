@@ -155,6 +155,11 @@ def test_no_display(run):
     assert end["connected"] and end["frames"] > 0
 
 
+def test_a_display_that_is_not_wanted(run):
+    end, words, glass = run(3, settings={"lcd": {"fitted": False}})
+    assert end["connected"] and "display" not in words and not glass.strip("\n *")
+
+
 def test_a_pin_that_the_board_does_not_have(run):
     end, words, _ = run(10, settings={"lcd": {"scl_pin": 45}})
     assert "sda_pin 21, scl_pin 45: invalid pin; going on without display" in words
