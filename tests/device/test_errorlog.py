@@ -96,6 +96,12 @@ def test_a_fault_that_repeats_does_not_wear_out_the_flash():
     lines = (_text("errors.old") + _text()).split("\n")
     assert len(lines) <= 12 + 144 + 1
     assert "(599 not logged)" in lines[-2]
+    # nor does one after a month of peace
+    log, clock = _fresh()
+    clock.now_s += 30 * 86400
+    for _ in range(1000):
+        log.note("display", "broken")
+    assert len(_text().split("\n")) <= 12 + 1
 
 
 def test_no_memory_no_flash_no_trouble():
@@ -131,6 +137,14 @@ def test_the_reason_of_a_restart_is_told_once():
     assert log.why() == "no data for 2 h (no answer)"
     assert log.why() == ""
     assert "restart: no data for 2 h" in _text()
+    # even after so many errors that no more are logged, and however long it is
+    for _ in range(20):
+        log.note("link", "trouble")
+    try:
+        log.restart("x" * 500)
+    except machine.Reset:
+        pass
+    assert "restart (8 not logged): xxx" in _text() and 40 < len(log.why()) < 100
 
 
 def test_a_restart_that_cannot_be_explained_happens_all_the_same():
@@ -149,3 +163,11 @@ def test_a_restart_that_cannot_be_explained_happens_all_the_same():
         finally:
             del errorlog.open
         assert log.why() == ""
+
+
+def test_a_reason_that_is_no_text_does_no_harm():
+    log, clock = _fresh()
+    os.mkdir("/log/data")
+    with open("/log/data/restart.txt", "wb") as f:
+        f.write(b"\xff\xfe\x00" * 9)
+    assert log.why() == ""
