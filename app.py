@@ -166,6 +166,7 @@ class App:
             elif self.store:
                 self._store(self.sampler.finish())
                 self.store.event(frame.LINK_LOST)
+                self.status.alarm = ""
         self.status.link = link.text
         print(link.text)
 

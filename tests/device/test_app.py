@@ -229,3 +229,5 @@ def test_alarms_are_told_beyond_the_limits_that_are_set():
         assert said(problem_code=16) == "cell over-volt\ncharge low"
         board.live(10)
         assert app.status.alarm == "charge low"
+        board.live(10, "lost", 100)
+        assert app.status.alarm == ""  # it would light the display for as long as the BMS is away

@@ -21,10 +21,11 @@ def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
     path.write_text(json.dumps(case))
     # The recording itself takes memory that no board would spend on it. In less than a minute:
     # a BMS that repeats one sample for longer counts as frozen.
-    end, _, glass = run(
+    end, words, glass = run(
         0.9, bms=f"replay:{path}", settings={"dev_name": "MockBLEDevice"}, heap="512k"
     )
     assert end["connected"] and end["lcd_violations"] == []
+    assert "3308/3314 mV" in words  # in the first minute: whoever installs waits for it
     table = batmon.read(tmp_path / "data")
     row = table.iloc[0]
     assert abs(row["voltage_V"] - 52.971) <= 1 / 32
