@@ -30,7 +30,8 @@ class _Link:
         self.open = True
         self.lost = False  # no samples, but it goes on trying
         self.hangs = False
-        self.on_error = on_error
+        self.polled_ms = poll_ms
+        self.secret = secret
         self._on_change = on_change
 
     def __aiter__(self):
@@ -72,7 +73,7 @@ class _Board:
         vfs.mount(vfs.VfsLfs2(self._flash), "/data")
         machine.RTC().memory(b"")
         self.app = App(_Conn)
-        self.app.settings["lcd.fitted"] = False
+        self.app.settings.update({"lcd.fitted": False, "poll_s": 2.5, "secret": "1234"})
         return self
 
     def __exit__(self, *_):
@@ -112,10 +113,13 @@ def test_what_becomes_of_the_link_is_in_the_log():
         assert board.live(100, "lost", 100, "lost", 1001) == 1201
         status = board.app.status
         assert status.connected and status.link == "connected" and status.beats > 500
+        link = board.app.link
+        assert (link.name, link.polled_ms, link.secret) == ("jk-pak01", 2500, "1234")
         assert board.app.store.cells == 4  # for the next anchor
         assert not [name for name in ("choice", "settings") if name in sys.modules]  # memory
         board.app.stop()
         got = board.stored()
+        assert len(got) < 60  # what is small for 280 Ah is left out
         events = [i for i in range(len(got)) if frame.kind(got[i], 0) == frame.EVENT]
         codes = [got[i][4] for i in events if got[i][4] != frame.GAP]
         assert codes == [frame.LINK_FOUND, frame.LINK_LOST, frame.LINK_FOUND]

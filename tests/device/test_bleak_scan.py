@@ -5,8 +5,8 @@ import gc
 import aioble
 import air
 import vclock
-from bleak import BleakScanner
-from bleak_peer import Peer, find, fresh
+from bleak import BleakError, BleakScanner, radio
+from bleak_peer import Peer, find, fresh, link_to, raises
 
 
 def _ad(*fields):
@@ -96,6 +96,14 @@ async def test_reads_all_fields_of_an_advertisement():
         "0000180a-0000-1000-8000-00805f9b34fb",
         "04030201-0000-1000-8000-00805f9b34fb",
     ]
+    for adv, rsp, name in (
+        ((0x08, b"Tr"), (0x09, b"Trunk"), "Trunk"),
+        ((0x09, b"Trunk"), (0x08, b"Tr"), "Trunk"),
+        ((0x08, b"Tr"), (0x01, b"\x06"), "Tr"),
+    ):
+        peer.adv, peer.scan_rsp, peer.rssi = _ad(adv), _ad(rsp), 4
+        adv = (await _collect())["C8:47:80:00:00:01"][1]
+        assert adv.local_name == name and adv.rssi == 4
     long = bytes(range(16))
     peer.adv = _ad((0x07, long))
     peer.scan_rsp = _ad((0x21, long + b"z"))
@@ -177,6 +185,44 @@ async def test_an_error_in_the_filter_reaches_the_caller_and_the_scan_ends():
     assert await find()
 
 
+async def test_a_radio_that_refuses_is_an_error():
+    peer = fresh(Peer())
+    whole = air.radio.gap_scan
+
+    def refuses(*args):
+        raise OSError(5)
+
+    air.radio.gap_scan = refuses
+    try:
+        await raises(BleakError, find(), 100)
+    finally:
+        air.radio.gap_scan = whole
+    assert (await find()).name == peer.name
+
+
+async def test_buffers_are_used_again():
+    # after a year of reconnecting the heap may have no hole for a new one
+    peer = fresh(Peer())
+    made = []
+    whole = radio.Ring
+    radio.Ring = lambda size: made.append(size) or whole(size)
+    try:
+        for n in range(20):
+            peer.refuse = n % 3 == 0
+            try:
+                client = await link_to(peer)
+                await client.start_notify("ffe1", print)
+                if n % 3 == 1:
+                    aioble.stop()
+                await client.disconnect()
+                await asyncio.wait_for(find("nobody"), 1)
+            except (BleakError, asyncio.TimeoutError):
+                pass
+    finally:
+        radio.Ring = whole
+    assert len(made) <= 2, made
+
+
 async def test_two_searches_at_once_both_succeed():
     fresh()
     air.add(Peer("a", 1))
@@ -193,6 +239,7 @@ async def test_a_cancelled_search_leaves_the_radio_free():
             raise AssertionError("found nobody")
         except asyncio.TimeoutError:
             pass
+        assert radio.scan is None  # a late event would write into a buffer that others have now
     air.add(Peer())
     assert await find()
     fresh()
