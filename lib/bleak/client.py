@@ -167,7 +167,11 @@ class BleakClient:
         self._ready = False
         self._closing = False
         self._error = None
-        self._owner = asyncio.create_task(self._own(turn))
+        try:
+            self._owner = asyncio.create_task(self._own(turn))
+        except MemoryError:
+            turn.release()
+            raise
         in_time = False
         try:
             in_time = await _until(lambda: self._ready, int(self._timeout * 1000))

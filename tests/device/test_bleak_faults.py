@@ -495,6 +495,33 @@ async def test_a_dead_stack_still_means_bounded_waits():
     fresh()
 
 
+async def test_no_memory_for_a_task_does_not_keep_the_radio_from_others():
+    peer = fresh(Peer())
+    device = await find()
+    whole = asyncio.create_task
+    for nth in range(4):
+        left = [nth]
+
+        def make(coro):
+            left[0] -= 1
+            if left[0] == -1:
+                raise MemoryError
+            return whole(coro)
+
+        asyncio.create_task = make
+        try:
+            await find()
+            await BleakClient(device).connect()
+        except (MemoryError, BleakError):
+            pass
+        finally:
+            asyncio.create_task = whole
+        air.remove(peer)
+        air.add(peer)
+        await asyncio.sleep(10)
+        await asyncio.wait_for(_works(device), 60)
+
+
 async def test_time_spent_blocking_does_not_confuse_the_clock():
     peer = fresh(Peer())
     client = await link_to(peer)

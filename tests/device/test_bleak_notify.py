@@ -250,6 +250,25 @@ async def test_notifications_cost_no_memory():
     await client.disconnect()
 
 
+async def test_no_memory_for_one_event_does_not_end_all_events():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    got = []
+    await client.start_notify("ffe1", lambda c, d: got.append(d))
+    whole = client.on_data
+
+    def fails(*args):
+        raise MemoryError
+
+    client.on_data = fails
+    peer.burst(3, 20)
+    await asyncio.sleep_ms(200)
+    client.on_data = whole
+    peer.burst(2, 20)
+    assert await until(lambda: len(got) == 2, 1000), len(got)
+    await client.disconnect()
+
+
 async def test_subscribing_without_a_descriptor_is_an_error():
     peer = fresh(Peer())
     for _, _, _, chars in peer.services:
