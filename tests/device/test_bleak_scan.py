@@ -1,6 +1,7 @@
 # The scanner of the bleak shim: what it finds, how fast, and what it reads out of adverts
 import asyncio
 import gc
+import time
 
 import aioble
 import air
@@ -198,6 +199,19 @@ async def test_a_radio_that_refuses_is_an_error():
     finally:
         air.radio.gap_scan = whole
     assert (await find()).name == peer.name
+
+
+async def test_what_an_earlier_search_did_not_look_at_is_not_found_by_the_next():
+    fresh()
+    peers = [air.add(Peer("n%d" % i, i)) for i in range(9)]
+    search = asyncio.create_task(find("n0"))
+    await asyncio.sleep_ms(0)
+    time.sleep_ms(1000)  # meanwhile all are heard
+    assert await search
+    for peer in peers:
+        air.remove(peer)
+    for peer in peers:
+        assert await find(peer.name, 1) is None
 
 
 async def test_buffers_are_used_again():
