@@ -140,6 +140,19 @@ async def test_the_mtu_is_agreed_on_or_done_without():
         assert len([c for s in client.services for c in s.characteristics]) == 5
         assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO
         await client.disconnect()
+    whole = air.radio.gattc_exchange_mtu
+    for error in (OSError(16), ValueError()):
+
+        def refuses(*args):
+            raise error
+
+        air.radio.gattc_exchange_mtu = refuses
+        try:
+            client = await link_to(fresh(Peer()))
+        finally:
+            air.radio.gattc_exchange_mtu = whole
+        assert client.mtu_size == 23
+        await client.disconnect()
 
 
 async def test_the_disconnect_callback_comes_once_per_link():

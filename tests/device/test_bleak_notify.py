@@ -301,4 +301,8 @@ async def test_what_a_peer_sends_unasked_reaches_only_who_asked_us():
         got.clear()
         await client.disconnect()
         await client.connect()
+    await client.start_notify("ffe2", lambda c, d: None)
+    peer.burst(3, 20)
+    await asyncio.sleep_ms(100)
+    assert not got  # that was asked for on the link before
     await client.disconnect()
