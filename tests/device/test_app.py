@@ -137,6 +137,10 @@ def test_old_data_have_an_age():
         app._update_status()
         assert app.status.age_s <= 2 and app.status.flushed_s is None
         assert app.status.frames == app.store.frames > 0
+        app.sentences.append("One thing")
+        app.store.message = "Another"
+        app._update_status()
+        assert app.status.message == "One thing. Another"
     with _Board() as board:
         board.live(60, "lost", 1000)
         app = board.app
