@@ -71,6 +71,9 @@ class App:
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
+        if self.settings["watchdog_s"]:
+            # it cannot be switched off, but files can be copied in peace
+            machine.WDT(timeout=_REPL_WATCHDOG_MS)
         stored = True
         if self.store:
             self._store(self.sampler.finish())
@@ -79,9 +82,6 @@ class App:
             sink.close()
         if self.link:
             self.link.close()
-        if self.settings["watchdog_s"]:
-            # it cannot be switched off, but files can be copied in peace
-            machine.WDT(timeout=_REPL_WATCHDOG_MS)
         print("stopped, everything is stored" if stored else "stopped: " + self.store.message)
 
     # ---- start

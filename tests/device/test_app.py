@@ -178,6 +178,19 @@ def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_h
         board.app.stop()
         vclock.sleep_ms(3_500_000)
         assert not board.app.link.open
+    with _Board() as board:  # and if it cannot even stop
+
+        def fails():
+            raise MemoryError
+
+        board.app.settings["watchdog_s"] = 20
+        board.live(1000)
+        board.app.store.flush = fails
+        try:
+            board.app.stop()
+        except MemoryError:
+            pass
+        vclock.sleep_ms(3_500_000)
 
 
 def test_a_part_that_keeps_failing_is_tried_now_and_then():
