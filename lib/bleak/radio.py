@@ -127,9 +127,10 @@ def _irq(event, data):
 
 def _shutdown():
     # The radio was switched off: no events tell of what ended with it.
-    global attempt, scan, turn
+    global clients, attempt, scan, turn
     for client in clients:
         client.on_link(None)
+    clients = []
     if scan:
         scan.on_done()
     attempt = scan = None

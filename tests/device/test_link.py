@@ -191,7 +191,7 @@ async def test_frozen_values_are_not_given_for_longer_than_a_minute():
         assert not link.failures
     # nor is one that says the same after an hour out of reach
     _peer()
-    link, said = _link([_sample(5)] + 60 * [BleakError("no")] + [_sample(5)])
+    link, said = _link([_sample(5)] + [BleakError("no") for _ in range(60)] + [_sample(5)])
     assert [s["current"] for s in await _samples(link, 2)] == [0.005, 0.005]
     assert sum(link.failures.values()) == 60 and "values are frozen" not in link.failures
     # no current, no suspicion
@@ -282,7 +282,8 @@ async def test_only_hours_of_silence_are_hopeless():
     # before the first sample of a boot a day goes by: the BMS may be switched off
     _peer()
     asked.clear()
-    link, _ = _link([BleakError("no")] * 1500, on_hopeless=asked.append)
+    Driver.script = [BleakError("no") for _ in range(1500)]
+    link = BmsLink(Driver, "jk-pak01", 2000, on_hopeless=asked.append)
     await _samples(link, 1, 150000)
     assert asked and asked[0] == "no data for 24 h (no)", asked
 
