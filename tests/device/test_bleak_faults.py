@@ -1,6 +1,7 @@
 # The bleak shim on a radio that misbehaves: errors in bounded time, and the next try works
 import asyncio
 import time
+from errno import EALREADY, ENOMEM
 
 import aioble
 import air
@@ -262,10 +263,35 @@ async def test_writes_that_find_no_memory_are_tried_again():
         await raises(BleakError, client.write_gatt_char(LONG_COMMAND, b"y", response), 1000)
         assert client.is_connected
         peer.fail_writes = 0
+    whole = air.radio.gattc_write
+    busy = [EALREADY, ENOMEM]
+
+    def refuses(*args):
+        if busy:
+            raise OSError(busy.pop())
+        return whole(*args)
+
+    air.radio.gattc_write = refuses
+    await client.write_gatt_char(LONG_COMMAND, b"w", True)
+    air.radio.gattc_write = whole
+    assert not busy
     # more at once than the stack holds
     for i in range(40):
         await client.write_gatt_char(LONG_COMMAND, b"z", False)
     await client.disconnect()
+
+
+async def test_a_link_that_the_stack_does_not_know_ends_at_once():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    whole = air.radio.gap_disconnect
+    air.radio.gap_disconnect = lambda handle: False
+    start_ms = vclock.now_ms()
+    await client.disconnect()
+    assert vclock.now_ms() - start_ms < 500 and not client.is_connected
+    air.radio.gap_disconnect = whole
+    aioble.stop()
+    await _works(await find())
 
 
 async def test_a_peer_that_never_answers_a_request():

@@ -1,5 +1,6 @@
 # Notifications: nothing is lost, torn, swapped or kept
 import asyncio
+import time
 
 import aioble
 import bluetooth
@@ -36,8 +37,6 @@ async def test_bursts_of_twenty_lose_none_at_any_size():
 
 
 async def test_a_busy_loop_does_not_lose_a_burst():
-    import time
-
     peer = fresh(Peer())
     client = await link_to(peer)
     got = []
@@ -53,8 +52,6 @@ async def test_a_busy_loop_does_not_lose_a_burst():
 
 
 async def test_what_does_not_fit_is_missing_as_a_whole():
-    import time
-
     peer = fresh(Peer())
     client = await link_to(peer)
     got = []
@@ -247,6 +244,19 @@ async def test_notifications_cost_no_memory():
             heap.look()
     assert count[0] == 60 * 20 * 244
     assert heap.growth() < 300, heap.growth()
+    await client.disconnect()
+
+
+async def test_what_waits_when_nobody_wants_it_any_more_is_dropped_and_the_link_lives_on():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    got = []
+    await client.start_notify("ffe1", lambda c, d: got.append(d))
+    peer.burst(5, 20)
+    time.sleep_ms(200)
+    await client.stop_notify("ffe1")
+    await asyncio.sleep_ms(100)
+    assert not got and client.is_connected
     await client.disconnect()
 
 

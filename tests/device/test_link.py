@@ -235,10 +235,9 @@ async def test_one_that_is_not_there_is_found_soon_after_it_came():
 
 
 async def test_names_that_were_heard_instead_are_told_once_each():
-    fresh()
+    fresh(Peer(adv=air.adv()))  # has no name
     for i in range(20):
         air.add(Peer("n%d" % (i // 2), 100 + i))
-    air.add(Peer("", 99))
     link, said = _link()
     waiting = asyncio.create_task(_samples(link, 1))
     await asyncio.sleep(20)
@@ -353,9 +352,11 @@ async def test_the_nearest_bms_is_found_in_any_crowd():
         link = BmsLink(None, "", 2000)
         await _samples(link, 1)
         assert link.name == "jk-pak01" and link.rssi == -70 and not link.failures, n
+        link.close()  # so that both are there again
         link = BmsLink(None, "JBD-SP25S020", 2000)  # the name goes first
         await _samples(link, 1)
         assert link.name == "JBD-SP25S020" and link.rssi == -75 and not link.failures, n
+    link.close()
     # and what is found before what was said of its make
     link = BmsLink(jbd_bms.BMS, "", 2000)
     await _samples(link, 1)
