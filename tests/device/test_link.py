@@ -139,6 +139,7 @@ async def test_what_cannot_be_true_is_counted_and_not_given():
         _sample(1, voltage=2000, cell_voltages=[]),
         {"current": 1.0},
         _sample(1, battery_level=101),
+        _sample(1, battery_level=-1),
         _sample(1, battery_level=nan),
         _sample(1, current=nan),
         _sample(1, current=1e30),
