@@ -341,14 +341,14 @@ async def test_a_name_that_is_heard_only_at_times_is_no_obstacle():
 
 
 async def test_the_nearest_bms_is_found_in_any_crowd():
-    for n in (0, 15, 60):
+    for n, strong in ((0, 0), (15, 11), (60, 11), (60, 0)):
         fresh()
         near = air.add(jikong.make(battery.make("van", 1)))
         near.rssi = -70
         far = air.add(jbd.make(battery.make("ebike", 2)))
         far.rssi = -75
         for i in range(n):
-            air.add(Peer("n%d" % i, 100 + i)).rssi = -80 if i > 10 else -50
+            air.add(Peer("n%d" % i, 100 + i)).rssi = -50 if i < strong else -80
         near.adv_interval_ms = 1000  # speaks later than the others
         link = BmsLink(None, "", 2000)
         await _samples(link, 1)
