@@ -21,8 +21,6 @@ from batmon.timeline import FRAME
 
 # Frames that stay in memory are at most so far apart that u16 times between them are unambiguous.
 _SPAN_S = 8192
-# What a board or `batmon pull` keeps beside shards.
-_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
 
 
 @dataclass
@@ -58,9 +56,7 @@ class Logs:
         """Read all shards; raises UserError when a path does not exist or there is no shard."""
         from batmon.progress import track
 
-        paths = [Path(path) for path in paths]
         found, self.foreign = shards.find(paths)
-        self.foreign += _foreign(paths, found)
         self.damage: list[tuple[Path, str]] = []
         self.doubles: list[Path] = []
         self.logs: list[Log] = []
@@ -234,18 +230,6 @@ def _edges(dated: shards.Log) -> tuple[bool, bool]:
     if not len(rows):
         return begins.any(), begins.any()
     return bool(begins[: rows[0] + 1].any()), bool(begins[rows[-1] + 1 :].any())
-
-
-def _foreign(paths: list[Path], found: list[Path]) -> list[Path]:
-    """Return the files in the folders among `paths` that are neither shards nor beside them."""
-    known = set(found)
-    return [
-        inner
-        for path in paths
-        if path.is_dir()
-        for inner in sorted(path.rglob("*"))
-        if inner.is_file() and inner not in known and inner.name not in _COMPANIONS
-    ]
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo:
