@@ -86,6 +86,11 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
     assert _pull(capsys, board.port, folder)[0] == 0
     assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
 
+    # so it does when the pull before was stopped just then
+    (folder / "van-00003.raw").write_bytes(raw)
+    assert _pull(capsys, board.port, folder)[0] == 0
+    assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
+
     # a copy that is not intact keeps its original on the board
     damaged = bytearray(files["van-00001.bts"])
     damaged[300] ^= 1
@@ -111,6 +116,19 @@ def test_what_went_wrong_on_the_board_comes_too(board, tmp_path, capsys):
         assert (tmp_path / "errors.txt").read_text() == text
         assert (tmp_path / "errors.old").read_bytes() == b"older\n" * 600
         assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.xdist_group("pull")
+def test_a_folder_that_cannot_be_written_is_not_the_boards_fault(board, tmp_path, capsys):
+    _put(board, _shards(tmp_path / "made", [90]))
+    full = tmp_path / "van-00001.raw.part"
+    full.symlink_to("/dev/full")
+    for folder, why in ((tmp_path, "No space left"), (tmp_path / "made/van-00001.raw/x", "Not a")):
+        assert main(["pull", board.port, str(folder)]) == 1
+        error = capsys.readouterr().err
+        assert f"cannot write in {folder}: {why}" in error and len(error.splitlines()) == 1
+    full.unlink()
+    assert _pull(capsys, board.port, tmp_path)[0] == 0
 
 
 @pytest.mark.xdist_group("pull")
