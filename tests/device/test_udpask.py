@@ -48,7 +48,7 @@ async def test_digits_need_no_name_server():
 
 async def test_names_that_cannot_be_found():
     await _in_network()
-    for name in ("other.lan", "a..b", "x" * 64 + ".lan", "", "."):
+    for name in ("other.lan", "a..b", "x" * 64 + ".lan", "", ".", "10.0.0.300", "10.0.9", "7"):
         assert await udpask.lookup(name, _DNS) is None, name
 
 
