@@ -202,14 +202,11 @@ def _line(log: Log, part: _Part, frames: np.ndarray) -> timeline.Timeline:
     near = np.searchsorted(part.kept, np.arange(len(frames)), side="right") - 1
     since = passed - passed[part.kept[near]]
     offset = np.where(unix == timeline.NO_TIME, 0, unix - uptime)
-    # The offset follows the drift of the board's clock: it may be another one at the next frame
-    # of the skeleton, if that belongs to the same run.
-    after = np.minimum(np.arange(len(uptime)) + 1, len(uptime) - 1)
-    length = np.maximum(uptime[after] - uptime, 1)
-    grows = np.where(np.isin(part.kept[after], starts), 0, offset[after] - offset)
-    drift = np.where(np.abs(grows) <= 1, grows, 0)
+    # The offset follows the drift of the board's clock from one of them to the next.
+    grows = np.diff(offset, append=offset[-1:])
+    length = np.maximum(np.diff(uptime, append=uptime[-1:]), 1)
     up = uptime[near] + since
-    dated = up + offset[near] + since * drift[near] // length[near]
+    dated = up + offset[near] + since * grows[near] // length[near]
     return timeline.Timeline(
         uptime=up,
         boot=log.line.boot[known][near],

@@ -47,7 +47,7 @@ def test_same_rows_as_all_at_once(tmp_path, seed):
     for battery in ("boat", "van"):
         frames, number = _frames(rnd, 4), 1
         while frames:
-            count = rnd.randint(1, 200)
+            count = rnd.choice((1, rnd.randint(1, 200)))
             kind = rnd.choice(("raw", "bts"))
             path = write(tmp_path, f"{battery}-{number:05}.{kind}", frames[:count])
             if rnd.random() < 0.2:
@@ -64,6 +64,16 @@ def test_same_rows_as_all_at_once(tmp_path, seed):
     same = streamed.drop(columns=["energy_Wh", "time_utc"])
     pd.testing.assert_frame_equal(same, whole.drop(columns="time_utc"))
     assert (streamed["time_utc"].isna() == whole["time_utc"].isna()).all()
+
+
+@pytest.mark.parametrize("drift_s", [-3, 3])
+def test_drift_puts_no_row_before_another(tmp_path, drift_s):
+    rows = [data(up) for up in range(0, 40_000, 7) for _ in range(2)]  # two in each second
+    end = anchor(40_000, _START + 40_000 + drift_s)
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), *rows, end])
+    times = batmon.read(tmp_path)["time_utc"]
+    assert times.is_monotonic_increasing
+    assert (times.iloc[-1] - times.iloc[0]).total_seconds() == 39_998 + drift_s - (drift_s > 0)
 
 
 def test_energy_is_that_of_the_interval_before(tmp_path):
