@@ -267,13 +267,14 @@ async def test_samples_of_any_make_are_taken():
     for sample in (
         {"voltage": 13.2},
         {"voltage": 13.2, "current": float("nan"), "cell_voltages": []},
+        {"voltage": 13.2, "temperature": float("nan")},
         {"voltage": 13.2, "current": None, "temperature": None, "cell_voltages": None},
         {"voltage": 700, "current": 0, "cell_voltages": [3.5] * 200},
     ):
         board.sink.sample(board.clock.uptime_ms(), sample)
     await asyncio.sleep(10)
     lines = board.server.lines()
-    assert [line.split(" ")[1] for line in lines] == ["voltage_V=13.200"] * 3 + [
+    assert [line.split(" ")[1] for line in lines] == ["voltage_V=13.200"] * 4 + [
         "voltage_V=700.000,current_A=0.000"
     ]
     assert board.sink.lost == 1  # 200 cells do not fit into a line

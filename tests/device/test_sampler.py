@@ -145,6 +145,14 @@ def test_unknown_values_and_useless_samples():
     assert sampler.poll(6000, {"voltage": 13.2, "current": nan}) == 0
     n = sampler.poll(8000, {"voltage": 13.2, "current": 5.0})
     assert n == 2  # a current that becomes known is a step
+    for celsius in (nan, float("inf"), -float("inf")):  # drivers that read floats may say so
+        sampler = Sampler(_CAPACITY_AH)
+        assert sampler.poll(0, {"voltage": 13.2, "temperature": celsius}) == 1
+        assert sampler.frames[6] == 255
+    for celsius, stored in ((-273, 0), (-40, 0), (-39.5, 1), (19.8, 120), (87, 254), (300, 254)):
+        sampler = Sampler(_CAPACITY_AH)
+        assert sampler.poll(0, {"voltage": 13.2, "temperature": celsius}) == 1
+        assert sampler.frames[6] == stored
 
 
 def test_rounding_of_voltage_does_not_shift_the_lines():
