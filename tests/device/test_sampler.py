@@ -133,6 +133,27 @@ def test_silence_ends_with_a_frame_and_a_gap_is_told():
     assert max(s for s in steps if s != 3602) <= 1800
 
 
+def test_run_that_was_finished_is_followed_by_a_gap_and_begins_anew():
+    sampler = Sampler(_CAPACITY_AH)
+    for k in range(40):
+        sampler.poll(2000 * k, _steady() if k < 10 else {"voltage": 13.2})
+    assert sampler.finish() == 1 and sampler.finish() == 0
+    assert sampler.poll(81_000, _steady(7.0)) == 2
+    assert frame.kind(sampler.frames, 0) == frame.EVENT
+    assert struct.unpack_from("<HHBI", sampler.frames, 0)[2:] == (frame.GAP, 81 - 78)
+    assert half.decode(struct.unpack_from("<H", sampler.frames, frame.SIZE + 4)[0]) == 7
+    assert sampler.poll(83_000, {"voltage": 13.2}) == 0  # lacks only since now
+
+
+def test_one_slow_poll_is_not_the_usual_interval():
+    sampler = Sampler(_CAPACITY_AH)
+    kinds = []
+    for s in (0, 2, 4, 13, 43):
+        for i in range(sampler.poll(1000 * s, _steady())):
+            kinds.append((s, frame.kind(sampler.frames, i * frame.SIZE)))
+    assert [s for s, kind in kinds if kind == frame.EVENT] == [43]
+
+
 def test_unknown_values_and_useless_samples():
     sampler = Sampler(_CAPACITY_AH)
     nan = float("nan")
