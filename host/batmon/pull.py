@@ -107,10 +107,7 @@ class _Pull:
         path, part, size = self.folder / name, self.folder / (name + _PART), self._sizes[name]
         mine = path.read_bytes() if path.is_file() else b""
         if len(mine) > size or (mine and self.log.crc(name, len(mine)) != zlib.crc32(mine)):
-            self.problems.append(
-                f"{path} is another one than the board's {name}; if the board was erased, "
-                "pull its new log into a new folder"
-            )
+            self._refuse(name, path)
             return
         begun = part.read_bytes() if part.is_file() else b""
         good = len(mine) < len(begun) <= size and begun.startswith(mine)
@@ -134,8 +131,19 @@ class _Pull:
             part.unlink()
             self.problems.append(f"{name} did not arrive whole; run the same command again")
             return
+        twin = path.with_suffix(".raw" if path.suffix == ".bts" else ".bts")
+        if twin.is_file() and not _same(path, content, twin):
+            part.unlink()
+            self._refuse(name, twin)
+            return
         part.replace(path)
         self._new[name] = len(content) - len(mine)
+
+    def _refuse(self, name: str, path: Path):
+        self.problems.append(
+            f"{path} is another one than the board's {name}; if the board was erased, "
+            "pull its new log into a new folder"
+        )
 
     def _fetch_errors(self, name: str):
         """Get a small file that the board writes anew now and then."""
@@ -201,6 +209,15 @@ class _Pull:
             print("the board's clock is set")
         if self._freed:
             print(f"deleted from the board, after checking our copies: {', '.join(self._freed)}")
+
+
+def _same(path: Path, content: bytes, twin: Path) -> bool:
+    """Do the raw and the sealed form of a shard begin with the same frame, its anchor?"""
+    from batmon import shards
+
+    first = shards.parse(path, content).frames[:1]
+    other = shards.load(twin).frames[:1]
+    return not len(first) or not len(other) or first == other
 
 
 def add_parser(subparsers):

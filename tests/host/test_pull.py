@@ -106,6 +106,15 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
     code, result = _pull(capsys, board.port, folder)
     assert code == 1 and "into a new folder" in result["problems"][0]
     assert (folder / "van-00001.bts").read_bytes() == damaged
+    erased = _shards(tmp_path / "made", [9], seed=4)["van-00001.raw"]
+    _put(board, {"van-00002.raw": erased, "van-00004.raw": erased})
+    (folder / "van-00001.bts").unlink()
+    (folder / "van-00001.raw").write_bytes(erased)
+    code, result = _pull(capsys, board.port, folder)
+    assert code == 1 and len(result["problems"]) == 2
+    assert set(result["new_bytes"]) == {"van-00004.raw"}
+    names = {"van-00001.raw", "van-00002.bts", "van-00003.bts", "van-00004.raw"}
+    assert set(_contents(folder)) == names
 
 
 @pytest.mark.xdist_group("pull")
