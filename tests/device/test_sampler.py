@@ -71,6 +71,14 @@ def test_charge_is_exact():
         assert abs(kept - polled) < 2e-4 * through, (seed, kept, polled, through)
 
 
+def test_charge_of_a_tiny_current_is_not_rounded_away():
+    for amps in (0.001, -0.001, 1.003):  # x 1999 ms: no whole mA s
+        seen, stored = _run((1999 * k, dict(_steady(amps))) for k in range(3000))
+        kept = sum((b[0] - a[0]) * b[2] for a, b in zip(stored, stored[1:]))
+        last_s = stored[-1][0] - stored[-2][0]  # its rounding has nobody to carry it on
+        assert abs(kept - amps * 2999 * 1.999) < last_s * 0.0006, (amps, kept)
+
+
 def test_lines_between_frames_stay_in_their_bands():
     for seed in range(4):
         seen, stored = _run(_day(seed + 10, 3000))
