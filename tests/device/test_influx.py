@@ -3,7 +3,9 @@ import asyncio
 
 import frame
 import half
+import influx
 import network
+import socket
 import usocket
 import vclock
 from clock import Clock
@@ -372,6 +374,53 @@ async def test_silent_name_server_later_answers():
     board.frame()
     await asyncio.sleep(10)
     assert len(board.server.lines()) == 1
+    await board.end()
+
+
+async def test_what_cannot_be_sent_waits():
+    board = _Board()
+    await asyncio.sleep(60)
+    sendto = socket.socket.sendto
+
+    def refuse(self, data, address):
+        if address[1] == board.server.port:
+            raise OSError(12)
+        return sendto(self, data, address)
+
+    socket.socket.sendto = refuse
+    board.frame()
+    await asyncio.sleep(600)
+    socket.socket.sendto = sendto
+    assert board.sink.sent == 0
+    await asyncio.sleep(10)
+    assert len(board.server.lines()) == 1 and board.sink.lost == 0
+    await board.end()
+
+
+async def test_server_that_moved_is_found_within_the_hour():
+    board = _Board()
+    network.world["dns"]["db.lan"] = "10.0.0.77"
+    await asyncio.sleep(60)
+    network.world["dns"]["db.lan"] = "127.0.0.1"
+    await asyncio.sleep(3660)
+    board.frame()
+    await asyncio.sleep(10)
+    assert len(board.server.lines()) == 1
+    await board.end()
+
+
+async def test_sink_is_on_the_list_while_it_runs():
+    board = _Board(**{"wifi.ssid": "net", "wifi.password": "open sesame"})
+    sinks = []
+    arguments = (board.settings, sinks, board.clock, board.store)
+    task = asyncio.create_task(influx.run(*arguments))
+    await asyncio.sleep(1)
+    assert len(sinks) == 1
+    task.cancel()
+    await asyncio.sleep_ms(0)
+    assert sinks == []
+    board.settings["wifi.ssid"] = ""
+    assert await influx.run(*arguments) and sinks == []
     await board.end()
 
 
