@@ -118,7 +118,7 @@ class _Twins:
 
         unix = pd.DatetimeIndex(table["time_utc"]).as_unit("s").asi8
         battery, second, twin = self._last
-        begins = np.diff(unix, prepend=unix[0] - 1) != 0
+        begins = np.append(True, unix[1:] != unix[:-1])
         index = np.arange(len(unix))
         twins = index - np.maximum.accumulate(np.where(begins, index, 0))
         if (battery, second) == (table["battery"].iloc[0], unix[0]):

@@ -1,5 +1,6 @@
 """`batmon send` into a real InfluxDB 1, and to a stand-in that speaks the write API of 2."""
 
+import base64
 import gzip
 import http.server
 import os
@@ -203,6 +204,26 @@ def test_version_2_and_a_server_out_of_order(tmp_path, monkeypatch):
     first, second = body.splitlines()
     assert first.startswith("battery,battery=my_van,board=the\\ attic voltage_V=13.2031,")
     assert first.endswith(f" {_START + 1}000000000") and second.endswith(f" {_START + 1}001000000")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_version_1_with_a_login_below_a_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    frames = [anchor(0, 0, 1), data(5), anchor(0, _START, 2), data(7), data(9)]
+    path = write(tmp_path, "a-00001.raw", frames)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Version2) as server:
+        server.asked = [None]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://me:p%40ss@127.0.0.1:{server.server_port}/my db/"
+        for more in ([], [], ["--tag", "board=x"]):  # with another tag they are others
+            assert main(["send", str(path), "--influx", url, *more]) == 0
+        server.shutdown()
+    assert "1 rows from before" in capsys.readouterr().err
+    assert [asked[0] for asked in server.asked[1:]] == ["/my%20db/write?db=batmon&precision=ns"] * 2
+    assert server.asked[1][1] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    times = [int(line.split()[-1]) // 10**9 for line in server.asked[1][2].splitlines()]
+    assert times == [_START + 7, _START + 9]
+    assert server.asked[2][2].count("battery,battery=a,board=x ") == 2
 
 
 def test_line_protocol_to_stdout(tmp_path, capsys):
