@@ -115,22 +115,20 @@ class Logs:
         """Yield the number of each shard that has rows, and these."""
         names = self.batteries
         dtype = pd.CategoricalDtype(names)
-        before = None  # (battery, uptime, voltage) of the last row, None when a run has ended
+        before = None  # (uptime, voltage) of the last row, None when a run, or log, has ended
         for dated in self.dated():
-            if before and before[0] != dated.battery:
-                before = None
             table = shards.table([dated]).astype({"battery": dtype})
             begins, ends = _edges(dated)
             if len(table):
                 voltage = table["voltage_V"].to_numpy()
                 previous = np.concatenate([voltage[:1], voltage[:-1]])
                 if before and not begins:
-                    interval = int(table["uptime_s"].iloc[0]) - before[1]
+                    interval = int(table["uptime_s"].iloc[0]) - before[0]
                     table.loc[0, "interval_s"] = max(0, interval)
-                    previous[0] = before[2]
+                    previous[0] = before[1]
                 charge = table["current_A"] * table["interval_s"] / 3600
                 table["energy_Wh"] = charge * (previous + voltage) / 2
-                before = (dated.battery, int(table["uptime_s"].iloc[-1]), voltage[-1])
+                before = (int(table["uptime_s"].iloc[-1]), voltage[-1])
                 yield dated.shards[0].number, table
             if ends:
                 before = None

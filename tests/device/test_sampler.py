@@ -162,6 +162,13 @@ def test_one_slow_poll_is_not_the_usual_interval():
     assert [s for s, kind in kinds if kind == frame.EVENT] == [43]
 
 
+def test_silence_is_shorter_the_higher_the_current():
+    for amps, longest_s in ((0.0, 1800), (-1.0, 900), (3.0, 450), (50.0, 300)):
+        _, stored = _run((2000 * k, dict(_steady(amps))) for k in range(2000))
+        steps = [b[0] - a[0] for a, b in zip(stored, stored[1:])]
+        assert longest_s - 2 <= max(steps) <= longest_s, (amps, steps)
+
+
 def test_unknown_values_and_useless_samples():
     sampler = Sampler(_CAPACITY_AH)
     nan = float("nan")

@@ -70,8 +70,9 @@ def test_a_car_is_read_but_not_simulated(tmp_path):
 
 def test_zero_is_an_unknown_voltage(tmp_path):
     rows = ("1,0,5,20,50,3300,3310,0,3", "2,13.2,5,20,50,0,3310,0,3", "3,,5,20,50,3300,3310,0,3")
-    log = polllog.read(_extremes(tmp_path / "a.csv", rows))
-    assert log.time_s.tolist() == [2]
+    again = "2,13.2,6,20,50,0,3310,0,3"  # of one time the last counts
+    log = polllog.read(_extremes(tmp_path / "a.csv", (*rows[:2], again, rows[2])))
+    assert log.time_s.tolist() == [2] and log.current.tolist() == [6]
     assert np.isnan([log.cell_min_mv[0], log.cell_max_mv[0]]).all() and log.idx_max[0] == 0
     path = tmp_path / "b.csv"
     path.write_text(_CELLS + "1,13.2,0,13,99,3300,0,3301,3302\n2,13.2,0,13,99,3300,,3301,3302\n")
