@@ -129,8 +129,9 @@ def test_what_went_wrong_on_the_board_comes_too(board, tmp_path, capsys):
 
 @pytest.mark.xdist_group("pull")
 def test_a_folder_that_cannot_be_written_is_not_the_boards_fault(board, tmp_path, capsys):
-    _put(board, _shards(tmp_path / "made", [90]))
-    full = tmp_path / "van-00001.raw.part"
+    content = _shards(tmp_path / "made", [90])["van-00001.raw"]
+    _put(board, {"full-00001.raw": content})
+    full = tmp_path / "full-00001.raw.part"
     full.symlink_to("/dev/full")
     for folder, why in ((tmp_path, "No space left"), (tmp_path / "made/van-00001.raw/x", "Not a")):
         assert main(["pull", board.port, str(folder)]) == 1
@@ -139,6 +140,7 @@ def test_a_folder_that_cannot_be_written_is_not_the_boards_fault(board, tmp_path
         assert "lost the board" not in error
     full.unlink()
     assert _pull(capsys, board.port, tmp_path)[0] == 0
+    assert (tmp_path / "full-00001.raw").read_bytes() == content
 
 
 @pytest.mark.xdist_group("pull")
