@@ -301,7 +301,7 @@ def _fields(volts, amps, celsius, percent):
     fields = "voltage_V=%.3f" % volts
     if amps is not None and amps - amps == 0:  # neither NaN nor infinite
         fields += ",current_A=%.3f" % amps
-    if celsius is not None:
+    if celsius is not None and celsius - celsius == 0:
         fields += ",temperature_degC=%.1f" % celsius
     if percent is not None:
         fields += ",soc_percent=%.1f" % percent

@@ -28,11 +28,15 @@ class Wifi:
         self._password = password
         self._wlan = None
         self._wait_s = _RETRY_S
+        self._short = False  # of memory
         self._said = ""
 
     async def join(self):
         """Return when the board is in the network: at once, or after many attempts."""
         while not self.connected():
+            if self._short:  # it may be WiFi itself that takes too much
+                self._short = False
+                await asyncio.sleep(_RETRY_MAX_S)
             trouble = await self._attempt()
             if trouble:
                 self.off(trouble)
@@ -48,7 +52,7 @@ class Wifi:
             return False
         free = _free_bytes()
         if free < _KEEP_BYTES:
-            self._wait_s = _RETRY_MAX_S
+            self._short = True
             self.off("switched off, only %d bytes were free and Bluetooth needs them" % free)
             return False
         return True

@@ -79,17 +79,10 @@ def kind(buf, offset):
 
 
 def temperature_u8(celsius):
-    """Return half degrees above -40 C, clamped to 0..254, or 255 for None."""
-    if celsius is None:
+    """Return half degrees above -40 C, clamped to 0..254, or 255 for None, NaN and the like."""
+    if celsius is None or not -1000 < celsius < 1000:
         return UNKNOWN_U8
     return max(0, min(254, round((celsius + 40) * 2)))
-
-
-def soc_u8(percent):
-    """Return half percents, clamped to 0..254, or 255 for None."""
-    if percent is None:
-        return UNKNOWN_U8
-    return max(0, min(254, round(percent * 2)))
 
 
 def shard_name(bms_name):

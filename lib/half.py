@@ -84,7 +84,8 @@ def from_milli(n):
 def times_milli(bits, n):
     """Return `n` x 1000 x the value of `bits`, rounded; small integers if the result is one.
 
-    `bits` is no NaN, infinity or subnormal but 0; 0 <= n < 65536.
+    `bits` is no NaN, infinity or subnormal but 0; 0 <= n < 65536. Values below 2 / 1000 may take
+    large integers meanwhile if n is over 1000.
     """
     if bits & 0x7FFF == 0:
         return 0
@@ -93,9 +94,6 @@ def times_milli(bits, n):
     if shift > 0:
         whole = milli >> shift
         rest = milli & (1 << shift) - 1
-        if shift > 14:  # finer than any sum of these can tell
-            rest >>= shift - 14
-            shift = 14
         x = whole * n + (rest * n + (1 << shift - 1) >> shift)
     else:
         x = (milli << -shift) * n

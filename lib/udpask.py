@@ -46,7 +46,8 @@ async def ask(ip, port, question, timeout_ms):
 async def lookup(name, dns):
     """Return the IPv4 address of the host `name` as text, None if `dns` does not tell."""
     if name.replace(".", "").isdigit():
-        return name
+        numbers = [int(word or 256) for word in name.split(".")]
+        return name if len(numbers) == 4 and max(numbers) < 256 else None
     port = 53
     if name.endswith(".local"):  # hosts of one's own network answer for themselves
         dns = "224.0.0.251"

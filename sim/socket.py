@@ -13,6 +13,7 @@ _EHOSTUNREACH = const(118)
 _NOT_KNOWN = const(-2)
 _LOOKUP_MS = const(14_000)  # lwIP asks a silent name server four times
 _DNS_MS = const(30)
+_MDNS = ("224.0.0.251", 5353)
 _LOOPBACK = "127.0.0.1"
 
 
@@ -44,7 +45,8 @@ class socket:
             raise OSError(_EHOSTUNREACH)
         ip, port = address
         data = bytes(data)
-        if port == 53:
+        of_local = b"\5local\0" in data  # hosts of one's own network answer for themselves
+        if (ip, port) == _MDNS if of_local else port == 53:
             answer = network.answer_dns(data)
             if answer:
                 vclock.call_later(_DNS_MS, self._inbox.append, answer)

@@ -31,20 +31,22 @@ def _run(args) -> int:
     for path in track(found, "reading"):
         loaded.append(shards.load(path))
     facts = []
-    for log in shards.logs(loaded):
+    chosen, doubles = shards.choose(loaded)
+    for log in shards.logs(chosen):
         first = 0
         for shard in log.shards:
             end = first + len(shard.frames)
             facts.append(_facts(shard, log.line, first, end))
             first = end
-    for shard in shards.choose(loaded)[1]:
-        facts.append({"file": str(shard.path), "double": True})
+    for shard in doubles:
+        facts.append({"file": str(shard.path), "double": True, "damage": shard.damage})
     if args.json:
         print(json.dumps(facts, indent=2))
     else:
         for fact in facts:
             if "double" in fact:
                 print(f"{fact['file']}: not used, the same shard is there a second time")
+                _print_damage(fact)
             else:
                 _print(fact)
     for path in foreign:
@@ -92,6 +94,10 @@ def _print(facts: dict):
         print(when + ("" if facts["time_known"] else ", or later: the clock was not set"))
     for words, count in facts["events"].items():
         print(f"    {words}" + (f", {count} times" if count > 1 else ""))
+    _print_damage(facts)
+
+
+def _print_damage(facts: dict):
     for sentence in facts["damage"]:
         print(f"    DAMAGE: {sentence}")
 

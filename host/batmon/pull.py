@@ -1,5 +1,6 @@
 """`batmon pull`: the log of a board into a folder, only what is new, and the time to the board."""
 
+import contextlib
 import json
 import os
 import re
@@ -60,18 +61,33 @@ class _Pull:
 
     def run(self):
         """Bring the folder up to date with the board."""
-        from batmon.progress import meter
-
         files = self.log.files()
         self._sizes = {n: s for n, s in files.items() if _SHARD.fullmatch(n)}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._bring(files)
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:  # not the board's: those are UserErrors already
+            raise UserError(
+                f"cannot write in {self.folder}: {error.strerror}; mend that or name another "
+                "folder, then run the same command again.",
+                1,
+            ) from None
+
+    def _bring(self, files: dict[str, int]):
+        from batmon.progress import meter
+
         wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
         total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
         with meter("pulling", total) as advance:
             for name in wanted:
                 self._fetch(name, advance)
-        for name in wanted:
-            if name.endswith(".bts") and name in self._new:
+        for name in self._sizes:
+            if name.endswith(".bts"):
                 self._drop_raw(name)
         for name in _ERRORS:
             if name in files:
@@ -91,10 +107,7 @@ class _Pull:
         path, part, size = self.folder / name, self.folder / (name + _PART), self._sizes[name]
         mine = path.read_bytes() if path.is_file() else b""
         if len(mine) > size or (mine and self.log.crc(name, len(mine)) != zlib.crc32(mine)):
-            self.problems.append(
-                f"{path} is another one than the board's {name}; if the board was erased, "
-                "pull its new log into a new folder"
-            )
+            self._refuse(name, path)
             return
         begun = part.read_bytes() if part.is_file() else b""
         good = len(mine) < len(begun) <= size and begun.startswith(mine)
@@ -106,8 +119,9 @@ class _Pull:
         with open(part, "ab") as file:
 
             def take(chunk: bytes):
-                file.write(chunk)
-                file.flush()
+                with self._writing():
+                    file.write(chunk)
+                    file.flush()
                 advance(len(chunk))
 
             self.log.fetch(name, len(begun), take)
@@ -117,8 +131,19 @@ class _Pull:
             part.unlink()
             self.problems.append(f"{name} did not arrive whole; run the same command again")
             return
+        twin = path.with_suffix(".raw" if path.suffix == ".bts" else ".bts")
+        if twin.is_file() and not _same(path, content, twin):
+            part.unlink()
+            self._refuse(name, twin)
+            return
         part.replace(path)
         self._new[name] = len(content) - len(mine)
+
+    def _refuse(self, name: str, path: Path):
+        self.problems.append(
+            f"{path} is another one than the board's {name}; if the board was erased, "
+            "pull its new log into a new folder"
+        )
 
     def _fetch_errors(self, name: str):
         """Get a small file that the board writes anew now and then."""
@@ -129,7 +154,7 @@ class _Pull:
         part.replace(self.folder / name)
 
     def _drop_raw(self, name: str):
-        """Remove our raw copy of a shard that came sealed, if nothing is in it but that."""
+        """Remove our raw copy of a shard that is sealed here too, if nothing else is in it."""
         from batmon import shards
 
         raw = (self.folder / name).with_suffix(".raw")
@@ -184,6 +209,15 @@ class _Pull:
             print("the board's clock is set")
         if self._freed:
             print(f"deleted from the board, after checking our copies: {', '.join(self._freed)}")
+
+
+def _same(path: Path, content: bytes, twin: Path) -> bool:
+    """Do the raw and the sealed form of a shard begin with the same frame, its anchor?"""
+    from batmon import shards
+
+    first = shards.parse(path, content).frames[:1]
+    other = shards.load(twin).frames[:1]
+    return not len(first) or not len(other) or first == other
 
 
 def add_parser(subparsers):

@@ -50,7 +50,6 @@ def resample(tables: Iterable[pd.DataFrame], width: int, tz: str = "UTC") -> Ite
     for table in tables:
         battery = table["battery"].iloc[0]
         if last is not None and last["battery"].iloc[0] != battery:
-            last = None
             if rest is not None:
                 yield _sums(rest)
             rest = None

@@ -7,6 +7,7 @@ the server has acknowledged is remembered, so that only what is new is sent the 
 import base64
 import gzip
 import hashlib
+import http.client
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ _BATCH = 5000  # rows; what InfluxDB recommends
 _TIMEOUT_S = 30
 _TRIES = 6
 _LONGEST_PAUSE_S = 20
+_TAKEN = 204  # a page for people, to which others may lead us, has 200
 _TRY_AGAIN = (429, 500, 502, 503, 504)
 _MEASUREMENT = "battery"
 # As the board sends them live: InfluxDB's fields are called like our columns.
@@ -35,7 +37,7 @@ def _run(args) -> int:
         target, memory = _Lines(), None
     else:
         target = _Server(args)
-        memory = _Memory(target.name, args.state, args.again)
+        memory = _Memory(target.name + tags, args.state, args.again)
 
     from batmon import stream
     from batmon.progress import track
@@ -51,14 +53,14 @@ def _run(args) -> int:
         table = table[~waiting.cummax()]
         if not len(table):
             continue
-        begin = memory.rows(battery, number) if memory else 0
+        begin = memory.rows(battery, number, table) if memory else 0
         times = twins.nanoseconds(table)
         lines = list(_lines(table, times, tags)) if begin < len(table) else []
         for first in range(begin, len(lines), _BATCH):
             batch = lines[first : first + _BATCH]
             target.write([line for line in batch if line])
             if memory:
-                memory.sent(battery, number, first + len(batch))
+                memory.sent(battery, number, table.iloc[: first + len(batch)])
     if undated:
         note(f"{undated} rows from before the board's clock was set have no sure time, left out")
     result = {"target": target.name, "rows": target.rows, "undated": undated}
@@ -116,7 +118,7 @@ class _Twins:
 
         unix = pd.DatetimeIndex(table["time_utc"]).as_unit("s").asi8
         battery, second, twin = self._last
-        begins = np.diff(unix, prepend=unix[0] - 1) != 0
+        begins = np.append(True, unix[1:] != unix[:-1])
         index = np.arange(len(unix))
         twins = index - np.maximum.accumulate(np.where(begins, index, 0))
         if (battery, second) == (table["battery"].iloc[0], unix[0]):
@@ -145,8 +147,12 @@ class _Server:
     words = None  # stdout
 
     def __init__(self, args):
-        url = urllib.parse.urlsplit(args.influx)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        try:
+            url = urllib.parse.urlsplit(args.influx)
+            host = url.hostname.encode("idna") if url.port != 0 else b""
+        except (ValueError, AttributeError):  # AttributeError: no host
+            host = b""
+        if not host or b" " in host or url.scheme not in ("http", "https"):
             raise UserError(f"--influx {args.influx} is not like http://localhost:8086, nor -.")
         self.rows = 0
         self._headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
@@ -166,7 +172,8 @@ class _Server:
                 login = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
                 self._headers["Authorization"] = f"Basic {login}"
         self._where = args.bucket or args.db
-        self.name = f"{url.scheme}://{place}{url.path.rstrip('/')}"
+        folder = urllib.parse.quote(url.path.rstrip("/"), safe="/%")
+        self.name = f"{url.scheme}://{place}{folder}"
         self._url = f"{self.name}{path}?{urllib.parse.urlencode(words | {'precision': 'ns'})}"
         self.name += f" {self._where}"
 
@@ -180,15 +187,22 @@ class _Server:
                 time.sleep(min(_LONGEST_PAUSE_S, 2 ** (attempt - 1)))
             request = urllib.request.Request(self._url, body, self._headers)
             try:
-                urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()
-                self.rows += len(lines)
-                return
+                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+                    status = answer.status
+                if status == _TAKEN:
+                    self.rows += len(lines)
+                    return
+                problem = f"it answers {status}, which no InfluxDB does"
+                break
             except urllib.error.HTTPError as error:
                 problem = _words(error)
                 if error.code not in _TRY_AGAIN:
                     break
             except (urllib.error.URLError, OSError) as error:
                 problem = str(getattr(error, "reason", error))
+            except http.client.HTTPException:
+                problem = "it does not speak HTTP"
+                break
         raise UserError(
             f"{self.name} did not take the rows: {problem}. "
             "Mend that and run the same command again, it goes on where it stopped.",
@@ -208,7 +222,11 @@ def _words(error: urllib.error.HTTPError) -> str:
 
 
 class _Memory:
-    """How far each battery's log has been sent to one target: shard number and its rows."""
+    """How much of each battery's shards has been sent to one target, and the last row of that.
+
+    By that row a shard is known again: it may be another one under the same number, of a board
+    that was erased, or have lost or regained rows by damage.
+    """
 
     def __init__(self, target: str, path: str | None, again: bool):
         digest = hashlib.sha256(target.encode()).hexdigest()[:12]
@@ -216,24 +234,27 @@ class _Memory:
         self._path = Path(path) if path else Path(home) / f"batmon/sent-{digest}.json"
         self._sent = {} if again else self._load()
 
-    def _load(self) -> dict[str, list[int]]:
+    def _load(self) -> dict[str, dict[str, list[int]]]:
         try:
             said = json.loads(self._path.read_text())
-            return {str(name): [int(number), int(rows)] for name, (number, rows) in said.items()}
+            return {
+                battery: {number: [int(x) for x in row] for number, row in shards.items()}
+                for battery, shards in said.items()
+            }
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, AttributeError, TypeError):
             note(f"{self._path} is not readable; everything is sent again, which does no harm")
             return {}
 
-    def rows(self, battery: str, number: int) -> int:
+    def rows(self, battery: str, number: int, table) -> int:
         """Return how many rows of a shard need not be sent."""
-        last, rows = self._sent.get(battery, [-1, 0])
-        return sys.maxsize if number < last else rows if number == last else 0
+        sent = self._sent.get(battery, {}).get(str(number))
+        return sent[0] if sent and _last(table.iloc[: sent[0]]) == sent else 0
 
-    def sent(self, battery: str, number: int, rows: int):
-        """Remember that so many rows of a shard, and all shards before it, are there."""
-        self._sent[battery] = [number, rows]
+    def sent(self, battery: str, number: int, table):
+        """Remember that these rows, the first of a shard, are there."""
+        self._sent.setdefault(battery, {})[str(number)] = _last(table)
         new = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,6 +265,15 @@ class _Memory:
                 f"cannot remember in {self._path} what was sent: {error.strerror}; "
                 "name another file with --state.",
             ) from None
+
+
+def _last(table) -> list[int]:
+    """Return the number of rows, and the boot and uptime of the last one as frames have them."""
+    if not len(table):
+        return []
+    last = table[["boot", "uptime_s"]].iloc[-1:].fillna(-1).astype("int64")
+    # they count on from the first shard that is read, which may be another one the next time
+    return [len(table), *(last.to_numpy()[0] % 65536).tolist()]
 
 
 def add_parser(subparsers):

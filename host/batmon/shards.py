@@ -19,6 +19,8 @@ from batmon.board import frame, shardcodec
 from batmon.cli import UserError
 from batmon.timeline import FRAME
 
+# What a board or `batmon pull` keeps beside shards.
+_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory.
 _MAX_BYTES = 1 << 24
@@ -56,13 +58,17 @@ class Log:
 
 
 def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """Return the shard files named by or below `paths`, and the files named that are none."""
+    """Return the shard files named by or below `paths`, and the files there that are none."""
     found, foreign = {}, []
     for path in map(Path, paths):
         if path.is_dir():
-            for inner in sorted(path.rglob("*-*.*")):
-                if _FILE_NAME.fullmatch(inner.name) and inner.is_file():
+            for inner in sorted(path.rglob("*")):
+                if not inner.is_file() or inner.name in _COMPANIONS:
+                    continue
+                if _FILE_NAME.fullmatch(inner.name):
                     found[inner.resolve()] = inner
+                else:
+                    foreign.append(inner)
         elif not path.exists():
             raise UserError(f"{path} does not exist; name a shard or a folder of shards.")
         elif _FILE_NAME.fullmatch(path.name):
@@ -187,15 +193,23 @@ def choose(shards: Iterable[Shard]) -> tuple[list[Shard], list[Shard]]:
     """Return one shard per battery and number, ordered by both, and the superfluous ones.
 
     A shard can be there twice, raw and sealed after a cut of power, or in copies: the one with
-    the most intact frames is taken, and of equals the undamaged and then the sealed one.
+    the most intact frames is taken, and of equals the undamaged and then the sealed one. What is
+    in another one alone is told in its `damage`.
     """
     taken, doubles = {}, []
     for shard in shards:
         key = (shard.battery, shard.number)
         other = taken.setdefault(key, shard)
         if other is not shard:
-            taken[key] = max(other, shard, key=_worth)
-            doubles.append(min(shard, other, key=_worth))
+            worse, better = sorted((other, shard), key=_worth)
+            taken[key] = better
+            doubles.append(worse)
+            lost = len(set(worse.frames.tolist()) - set(better.frames.tolist()))
+            if lost:
+                worse.damage.append(
+                    f"{lost} of its frames are not in {better.path}, which is used in its place; "
+                    "if these are two logs (of a board that was erased), read one at a time"
+                )
     return [taken[key] for key in sorted(taken)], doubles
 
 

@@ -21,8 +21,6 @@ from batmon.timeline import FRAME
 
 # Frames that stay in memory are at most so far apart that u16 times between them are unambiguous.
 _SPAN_S = 8192
-# What a board or `batmon pull` keeps beside shards.
-_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
 
 
 @dataclass
@@ -58,9 +56,7 @@ class Logs:
         """Read all shards; raises UserError when a path does not exist or there is no shard."""
         from batmon.progress import track
 
-        paths = [Path(path) for path in paths]
         found, self.foreign = shards.find(paths)
-        self.foreign += _foreign(paths, found)
         self.damage: list[tuple[Path, str]] = []
         self.doubles: list[Path] = []
         self.logs: list[Log] = []
@@ -119,22 +115,20 @@ class Logs:
         """Yield the number of each shard that has rows, and these."""
         names = self.batteries
         dtype = pd.CategoricalDtype(names)
-        before = None  # (battery, uptime, voltage) of the last row, None when a run has ended
+        before = None  # (uptime, voltage) of the last row, None when a run, or log, has ended
         for dated in self.dated():
-            if before and before[0] != dated.battery:
-                before = None
             table = shards.table([dated]).astype({"battery": dtype})
             begins, ends = _edges(dated)
             if len(table):
                 voltage = table["voltage_V"].to_numpy()
                 previous = np.concatenate([voltage[:1], voltage[:-1]])
                 if before and not begins:
-                    interval = int(table["uptime_s"].iloc[0]) - before[1]
+                    interval = int(table["uptime_s"].iloc[0]) - before[0]
                     table.loc[0, "interval_s"] = max(0, interval)
-                    previous[0] = before[2]
+                    previous[0] = before[1]
                 charge = table["current_A"] * table["interval_s"] / 3600
                 table["energy_Wh"] = charge * (previous + voltage) / 2
-                before = (dated.battery, int(table["uptime_s"].iloc[-1]), voltage[-1])
+                before = (int(table["uptime_s"].iloc[-1]), voltage[-1])
                 yield dated.shards[0].number, table
             if ends:
                 before = None
@@ -206,14 +200,11 @@ def _line(log: Log, part: _Part, frames: np.ndarray) -> timeline.Timeline:
     near = np.searchsorted(part.kept, np.arange(len(frames)), side="right") - 1
     since = passed - passed[part.kept[near]]
     offset = np.where(unix == timeline.NO_TIME, 0, unix - uptime)
-    # The offset follows the drift of the board's clock: it may be another one at the next frame
-    # of the skeleton, if that belongs to the same run.
-    after = np.minimum(np.arange(len(uptime)) + 1, len(uptime) - 1)
-    length = np.maximum(uptime[after] - uptime, 1)
-    grows = np.where(np.isin(part.kept[after], starts), 0, offset[after] - offset)
-    drift = np.where(np.abs(grows) <= 1, grows, 0)
+    # The offset follows the drift of the board's clock from one of them to the next.
+    grows = np.diff(offset, append=offset[-1:])
+    length = np.maximum(np.diff(uptime, append=uptime[-1:]), 1)
     up = uptime[near] + since
-    dated = up + offset[near] + since * drift[near] // length[near]
+    dated = up + offset[near] + since * grows[near] // length[near]
     return timeline.Timeline(
         uptime=up,
         boot=log.line.boot[known][near],
@@ -234,18 +225,6 @@ def _edges(dated: shards.Log) -> tuple[bool, bool]:
     if not len(rows):
         return begins.any(), begins.any()
     return bool(begins[: rows[0] + 1].any()), bool(begins[rows[-1] + 1 :].any())
-
-
-def _foreign(paths: list[Path], found: list[Path]) -> list[Path]:
-    """Return the files in the folders among `paths` that are neither shards nor beside them."""
-    known = set(found)
-    return [
-        inner
-        for path in paths
-        if path.is_dir()
-        for inner in sorted(path.rglob("*"))
-        if inner.is_file() and inner not in known and inner.name not in _COMPANIONS
-    ]
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo:

@@ -127,8 +127,6 @@ def _signed(steps: np.ndarray) -> np.ndarray:
 def _date(line: Timeline, runs: list[tuple[int, int]], anchors: np.ndarray, unix: np.ndarray):
     """Date the runs of one boot; `anchors` (indices) and `unix` are all that know the time."""
     first, end = runs[0][0], runs[-1][1]
-    if line.boot[first] == NO_BOOT:
-        return
     _align(line, runs, anchors, unix)
     low, high = np.searchsorted(anchors, (first, end))
     up = line.uptime[first:end]
@@ -140,7 +138,7 @@ def _date(line: Timeline, runs: list[tuple[int, int]], anchors: np.ndarray, unix
             inside = np.searchsorted(anchors, (run_first, run_end))
             line.known[run_first:run_end] = len(runs) == 1 or inside[0] < inside[1]
     elif first and line.unix[first - 1] != NO_TIME:
-        line.unix[first:end] = line.unix[first - 1] + np.maximum(up, 0)
+        line.unix[first:end] = line.unix[first - 1] + up
 
 
 def _align(line: Timeline, runs: list[tuple[int, int]], anchors: np.ndarray, unix: np.ndarray):

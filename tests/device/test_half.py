@@ -44,6 +44,11 @@ def test_edges():
     assert half.encode(1e-30) == 0
 
 
+def test_thousandths_that_are_ties_go_to_the_even_neighbour():
+    for n in (2049000, 2051000, 4098000, 4102000, 40976000, 41008000):
+        assert half.from_milli(n) == half.encode(n / 1000), n
+
+
 def test_thousandths_in_integers_agree_with_floats():
     n = 1
     while n < 66000000:

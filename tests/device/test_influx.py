@@ -3,7 +3,9 @@ import asyncio
 
 import frame
 import half
+import influx
 import network
+import socket
 import usocket
 import vclock
 from clock import Clock
@@ -267,13 +269,14 @@ async def test_samples_of_any_make_are_taken():
     for sample in (
         {"voltage": 13.2},
         {"voltage": 13.2, "current": float("nan"), "cell_voltages": []},
+        {"voltage": 13.2, "temperature": float("nan")},
         {"voltage": 13.2, "current": None, "temperature": None, "cell_voltages": None},
         {"voltage": 700, "current": 0, "cell_voltages": [3.5] * 200},
     ):
         board.sink.sample(board.clock.uptime_ms(), sample)
     await asyncio.sleep(10)
     lines = board.server.lines()
-    assert [line.split(" ")[1] for line in lines] == ["voltage_V=13.200"] * 3 + [
+    assert [line.split(" ")[1] for line in lines] == ["voltage_V=13.200"] * 4 + [
         "voltage_V=700.000,current_A=0.000"
     ]
     assert board.sink.lost == 1  # 200 cells do not fit into a line
@@ -371,6 +374,53 @@ async def test_silent_name_server_later_answers():
     board.frame()
     await asyncio.sleep(10)
     assert len(board.server.lines()) == 1
+    await board.end()
+
+
+async def test_what_cannot_be_sent_waits():
+    board = _Board()
+    await asyncio.sleep(60)
+    sendto = socket.socket.sendto
+
+    def refuse(self, data, address):
+        if address[1] == board.server.port:
+            raise OSError(12)
+        return sendto(self, data, address)
+
+    socket.socket.sendto = refuse
+    board.frame()
+    await asyncio.sleep(600)
+    socket.socket.sendto = sendto
+    assert board.sink.sent == 0
+    await asyncio.sleep(10)
+    assert len(board.server.lines()) == 1 and board.sink.lost == 0
+    await board.end()
+
+
+async def test_server_that_moved_is_found_within_the_hour():
+    board = _Board()
+    network.world["dns"]["db.lan"] = "10.0.0.77"
+    await asyncio.sleep(60)
+    network.world["dns"]["db.lan"] = "127.0.0.1"
+    await asyncio.sleep(3660)
+    board.frame()
+    await asyncio.sleep(10)
+    assert len(board.server.lines()) == 1
+    await board.end()
+
+
+async def test_sink_is_on_the_list_while_it_runs():
+    board = _Board(**{"wifi.ssid": "net", "wifi.password": "open sesame"})
+    sinks = []
+    arguments = (board.settings, sinks, board.clock, board.store)
+    task = asyncio.create_task(influx.run(*arguments))
+    await asyncio.sleep(1)
+    assert len(sinks) == 1
+    task.cancel()
+    await asyncio.sleep_ms(0)
+    assert sinks == []
+    board.settings["wifi.ssid"] = ""
+    assert await influx.run(*arguments) and sinks == []
     await board.end()
 
 

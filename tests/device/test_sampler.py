@@ -71,6 +71,14 @@ def test_charge_is_exact():
         assert abs(kept - polled) < 2e-4 * through, (seed, kept, polled, through)
 
 
+def test_charge_of_a_tiny_current_is_not_rounded_away():
+    for amps in (0.001, -0.001, 1.003):  # x 1999 ms: no whole mA s
+        seen, stored = _run((1999 * k, dict(_steady(amps))) for k in range(3000))
+        kept = sum((b[0] - a[0]) * b[2] for a, b in zip(stored, stored[1:]))
+        last_s = stored[-1][0] - stored[-2][0]  # its rounding has nobody to carry it on
+        assert abs(kept - amps * 2999 * 1.999) < last_s * 0.0006, (amps, kept)
+
+
 def test_lines_between_frames_stay_in_their_bands():
     for seed in range(4):
         seen, stored = _run(_day(seed + 10, 3000))
@@ -133,6 +141,34 @@ def test_silence_ends_with_a_frame_and_a_gap_is_told():
     assert max(s for s in steps if s != 3602) <= 1800
 
 
+def test_run_that_was_finished_is_followed_by_a_gap_and_begins_anew():
+    sampler = Sampler(_CAPACITY_AH)
+    for k in range(40):
+        sampler.poll(2000 * k, _steady() if k < 10 else {"voltage": 13.2})
+    assert sampler.finish() == 1 and sampler.finish() == 0
+    assert sampler.poll(81_000, _steady(7.0)) == 2
+    assert frame.kind(sampler.frames, 0) == frame.EVENT
+    assert struct.unpack_from("<HHBI", sampler.frames, 0)[2:] == (frame.GAP, 81 - 78)
+    assert half.decode(struct.unpack_from("<H", sampler.frames, frame.SIZE + 4)[0]) == 7
+    assert sampler.poll(83_000, {"voltage": 13.2}) == 0  # lacks only since now
+
+
+def test_one_slow_poll_is_not_the_usual_interval():
+    sampler = Sampler(_CAPACITY_AH)
+    kinds = []
+    for s in (0, 2, 4, 13, 43):
+        for i in range(sampler.poll(1000 * s, _steady())):
+            kinds.append((s, frame.kind(sampler.frames, i * frame.SIZE)))
+    assert [s for s, kind in kinds if kind == frame.EVENT] == [43]
+
+
+def test_silence_is_shorter_the_higher_the_current():
+    for amps, longest_s in ((0.0, 1800), (-1.0, 900), (3.0, 450), (50.0, 300)):
+        _, stored = _run((2000 * k, dict(_steady(amps))) for k in range(2000))
+        steps = [b[0] - a[0] for a, b in zip(stored, stored[1:])]
+        assert longest_s - 2 <= max(steps) <= longest_s, (amps, steps)
+
+
 def test_unknown_values_and_useless_samples():
     sampler = Sampler(_CAPACITY_AH)
     nan = float("nan")
@@ -145,6 +181,14 @@ def test_unknown_values_and_useless_samples():
     assert sampler.poll(6000, {"voltage": 13.2, "current": nan}) == 0
     n = sampler.poll(8000, {"voltage": 13.2, "current": 5.0})
     assert n == 2  # a current that becomes known is a step
+    for celsius in (nan, float("inf"), -float("inf")):  # drivers that read floats may say so
+        sampler = Sampler(_CAPACITY_AH)
+        assert sampler.poll(0, {"voltage": 13.2, "temperature": celsius}) == 1
+        assert sampler.frames[6] == 255
+    for celsius, stored in ((-273, 0), (-40, 0), (-39.5, 1), (19.8, 120), (87, 254), (300, 254)):
+        sampler = Sampler(_CAPACITY_AH)
+        assert sampler.poll(0, {"voltage": 13.2, "temperature": celsius}) == 1
+        assert sampler.frames[6] == stored
 
 
 def test_rounding_of_voltage_does_not_shift_the_lines():

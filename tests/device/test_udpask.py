@@ -39,6 +39,33 @@ async def test_name_is_found_behind_an_alias():
     assert await udpask.lookup("db.lan", _DNS) == "10.0.0.9"
 
 
+async def test_hosts_of_the_own_network_are_asked_themselves():
+    await _in_network(dns={"db.local": "10.0.0.9"})
+    assert await udpask.lookup("db.local", _DNS) == "10.0.0.9"
+    assert await udpask.lookup("other.local", _DNS) is None
+
+
+async def test_no_socket_stays_open():
+    close = socket.socket.close
+    closed = 0
+
+    def count(self):
+        nonlocal closed
+        closed += 1
+        close(self)
+
+    socket.socket.close = count
+    try:
+        await _in_network()
+        await udpask.lookup("db.lan", _DNS)
+        await udpask.lookup("other.lan", _DNS)
+        network.WLAN().active(False)
+        await udpask.lookup("db.lan", _DNS)
+    finally:
+        socket.socket.close = close
+    assert closed == 3
+
+
 async def test_digits_need_no_name_server():
     await _in_network(dns=None)
     began_ms = vclock.now_ms()
@@ -48,7 +75,7 @@ async def test_digits_need_no_name_server():
 
 async def test_names_that_cannot_be_found():
     await _in_network()
-    for name in ("other.lan", "a..b", "x" * 64 + ".lan", "", "."):
+    for name in ("other.lan", "a..b", "x" * 64 + ".lan", "", ".", "10.0.0.300", "10.0.9", "7"):
         assert await udpask.lookup(name, _DNS) is None, name
 
 
@@ -64,7 +91,9 @@ async def test_silent_name_server_does_not_stop_the_loop():
             longest_ms = max(longest_ms, vclock.now_ms() - before_ms)
 
     task = asyncio.create_task(others())
+    began_ms = vclock.now_ms()
     assert await udpask.lookup("db.lan", _DNS) is None
+    assert vclock.now_ms() - began_ms < 3000
     task.cancel()
     assert 10 <= longest_ms <= 12
 
@@ -76,6 +105,8 @@ def test_no_answer_of_a_name_server_breaks_the_parser():
     assert udpask._address_in(good, question) == "10.0.0.9"
     for cut in range(len(good)):
         assert udpask._address_in(good[:cut], question) is None, cut
+    for bad in (good[:2] + b"\1" + good[3:], good[:3] + b"\x83" + good[4:]):
+        assert udpask._address_in(bad, question) is None  # a question, a refusal
     state = 1
     for at in range(2, len(good)):
         for _ in range(20):

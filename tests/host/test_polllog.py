@@ -68,6 +68,17 @@ def test_a_car_is_read_but_not_simulated(tmp_path):
         polllog.read(_extremes(path, ["1,996,-80,20,50,3320,3320,90,3"]))
 
 
+def test_zero_is_an_unknown_voltage(tmp_path):
+    rows = ("1,0,5,20,50,3300,3310,0,3", "2,13.2,5,20,50,0,3310,0,3", "3,,5,20,50,3300,3310,0,3")
+    again = "2,13.2,6,20,50,0,3310,0,3"  # of one time the last counts
+    log = polllog.read(_extremes(tmp_path / "a.csv", (*rows[:2], again, rows[2])))
+    assert log.time_s.tolist() == [2] and log.current.tolist() == [6]
+    assert np.isnan([log.cell_min_mv[0], log.cell_max_mv[0]]).all() and log.idx_max[0] == 0
+    path = tmp_path / "b.csv"
+    path.write_text(_CELLS + "1,13.2,0,13,99,3300,0,3301,3302\n2,13.2,0,13,99,3300,,3301,3302\n")
+    assert np.isnan(polllog.read(path).cell_min_mv).all()
+
+
 def test_an_empty_last_line_is_no_mistake(tmp_path):
     assert len(polllog.read(_extremes(tmp_path / "a.csv", end="\n\n"))) == 3
 
@@ -164,6 +175,8 @@ def test_capacity_is_estimated(tmp_path):
     rows = [f"{10 * k},6.6,10,20,{50 + k / 18:.2f},3300,3301,0,1" for k in range(361)]
     polllog.pack(_extremes(tmp_path / "a.csv", rows), tmp_path / "a.bpl")
     assert struct.unpack_from("<H", (tmp_path / "a.bpl").read_bytes(), 6)[0] == 50
+    rows[5] = rows[5].replace(",10,20,", ",,20,")  # replay has rows with an unknown current too
+    assert polllog.estimate_ah(polllog.read(_extremes(tmp_path / "a.csv", rows))) == 50
 
 
 _PLAY = """

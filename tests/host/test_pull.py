@@ -86,6 +86,11 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
     assert _pull(capsys, board.port, folder)[0] == 0
     assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
 
+    # so it does when the pull before was stopped just then
+    (folder / "van-00003.raw").write_bytes(raw)
+    assert _pull(capsys, board.port, folder)[0] == 0
+    assert set(_contents(folder)) == {"van-00001.bts", "van-00002.bts", "van-00003.bts"}
+
     # a copy that is not intact keeps its original on the board
     damaged = bytearray(files["van-00001.bts"])
     damaged[300] ^= 1
@@ -101,6 +106,15 @@ def test_only_what_is_new_and_grown(board, tmp_path, capsys):
     code, result = _pull(capsys, board.port, folder)
     assert code == 1 and "into a new folder" in result["problems"][0]
     assert (folder / "van-00001.bts").read_bytes() == damaged
+    erased = _shards(tmp_path / "made", [9], seed=4)["van-00001.raw"]
+    _put(board, {"van-00002.raw": erased, "van-00004.raw": erased})
+    (folder / "van-00001.bts").unlink()
+    (folder / "van-00001.raw").write_bytes(erased)
+    code, result = _pull(capsys, board.port, folder)
+    assert code == 1 and len(result["problems"]) == 2
+    assert set(result["new_bytes"]) == {"van-00004.raw"}
+    names = {"van-00001.raw", "van-00002.bts", "van-00003.bts", "van-00004.raw"}
+    assert set(_contents(folder)) == names
 
 
 @pytest.mark.xdist_group("pull")
@@ -111,6 +125,22 @@ def test_what_went_wrong_on_the_board_comes_too(board, tmp_path, capsys):
         assert (tmp_path / "errors.txt").read_text() == text
         assert (tmp_path / "errors.old").read_bytes() == b"older\n" * 600
         assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.xdist_group("pull")
+def test_a_folder_that_cannot_be_written_is_not_the_boards_fault(board, tmp_path, capsys):
+    content = _shards(tmp_path / "made", [90])["van-00001.raw"]
+    _put(board, {"full-00001.raw": content})
+    full = tmp_path / "full-00001.raw.part"
+    full.symlink_to("/dev/full")
+    for folder, why in ((tmp_path, "No space left"), (tmp_path / "made/van-00001.raw/x", "Not a")):
+        assert main(["pull", board.port, str(folder)]) == 1
+        error = capsys.readouterr().err
+        assert error.splitlines()[-1].startswith(f"batmon: cannot write in {folder}: {why}")
+        assert "lost the board" not in error
+    full.unlink()
+    assert _pull(capsys, board.port, tmp_path)[0] == 0
+    assert (tmp_path / "full-00001.raw").read_bytes() == content
 
 
 @pytest.mark.xdist_group("pull")

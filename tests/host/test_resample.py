@@ -64,6 +64,10 @@ def test_charge_and_energy_add_up(tmp_path_factory, steps, per_shard, width, tz)
         assert mean == pytest.approx(charge.sum(), abs=1e-6)
         assert even["time_utc"].is_monotonic_increasing and even["time_utc"].is_unique
         assert even["voltage_V"].between(9.9, 15.1).all()
+        streamed = batmon.read(folder, every=f"{width}s", tz=tz)  # shard by shard
+        net = streamed["charge_in_Ah"].sum() - streamed["charge_out_Ah"].sum()
+        assert net == pytest.approx(charge.sum(), abs=1e-6)
+        assert streamed["measured_s"].sum() == even["measured_s"].sum()
 
 
 def test_values(tmp_path):

@@ -1,9 +1,11 @@
 """`batmon send` into a real InfluxDB 1, and to a stand-in that speaks the write API of 2."""
 
+import base64
 import gzip
 import http.server
 import os
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
@@ -109,6 +111,60 @@ def test_rows_without_a_sure_time_wait_for_it(server, tmp_path, capsys):
     _check(server, path, "tent")
 
 
+def test_shards_that_come_late_or_anew_are_not_forgotten(server, tmp_path, capsys):
+    folder, state = tmp_path / "log", tmp_path / "state.json"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        up = 900 * number
+        frames = [data(up + 2 * i, 13 + i / 500) for i in range(100 * number)]
+        write(folder, f"ship-0000{number}.raw", [anchor(up, _START + up, number), *frames])
+
+    def sent(path, *more):
+        assert _send(server, path, state, *more) == 0
+        return int(capsys.readouterr().out.rpartition(": ")[2].split()[0])
+
+    assert sent(folder / "ship-00002.raw") == 200
+    assert sent(folder) == 400 and sent(folder) == 0
+    _check(server, folder, "ship")
+    # one had lost its middle by damage, of which there is a better copy now
+    content = (folder / "ship-00002.raw").read_bytes()
+    (folder / "ship-00002.raw").write_bytes(content[:1000] + b"?" + content[1001:])
+    assert _send(server, folder, state, "--again") == 1
+    (folder / "ship-00002.raw").write_bytes(content)
+    capsys.readouterr()
+    assert sent(folder) == 200
+    # the board was erased: its numbers begin anew
+    frames = [anchor(0, _START + 10**6)] + [data(3 * i) for i in range(600)]
+    (tmp_path / "new").mkdir()
+    assert sent(write(tmp_path / "new", "ship-00001.raw", frames)) == 600
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (b"SSH-2.0-OpenSSH\r\n", "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "answers 200"),
+    ],
+)
+def test_what_is_no_influxdb_has_taken_nothing(tmp_path, capsys, answer, words):
+    class Other(socketserver.StreamRequestHandler):
+        def handle(self):
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        arguments = ["send", str(tmp_path), "--influx", url, "--state", str(tmp_path / "s")]
+        assert main(arguments) == 1
+        server.shutdown()
+    error = capsys.readouterr().err
+    assert words in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "s").exists()
+
+
 def test_no_such_database(server, tmp_path, capsys):
     write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
     assert _send(server, tmp_path, tmp_path / "s", "--db", "absent") == 1
@@ -150,6 +206,26 @@ def test_version_2_and_a_server_out_of_order(tmp_path, monkeypatch):
     assert first.endswith(f" {_START + 1}000000000") and second.endswith(f" {_START + 1}001000000")
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_version_1_with_a_login_below_a_path(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    frames = [anchor(0, 0, 1), data(5), anchor(0, _START, 2), data(7), data(9)]
+    path = write(tmp_path, "a-00001.raw", frames)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Version2) as server:
+        server.asked = [None]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://me:p%40ss@127.0.0.1:{server.server_port}/my db/"
+        for more in ([], [], ["--tag", "board=x"]):  # with another tag they are others
+            assert main(["send", str(path), "--influx", url, *more]) == 0
+        server.shutdown()
+    assert "1 rows from before" in capsys.readouterr().err
+    assert [asked[0] for asked in server.asked[1:]] == ["/my%20db/write?db=batmon&precision=ns"] * 2
+    assert server.asked[1][1] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    times = [int(line.split()[-1]) // 10**9 for line in server.asked[1][2].splitlines()]
+    assert times == [_START + 7, _START + 9]
+    assert server.asked[2][2].count("battery,battery=a,board=x ") == 2
+
+
 def test_line_protocol_to_stdout(tmp_path, capsys):
     write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1), data(3, current=float("nan"))])
     assert main(["send", str(tmp_path), "--influx", "-"]) == 0
@@ -161,6 +237,11 @@ def test_line_protocol_to_stdout(tmp_path, capsys):
     "arguments, word",
     [
         (["--influx", "localhost"], "http://localhost:8086"),
+        (["--influx", "http://"], "http://localhost:8086"),
+        (["--influx", "http://[::1"], "http://[::1 is not like"),
+        (["--influx", "http://x:y"], "http://x:y is not like"),
+        (["--influx", "http://my van:8086"], "http://my van:8086 is not like"),
+        (["--influx", "http://x..y"], "http://x..y is not like"),
         (["--influx", "http://x", "--bucket", "b"], "--org"),
         (["--influx", "http://x", "--bucket", "b", "--org", "o"], "INFLUX_TOKEN"),
         (["--influx", "-", "--tag", "x"], "--tag x"),

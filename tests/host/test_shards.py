@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -143,11 +144,58 @@ def test_the_better_of_doubles_is_taken(tmp_path):
     write(tmp_path / "copy", "a-00001.bts", _FRAMES)
     write(tmp_path, "a-00002.raw", _FRAMES)
     (tmp_path / "a-00002.bts").write_bytes(sealed(_FRAMES)[:-50])
+    write(tmp_path, "a-00003.bts", _FRAMES[:200])
+    (tmp_path / "a-00003.raw").write_bytes(raw(_FRAMES[:240]) + b"torn")
+    (tmp_path / "a-00004.bts").write_bytes(sealed(_FRAMES) + b"more")
+    write(tmp_path, "a-00004.raw", _FRAMES)
     found, _ = shards.find([tmp_path, tmp_path])
-    chosen, doubles = shards.choose(map(shards.load, found))
-    assert [(shard.number, shard.kind) for shard in chosen] == [(1, "bts"), (2, "raw")]
-    assert {(shard.number, shard.kind) for shard in doubles} == {(1, "raw"), (2, "bts")}
-    assert len(batmon.read(tmp_path)) == 2 * 399
+    for paths in (found, reversed(found)):
+        chosen, doubles = shards.choose(map(shards.load, paths))
+        assert [shard.kind for shard in chosen] == ["bts", "raw", "raw", "raw"]
+        assert [shard.number for shard in chosen] == [1, 2, 3, 4]
+        assert len(doubles) == 4 and not any("not in" in str(shard.damage) for shard in doubles)
+    assert len(batmon.read(tmp_path)) == 3 * 399 + 239
+
+
+@pytest.mark.parametrize("command", ["verify", "info", "export"])
+def test_another_log_under_the_same_number_is_no_double(tmp_path, capsys, command):
+    # a board that was erased begins with number 1 again
+    for folder, unix in (("old", _START), ("new", _START + 10**6)):
+        (tmp_path / folder).mkdir()
+        frames = [anchor(0, unix), *(data(10 * i) for i in range(100))]
+        write(tmp_path / folder, "a-00001.bts", frames)
+    write(tmp_path / "new", "a-00002.bts", [anchor(2000, _START + 10**6 + 2000)])
+    more = ["-o", str(tmp_path / "t.csv")] if command == "export" else []
+    assert main([command, str(tmp_path), *more]) == 1
+    said = "".join(capsys.readouterr())
+    assert "1 of its frames are not in" in said and "read one at a time" in said
+    assert main([command, str(tmp_path / "new"), *more]) == 0
+
+
+@pytest.mark.parametrize("name, change, interval_s", [
+    ("a-00001.raw", lambda content: content + bytes(1040), 10),  # an interrupted flush
+    ("a-00001.raw", lambda content: content + bytes(1041), 0),
+    ("a-00001.bts", lambda content: content + b"more", 10),
+    ("a-00001.bts", lambda content: content[:-1], 0),
+])  # fmt: skip
+def test_nothing_is_drawn_over_what_may_be_lost_at_the_end(tmp_path, name, change, interval_s):
+    path = write(tmp_path, name, _FRAMES)
+    write(tmp_path, "a-00002.raw", [anchor(3991, _START + 3991), data(4000)])
+    assert batmon.read(tmp_path)["interval_s"].iloc[-1] == 10
+    path.write_bytes(change(path.read_bytes()))
+    assert shards.load(path).damage
+    assert batmon.read(tmp_path)["interval_s"].iloc[-1] == interval_s
+
+
+def test_a_block_of_an_unknown_method_is_told(tmp_path):
+    content = sealed(_FRAMES)
+    body = struct.pack("<HH", 3, 40) + bytes([9] * 40)
+    block = b"BK" + body[:4] + struct.pack("<I", zlib.crc32(body)) + body[4:]
+    path = tmp_path / "a-00001.bts"
+    path.write_bytes(content[:5] + block + content[5:])
+    shard = shards.load(path)
+    assert len(shard.damage) == 1 and shard.damage[0].startswith("block at byte 5: ")
+    assert shard.breaks == [0] and len(shard.frames) == 400
 
 
 def test_several_batteries_in_order_of_numbers(tmp_path):
@@ -185,6 +233,11 @@ def test_paths_that_are_no_shards(tmp_path):
         shards.find([tmp_path / "absent"])
     good = write(tmp_path, "a-00001.raw", _FRAMES)
     assert shards.find([good, tmp_path / "state"]) == ([good], [tmp_path / "state"])
+    (tmp_path / "b-00001.raw").mkdir()
+    for name in ("a-00002.bad", "a-1.raw", "a-00001 (1).raw", "A-00001.RAW"):
+        (tmp_path / name).write_bytes(good.read_bytes())
+    found, foreign = shards.find([tmp_path])
+    assert found == [good] and len(foreign) == 4
 
 
 def test_unreadable_and_enormous_files_are_told(tmp_path):

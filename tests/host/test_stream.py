@@ -35,7 +35,8 @@ def _frames(rnd: random.Random, boots: int) -> list[bytes]:
                 frames.append(event(up, rnd.choice((frame.GAP, frame.LINK_LOST)), 30))
             else:
                 current = rnd.choice((np.nan, rnd.uniform(-99, 99)))
-                frames.append(data(up, rnd.uniform(10, 15), current))
+                early_s = rnd.choice((0, 0, 0, 3))  # a step stores the frame before it
+                frames.append(data(up - early_s, rnd.uniform(10, 15), current))
         unix = born + up
     return frames
 
@@ -46,18 +47,33 @@ def test_same_rows_as_all_at_once(tmp_path, seed):
     for battery in ("boat", "van"):
         frames, number = _frames(rnd, 4), 1
         while frames:
-            count = rnd.randint(1, 200)
+            count = rnd.choice((1, rnd.randint(1, 200)))
             kind = rnd.choice(("raw", "bts"))
-            write(tmp_path, f"{battery}-{number:05}.{kind}", frames[:count])
+            path = write(tmp_path, f"{battery}-{number:05}.{kind}", frames[:count])
+            if rnd.random() < 0.2:
+                content = bytearray(path.read_bytes())
+                content[rnd.randrange(len(content))] ^= 1
+                path.write_bytes(b"" if rnd.random() < 0.3 else content)
             frames, number = frames[count:], number + rnd.choice((1, 1, 1, 2))
     streamed = batmon.read(tmp_path)
     whole = shards.table(shards.logs(map(shards.load, shards.find([tmp_path])[0])))
     # Between two frames of the skeleton the drift is drawn on whole seconds.
     late = (streamed["time_utc"] - whole["time_utc"]).dt.total_seconds()
     assert np.nanmax(np.abs(late)) <= 1
+    assert (streamed["interval_s"] >= 0).all()
     same = streamed.drop(columns=["energy_Wh", "time_utc"])
     pd.testing.assert_frame_equal(same, whole.drop(columns="time_utc"))
     assert (streamed["time_utc"].isna() == whole["time_utc"].isna()).all()
+
+
+@pytest.mark.parametrize("drift_s", [-3, 3])
+def test_drift_puts_no_row_before_another(tmp_path, drift_s):
+    rows = [data(up) for up in range(0, 40_000, 7) for _ in range(2)]  # two in each second
+    end = anchor(40_000, _START + 40_000 + drift_s)
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), *rows, end])
+    times = batmon.read(tmp_path)["time_utc"]
+    assert times.is_monotonic_increasing
+    assert (times.iloc[-1] - times.iloc[0]).total_seconds() == 39_998 + drift_s - (drift_s > 0)
 
 
 def test_energy_is_that_of_the_interval_before(tmp_path):

@@ -1,6 +1,7 @@
 """Dates of frames: boots, wraps of the u16 time, clocks that are set late or stepped."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data
@@ -129,6 +130,36 @@ def test_loss_hides_a_wrap_until_an_anchor_tells():
     assert line.known.all()
     assert (line.unix - _START).tolist() == [0, 10, 20 + lost, 30 + lost]
     assert line.uptime.tolist() == [0, 10, 20 + lost, 30 + lost]
+
+
+_LOST = 3 * 65536  # as if nothing
+
+
+@pytest.mark.parametrize(
+    "frames, uptime",  # the third frame is the first after a loss
+    [
+        # a step stores the frame before it, which is older than the event before the loss
+        ([(0, 0), (1000, None), (995, None)], [0, 1000, 995]),
+        ([(0, 0), (10, None), (65_530, None)], [0, 10, 65_530]),
+        ([(0, 0), (30_000, None), (100, None)], [0, 30_000, 65_636]),
+        # the clock has gained 4 s on the crystal, or lost them, until an anchor tells
+        ([(0, 0), (10, None), (20, None), (30, _LOST + 34)], [0, 10, _LOST + 20, _LOST + 30]),
+        ([(0, 0), (10, None), (20, None), (30, _LOST + 26)], [0, 10, _LOST + 20, _LOST + 30]),
+        # it was a day wrong before, and after
+        ([(0, -86_400), (10, 10), (20, None), (30, 30)], [0, 10, 20, 30]),
+        ([(0, 0), (30_000, None), (100, 100 - 86_400)], [0, 30_000, 65_636]),
+    ],
+)
+def test_uptime_after_a_loss(frames, uptime):
+    frames = [data(up) if at is None else anchor(up, _START + at) for up, at in frames]
+    assert _reconstruct(frames, breaks=[2]).uptime.tolist() == uptime
+
+
+def test_a_clock_that_was_wrong_by_more_than_drift_is_right_for_all_of_the_boot():
+    day, wrong = 86_400, 300
+    times = range(0, 10 * day, 20_000)
+    frames = [anchor(t, _START + t + wrong) for t in times] + [anchor(10 * day, _START + 10 * day)]
+    assert (_reconstruct(frames).unix - _START).tolist() == [*times, 10 * day]
 
 
 def test_frames_after_a_loss_are_marked_until_an_anchor_tells():

@@ -20,9 +20,11 @@ def _verify(capsys, *arguments) -> tuple[int, str]:
 def test_good_shards(tmp_path, capsys):
     write(tmp_path, "a-00001.bts", _FRAMES)
     late = [data(65_530), event(65_540 % 65536), data(65_535), data(1, current=math.nan)]
+    equal = data(1, cell_min_mv=3300, cell_max_mv=3300)
     unknown = data(2, cell_min_mv=65535, cell_max_mv=65535, index=255, soc=255, temperature=255)
-    write(tmp_path, "a-00002.raw", [anchor(65_520), *late, unknown, anchor(0, boot=2)])
-    assert _verify(capsys, tmp_path) == (0, "2 shards, 407 frames, all good\n")
+    frames = [anchor(65_520), *late, equal, unknown, data(20_000), anchor(0, boot=2)]
+    write(tmp_path, "a-00002.raw", frames)
+    assert _verify(capsys, tmp_path) == (0, "2 shards, 409 frames, all good\n")
 
 
 @pytest.mark.parametrize("content, words", [
@@ -56,6 +58,7 @@ def test_every_damaged_byte_of_a_sealed_shard_is_found(tmp_path, capsys, at):
     (data(20, current=-math.inf), "a current that is no number"),
     (data(20, cell_min_mv=3301, cell_max_mv=3300), "a lowest cell above the highest"),
     (data(20, cell_min_mv=65535), "only one of the cell voltages"),
+    (data(20, cell_max_mv=65535), "only one of the cell voltages"),
     (data(65_536 - 700), "a time before that of the frame before"),
 ])  # fmt: skip
 def test_frames_that_cannot_be(tmp_path, capsys, bad, words):
@@ -74,6 +77,15 @@ def test_a_shard_begins_with_an_anchor_of_this_format(tmp_path, capsys):
     assert "does not begin with an anchor" in out and "format version 2" in out
 
 
+def test_what_was_lost_may_have_taken_long(tmp_path, capsys):
+    content = bytearray(raw([anchor(0), data(10), data(30_000), data(50_000)], 1))
+    content[4 * 13] ^= 1  # the third frame
+    path = tmp_path / "a-00001.raw"
+    path.write_bytes(content)
+    code, out = _verify(capsys, path)
+    assert code == 1 and "are damaged" in out and "a time before" not in out
+
+
 def test_long_lists_are_cut(tmp_path, capsys):
     path = write(tmp_path, "a-00001.bts", [anchor(0), *(data(i, voltage=0.0) for i in range(40))])
     _, out = _verify(capsys, path)
@@ -87,6 +99,11 @@ def test_doubles_are_told_and_json_says_all(tmp_path, capsys):
     said = json.loads(out)
     assert code == 1 and said["shards"] == 2 and said["frames"] == 500
     assert said["problems"] == {str(double): ["the same shard is there a second time"]}
+    (tmp_path / "a-00002.bad").write_bytes(double.read_bytes() + b"torn")
+    double.write_bytes(double.read_bytes() + b"torn")
+    assert main(["verify", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert f"{double}: torn end: 4 bytes" in said.out and "a-00002.bad is not a shard" in said.err
 
 
 def test_wrong_paths_are_refused_in_a_sentence(tmp_path, capsys):
