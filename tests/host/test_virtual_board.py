@@ -155,9 +155,19 @@ def test_no_display(run):
     assert end["connected"] and end["frames"] > 0
 
 
-def test_a_pin_that_the_board_does_not_have(run):
-    end, words, _ = run(10, settings={"lcd": {"scl_pin": 45}})
-    assert "sda_pin 21, scl_pin 45: invalid pin; going on without display" in words
+@pytest.mark.parametrize(
+    "sda, scl, why",
+    [
+        (21, 45, "invalid pin"),
+        (6, 7, "GPIO6 to 11 are for the flash"),  # a C3's
+        (21, 11, "GPIO6 to 11 are for the flash"),
+        (34, 22, "pin can only be input"),
+        (22, 22, "they must be two"),
+    ],
+)
+def test_pins_that_would_stop_the_board(run, sda, scl, why):
+    end, words, _ = run(5, settings={"lcd": {"sda_pin": sda, "scl_pin": scl}})
+    assert f"sda_pin {sda}, scl_pin {scl}: {why}; going on without display" in words
     assert end["connected"] and end["frames"] > 0 and "Traceback" not in words
 
 
