@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import shlex
 
 import pytest
 
-from batmon import payload
+from batmon import cli, payload
 from batmon.build import ROOT, build
 from batmon.cli import UserError
 
@@ -31,6 +32,7 @@ def _options(bms=None, name=None, capacity=None):
     [
         ((), None, ["jikong_bms"]),
         ((), {"bms": "jbd_bms"}, ["jbd_bms", "jikong_bms"]),
+        ((), {"bms": ""}, ["jikong_bms"]),
         ((), {"dev_name": ""}, None),
         (('"jk-pak01"', '""'), None, None),
         (('"jk-pak01"', '""'), {"dev_name": "my-bms"}, ["jikong_bms"]),
@@ -64,12 +66,35 @@ def test_options_write_its_three_lines():
     assert conn.index("DESIGN_CAP = 7") < conn.index("# ----")
 
 
+@pytest.mark.parametrize(
+    "options, wanted",
+    [
+        ("", {}),
+        ("--lcd none", {"lcd.fitted": False}),
+        ("--lcd 20x2", {"lcd.fitted": True, "lcd.cols": 20, "lcd.rows": 2}),
+        ("--wifi boat", {"wifi.ssid": "boat", "wifi.password": ""}),
+        ("--wifi boat --wifi-password x", {"wifi.ssid": "boat", "wifi.password": "x"}),
+        ("--wifi-password new", {"wifi.password": "new"}),
+        ("--wifi ''", {"wifi.ssid": "", "wifi.password": ""}),
+        ("--influx db:1234", {"influx.host": "db", "influx.port": 1234}),
+        ("--influx db", {"influx.host": "db"}),
+        ("--influx ''", {"influx.host": ""}),
+        ("--set poll_s=3 --set lcd.backlight=on", {"poll_s": 3, "lcd.backlight": "on"}),
+    ],
+)
+def test_options_become_settings(options, wanted):
+    given = cli.make_parser().parse_args(["install", *shlex.split(options)])
+    assert payload.wishes(given) == wanted
+
+
 def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
     board = _Board(settings_json='{"lcd": {"cols": 20}, "wifi": 5, "secret": "x"}')
     merged = payload._settings(board, {"lcd.rows": 4, "wifi.ssid": "a", "poll_s": 3})
     assert merged == {
         "lcd": {"cols": 20, "rows": 4}, "wifi": {"ssid": "a"}, "secret": "x", "poll_s": 3,
     }  # fmt: skip
+    board = _Board(settings_json='{"lcd.cols": 20, "lcd.rows": 4}')  # the board takes it so too
+    assert payload._settings(board, {"lcd.rows": 2}) == {"lcd.cols": 20, "lcd": {"rows": 2}}
     assert payload._settings(_Board(), {}) is None
     broken = _Board(settings_json="{")
     assert payload._settings(broken, {}) is None
