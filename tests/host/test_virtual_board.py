@@ -149,6 +149,12 @@ def test_an_alarm_lights_the_display_and_is_told(run):
     assert end["lcd"]["backlight"] and "charge low" in glass and " V " in glass
 
 
+def test_slow_polls_are_not_taken_for_silence(run):
+    end, _, glass = run(15, settings={"poll_s": 60})
+    shown = glass[glass.index(" V ") :]
+    assert end["connected"] and "?" not in shown and " old" not in shown
+
+
 def test_no_display(run):
     end, words, _ = run(10, lcd="none")
     assert "no display found on I2C (SDA GPIO21, SCL GPIO22)" in words
