@@ -1,5 +1,6 @@
 """install.sh through mpremote's transport onto the virtual board: from bare to logging."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -238,6 +239,16 @@ def test_a_board_that_will_not_do(ram, bluetooth, flash, sentence):
 
     with pytest.raises(UserError, match=sentence):
         install._check(Board())
+
+
+@pytest.mark.parametrize("said", [b"E (912) wifi: x\r\n(1, 2)\r\n", b"\xff", b"12ab /main.py\r\n"])
+def test_what_the_line_garbles_is_told(said):
+    link = object.__new__(Remote)
+    link.port = "/dev/ttyUSB0"
+    link.transport = argparse.Namespace(exec=lambda code, consumer: said)
+    for ask in (link.space, link.hashes, lambda: link.read("/conn.py")):
+        with pytest.raises(UserError, match=r"garbled.*run the same"):
+            ask()
 
 
 def test_full_volume(tmp_path, index):
