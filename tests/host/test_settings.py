@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
@@ -109,6 +110,17 @@ def test_zero_switches_off_what_has_a_least_value(tmp_path, value, good):
     assert loaded["watchdog_s"] == (value if good else 300)
     words = f"watchdog_s is {value}, must be 0 or a whole number from 20 to 3600; using 300"
     assert sentences == ([] if good else [f"settings.json: {words}"])
+
+
+@pytest.mark.parametrize(
+    "chip, pins",
+    [("ESP32", (21, 22)), ("ESP32S3", (8, 9)), ("ESP32C3", (6, 7)), ("ESP32C6", (6, 7))],
+)
+def test_the_pins_are_those_of_the_chip(monkeypatch, chip, pins):
+    board = SimpleNamespace(_machine=f"Generic {chip} module with {chip}")
+    monkeypatch.setattr(_SETTINGS, "sys", SimpleNamespace(implementation=board))
+    loaded, _ = _SETTINGS.load("/nowhere")
+    assert (loaded["lcd.sda_pin"], loaded["lcd.scl_pin"]) == pins
 
 
 def test_secrets_are_never_shown(tmp_path):
