@@ -1,6 +1,7 @@
 """settings.json: whatever it holds is applied or refused with a sentence, on both interpreters."""
 
 import json
+import math
 import re
 import subprocess
 from types import SimpleNamespace
@@ -110,6 +111,40 @@ def test_zero_switches_off_what_has_a_least_value(tmp_path, value, good):
     assert loaded["watchdog_s"] == (value if good else 300)
     words = f"watchdog_s is {value}, must be 0 or a whole number from 20 to 3600; using 300"
     assert sentences == ([] if good else [f"settings.json: {words}"])
+
+
+def _limits(allowed: str) -> tuple[list, list]:
+    """Return values that are just allowed, and values that just are not."""
+    if allowed in ("text", "secret"):
+        return ["", "x" * 64, "Zoë ~"], ["x" * 65, "a\x1f", "\n", 5, None, ["a"]]
+    if "|" in allowed and ".." not in allowed:
+        choices = json.loads(f"[{allowed.replace('|', ',')}]")
+        return choices, [str(choices), 1, 16.0, "16", None, "", choices]
+    off, _, limits = allowed.rpartition("|")
+    low, high = (float(word) for word in limits.split(".."))
+    allow = [low, high, *([0] if off else [])]
+    refuse = [low - 1, high + 1, math.nan, math.inf, -math.inf, True, str(high), None, [low]]
+    (allow if "." in limits.replace("..", "") else refuse).append(low + 0.5)
+    return allow, refuse
+
+
+@pytest.mark.parametrize("row", list(_SETTINGS.rows()), ids=lambda row: row[0])
+def test_the_limits_of_every_setting(tmp_path, row):
+    path = tmp_path / "settings.json"
+    key, _, allowed, _, _ = row
+    defaults, sentences = _SETTINGS.load(str(path))
+    assert sentences == []  # there need not be one
+    allow, refuse = _limits(allowed)
+    for value in allow:
+        path.write_text(json.dumps({key: value}))
+        loaded, sentences = _SETTINGS.load(str(path))
+        assert (loaded[key], sentences) == (value, [])
+        assert not isinstance(loaded[key], float) or "1.0.." in allowed
+    for value in refuse:
+        path.write_text(json.dumps({key: value}))
+        loaded, sentences = _SETTINGS.load(str(path))
+        assert loaded == defaults and len(sentences) == 1, value
+        assert re.fullmatch(rf"settings.json: {key} is [ -~]+, must be .*; using .*", sentences[0])
 
 
 @pytest.mark.parametrize(
