@@ -84,7 +84,7 @@ class Remote:
             self.transport = SerialTransport(self.port, timeout=_READ_S)
             # Reading on while anything comes, as it does there, would never end on a babbling line.
             self.transport.is_pty = False
-        except (TransportError, OSError):
+        except (TransportError, OSError, ValueError):
             raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
     def __enter__(self):
