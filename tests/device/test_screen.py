@@ -189,7 +189,7 @@ def test_numbers_are_rounded_not_cut():
     random.seed(3)
     for _ in range(500):
         volts = random.choice((9.99, 99.9, 999.0)) * random.random()
-        amps = random.choice((9.99, 99.9, 999.0, 0.01)) * (2 * random.random() - 1)
+        amps = random.choice((9.99, 99.9, 999.0, 0.01, 0)) * (2 * random.random() - 1)
         line = lines_of(16, 4, {"voltage": volts, "current": amps})[1]
         for shown, value in ((line[:5].strip(), volts), (line[8:14].strip(), amps)):
             places = len(shown) - shown.find(".") - 1 if "." in shown else 0
@@ -198,6 +198,8 @@ def test_numbers_are_rounded_not_cut():
             # signed unless it is shown as zero, and voltages are not signed
             if value is amps and float(shown):
                 assert shown[0] == ("-" if amps < 0 else "+")
+            else:
+                assert shown[0] in "0123456789"
 
 
 def test_a_sentence_is_read_in_words():
