@@ -223,17 +223,19 @@ def test_too_old(tmp_path, index):
 
 
 @pytest.mark.parametrize(
-    "ram, bluetooth, flash, sentence",
+    "name, version, ram, bluetooth, flash, sentence",
     [
-        (100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
-        (150_000, False, 1 << 21, "has no Bluetooth"),
-        (150_000, True, 0, "has no file system"),
+        ("micropython", 26, 100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
+        ("micropython", 26, 150_000, False, 1 << 21, "has no Bluetooth"),
+        ("micropython", 26, 150_000, True, 0, "has no file system"),
+        ("micropython", 23, 150_000, True, 1 << 21, "1.23.0 is too old, 1.24 is needed"),
+        ("circuitpython", 26, 150_000, True, 1 << 21, "runs circuitpython, not MicroPython"),
     ],
 )
-def test_a_board_that_will_not_do(ram, bluetooth, flash, sentence):
+def test_a_board_that_will_not_do(name, version, ram, bluetooth, flash, sentence):
     class Board:
         def get(self, code, expression):
-            return "micropython", (1, 26, 0), 6, "some board", ram, bluetooth
+            return name, (1, version, 0), 6, "some board", ram, bluetooth
 
         def space(self):
             return flash // 2, flash
@@ -364,6 +366,29 @@ def test_another_program_is_kept(bare, index):
         assert link.read("/main.old.py") == b"print('mine')\n"
         assert link.read("/mine.py") == b"MINE = 1\n"
         assert link.read("/store.py") == b""
+
+
+@pytest.mark.parametrize(
+    "lines, sentence",
+    [
+        (["connected", "12.07 V  -0.62 A  0 frames", "", "12.07 V  10 frames"], None),
+        (["connected", "12.07 V  0 frames"], "within 9 s.*last words: 12.07 V  0 frames"),
+        ([], "last words: -"),
+        (["conn.py: dev_name is 7, must be text in quotes"], "board says: conn.py: dev_name is 7"),
+        (["batmon: safe mode, the start failed 5 times"], "board says: batmon: safe mode"),
+        (
+            ["Traceback (most recent call last):", "ValueError: 5", "link failed, starts again"],
+            "program fails: ValueError: 5",
+        ),
+    ],
+)
+def test_what_the_restarted_board_says_counts(lines, sentence):
+    board = argparse.Namespace(restart=lambda seconds: iter(lines))
+    if sentence is None:
+        assert install._follow(board, 9) is None
+    else:
+        with pytest.raises(UserError, match=sentence):
+            install._follow(board, 9)
 
 
 def test_what_is_wrong_is_said(bare, index):
