@@ -115,8 +115,26 @@ def _advertisements() -> list[dict]:
             "address": address,
             "driver": asyncio.run(identified(adv, address)),
         }
-        for adv, address, _, _ in (*bms_advertisements(), *ignore_advertisements())
+        for heard, sender, _, _ in (*bms_advertisements(), *ignore_advertisements())
+        for adv, address in _varied(heard, sender)
     ]
+
+
+def _varied(adv, address):
+    """Yield an advertisement, and what differs from it in one thing that a matcher may ask for."""
+    yield adv, address
+    yield adv, "AA:BB:CC" + address[8:]
+    other = {} if adv.service_data else {"0000abcd-0000-1000-8000-00805f9b34fb": b"\1"}
+    makers = adv.manufacturer_data
+    for change in (
+        {"service_data": other},
+        {"service_uuids": []},
+        {"local_name": ""},
+        {"manufacturer_data": {}},
+        {"manufacturer_data": {maker: b"\x55" + data for maker, data in makers.items()}},
+        {"manufacturer_data": {maker ^ 1: data for maker, data in makers.items()}},
+    ):
+        yield adv._replace(**change), address
 
 
 _IDENTIFY = """
