@@ -92,6 +92,7 @@ def test_from_bare_to_the_first_sample_and_again(bare, index):
     assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
     with Remote(bare.port) as link:
         names = link.get("import os", "os.listdir('/data')")
+        assert abs(link.set_clock()) < 60  # it was right
     assert [name for name in names if name.startswith("jk_pak01-")]
 
 
