@@ -36,13 +36,13 @@ def _driver(name):
 def _reason(exc):
     """Say what is wrong with conn.py in a sentence."""
     text = str(exc)
-    if isinstance(exc, ImportError):
+    if isinstance(exc, ImportError) and text.startswith("no module"):
         if "aiobmsble.bms." in text:
             driver = text[text.rfind(".") + 1 :].replace("'", "")
             return "there is no BMS driver %s, see docs/BMS.md for names" % driver
         return "%s; install the libraries again" % text
+    if isinstance(exc, ValueError) and text:
+        return text
     if isinstance(exc, SyntaxError):
-        return "not valid Python, check the three lines at its top"
-    if isinstance(exc, NameError):
-        return "%s, check the three lines at its top" % text
-    return text or type(exc).__name__
+        text = "not valid Python"
+    return "%s, check the three lines at its top" % (text or type(exc).__name__)

@@ -34,7 +34,7 @@ def _join():
     try:
         with open("settings.json") as f:
             wifi = json.load(f)["wifi"]
-        ssid, password = wifi["ssid"], wifi.get("password", "")
+        ssid, password = "" + wifi["ssid"], "" + wifi.get("password", "")  # or a TypeError
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return 'settings.json must say {"wifi": {"ssid": "...", "password": "..."}}'
     try:

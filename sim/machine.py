@@ -24,9 +24,17 @@ class Reset(BaseException):
 
 
 class Pin:
+    """A pin of an ESP32; one of its flash's is the end."""
+
+    OPEN_DRAIN = 7
+
     def __init__(self, number, mode=None, pull=None, value=None):
         if not 0 <= number <= 39:
             raise ValueError("invalid pin")
+        if 6 <= number <= 11 and getattr(_Implementation, "_machine", "ESP32").endswith("ESP32"):
+            _reset(WDT_RESET)
+        if number >= 34 and mode is not None:
+            raise ValueError("pin can only be input")
         self.number = number
         self._level = value or 0
 
@@ -41,6 +49,8 @@ class I2C:
 
     def __init__(self, bus=0, *, scl=None, sda=None, freq=400000, timeout=50000):
         self._freq_hz = freq
+        if scl and (scl.number >= 34 or sda.number >= 34 or scl.number == sda.number):
+            _reset(HARD_RESET)  # as the newer driver does
 
     def scan(self):
         vclock.spend_us(112 * 18 * 1000000 // self._freq_hz)

@@ -47,13 +47,11 @@ class BoardLog:
 
     def files(self) -> dict[str, int]:
         """Return the sizes of the files of the log by name; empty if there is no log yet."""
-        said = self._board.run("try:\n _list()\nexcept OSError:\n pass")
-        pairs = (line.split(" ", 1) for line in said.splitlines())
-        return {name: int(size) for size, name in pairs}
+        return self._board.run("try:\n _list()\nexcept OSError:\n pass", meaning=_sizes)
 
     def crc(self, name: str, size: int) -> int:
         """Return the CRC-32 of the first `size` bytes of a file."""
-        return int(self._board.run(f"_crc({name!r}, {size})"))
+        return self._board.run(f"_crc({name!r}, {size})", meaning=int)
 
     def fetch(self, name: str, at: int, take: Callable[[bytes], None]):
         """Call `take` with the bytes of a file from `at` on, chunk by chunk, each intact."""
@@ -70,6 +68,11 @@ class BoardLog:
     def remove(self, name: str):
         """Delete a file of the log."""
         self._board.run(f"os.remove({_DATA + '/' + name!r})")
+
+
+def _sizes(said: str) -> dict[str, int]:
+    pairs = (line.split(" ", 1) for line in said.splitlines())
+    return {name: int(size) for size, name in pairs}
 
 
 def _chunk(line: bytes) -> bytes:

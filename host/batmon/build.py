@@ -171,9 +171,8 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
     # Two choices take turns without translating anew: every choice has its folder.
     tree = _DRIVERS / ("-".join(sorted(only)) if only else "all")
     if state.translated.get(tree.name) != key:
-        shutil.rmtree(tree, ignore_errors=True)
         try:
-            drivers.translate(tree, only)
+            drivers.translate(tree, only)  # which checks the names before it removes anything
         except ValueError as error:
             raise UserError(f"{error}.") from None
         except drivers.Unsupported as error:

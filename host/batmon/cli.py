@@ -95,6 +95,11 @@ def main(argv: list[str] | None = None) -> int:
         # when it flushes at exit, unless stdout leads somewhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        note(f"{error.filename} cannot be used: {error.strerror}.")
+        return 2
     except KeyboardInterrupt:
         note("stopped")
         return 130

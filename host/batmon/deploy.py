@@ -97,7 +97,8 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
     needed = sum(_on_flash(files[path]) for path in missing) + _SPARE
     if not any(path.startswith(_AIOBLE) for path in found):
         needed += _AIOBLE_SPACE
-    own = [p for p in was if found.get(p) not in (None, want.get(p)) and p not in (CONN, SETTINGS)]
+    old = [p for p in was if found.get(p) not in (None, want.get(p))]
+    own = [p for p in old if p not in (CONN, SETTINGS) and not p.startswith(_AIOBLE)]
     if replace and needed > board.space()[0]:
         _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
     free, size = board.space()

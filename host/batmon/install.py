@@ -151,7 +151,7 @@ def add_parser(subparsers):
     add("--lcd", choices=("16x2", "16x4", "20x2", "20x4", "none"), help="size of the display")
     add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')
     add("--wifi-password", metavar="TEXT", help="its password (asked for)")
-    add("--influx", metavar="HOST[:PORT]", help="InfluxDB server to send to, over UDP")
+    add("--influx", metavar="HOST[:PORT]", help='InfluxDB server, over UDP; "" sends nothing')
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
     add("--replace", action="store_true", help="no room for two versions: remove the old one first")

@@ -50,9 +50,10 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
         cols, rows = options.lcd.split("x")
         wanted |= {"lcd.fitted": True, "lcd.cols": int(cols), "lcd.rows": int(rows)}
     if options.wifi is not None:
-        wanted["wifi.ssid"] = options.wifi
-        wanted["wifi.password"] = options.wifi_password or ""
-    if options.influx:
+        wanted |= {"wifi.ssid": options.wifi, "wifi.password": ""}  # an open one
+    if options.wifi_password is not None:
+        wanted["wifi.password"] = options.wifi_password
+    if options.influx is not None:
         host, _, port = options.influx.partition(":")
         wanted["influx.host"] = host
         if port:
@@ -131,6 +132,7 @@ def _settings(board: Remote, wanted: dict) -> dict | None:
         note("the board's settings.json is not valid and is ignored there.")
         return None
     for key, value in wanted.items():
+        settings.pop(key, None)  # with a dot, which the board takes as well
         group, dot, name = key.partition(".")
         if not dot:
             settings[key] = value
@@ -175,6 +177,6 @@ def _drivers(conn: str, settings: dict | None) -> list[str] | None:
     if not imported or (name and not settings.get("dev_name")) or settings.get("dev_name") == "":
         return None  # whichever BMS is there
     chosen = {imported[1]}
-    if isinstance(settings.get("bms"), str):
+    if settings.get("bms") and isinstance(settings["bms"], str):
         chosen.add(settings["bms"])
     return sorted(chosen)

@@ -33,7 +33,7 @@ _LINE_S = 0.5
 _CLOCK_OFF_S = 2
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 # what a line that is cut, or says nonsense, makes the transport raise
-_LINE_ERRORS = (TransportError, OSError, ValueError, IndexError, struct.error)
+_LINE_ERRORS = (TransportError, OSError, ValueError, SyntaxError, IndexError, struct.error)
 
 # /data has its own ways, and may be large
 _WALK = """
@@ -84,7 +84,7 @@ class Remote:
             self.transport = SerialTransport(self.port, timeout=_READ_S)
             # Reading on while anything comes, as it does there, would never end on a babbling line.
             self.transport.is_pty = False
-        except (TransportError, OSError):
+        except (TransportError, OSError, ValueError):
             raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
     def __enter__(self):
@@ -132,12 +132,20 @@ class Remote:
         self.transport.exit_raw_repl()
         self.transport.serial.write(b"\x04")
 
-    def run(self, code: str, consumer: Callable[[bytes], None] | None = None) -> str:
-        """Run a program on the board; return what it printed, if `consumer` does not take it."""
+    def run(
+        self,
+        code: str,
+        consumer: Callable[[bytes], None] | None = None,
+        meaning: Callable[[str], object] = str,
+    ):
+        """Run a program on the board; return what it printed, if `consumer` does not take it.
+
+        `meaning` makes something of it, and raises ValueError for what is garbled.
+        """
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 said = self.transport.exec(code, consumer)
-            return said.decode().replace("\r\n", "\n")
+            return meaning(said.decode().replace("\r\n", "\n"))
         except TransportExecError as error:
             reason = error.error_output.strip().splitlines()[-1]
             if "ENOSPC" in reason or reason.endswith("OSError: 28"):
@@ -156,12 +164,11 @@ class Remote:
 
     def get(self, code: str, expression: str):
         """Run `code`; return the value of `expression`, a plain one."""
-        return ast.literal_eval(self.run(f"{code}\nprint(repr({expression}))"))
+        return self.run(f"{code}\nprint(repr({expression}))", meaning=ast.literal_eval)
 
     def hashes(self) -> dict[str, str]:
         """Return {path: SHA-256} of all files but the log's."""
-        lines = self.run(_WALK).splitlines()
-        return {path: digest for digest, path in (line.split(" ", 1) for line in lines)}
+        return self.run(_WALK, meaning=_digests)
 
     def space(self) -> tuple[int, int]:
         """Return how many bytes of its flash volume are free, and how many it has; (0, 0): none."""
@@ -214,6 +221,16 @@ class Remote:
                     yield text.decode(errors="replace").strip("\r>\x02 ")
         except OSError:
             raise UserError(f"the board at {self.port} went away after its restart.", 1) from None
+
+
+def _digests(said: str) -> dict[str, str]:
+    found = {}
+    for line in said.splitlines():
+        digest, path = line.split(" ", 1)
+        if len(digest) != 64 or path[0] != "/":
+            raise ValueError(line)
+        found[path] = digest
+    return found
 
 
 def find_port() -> str:

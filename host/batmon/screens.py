@@ -152,7 +152,8 @@ Made by `python -m batmon.screens` with the code that runs on the board; a test 
 The first line: a battery that shows the state of charge, fills while charging and blinks at 10 %
 and below; a heart that changes with every answer of the BMS, so that it stands still when data
 stop; state of charge; power, positive when charging, in kW from 10 kW. `?` in the heart's place
-marks data older than 15 seconds, `!` an alarm. After ten minutes without data the numbers go.
+marks data older than 15 seconds, or than two polls where `poll_s` is longer, `!` an alarm. After
+ten minutes without data the numbers go.
 
 The last line turns every four seconds. It tells voltage and current, the lowest and the highest
 cell and which they are, temperature, time to full or empty at the present current, the spread of

@@ -30,7 +30,7 @@ def make(cols=16, rows=2, addr=0x27, names=_WIRINGS[0], bus=None):
 def random_lines(cols, rows):
     # also too few and too many lines, too short and too long ones, and what no ROM knows
     def char():
-        return chr(random.choice((random.randrange(256), random.randrange(32, 127), 0x263A)))
+        return chr(random.choice((random.randrange(256), random.randrange(32, 127), 0x142, 0x263A)))
 
     count = random.choice((rows, rows, rows, random.randrange(rows + 2)))
     return ["".join(char() for _ in range(random.randrange(cols + 4))) for _ in range(count)]
@@ -305,6 +305,10 @@ async def test_an_unplugged_display_is_missed_though_nothing_changes():
     await display.start()
     display.show(["text"])
     glass.unplug()
+    assert not await display.start()
+    glass.plug()
+    await display.start()
+    glass.unplug()
     display.show(["text"])
     await display.tick()
     assert not display.present
@@ -314,13 +318,19 @@ async def test_resync_changes_nothing_that_is_seen():
     glass, display = make()
     await display.start()
     display.show(["steady", "as she goes"])
-    await asyncio.sleep(_RESYNC_S)
-    start = glass.bytes
-    task = asyncio.create_task(display.tick())
-    while not task.done():
-        check(glass, ["steady", "as she goes"])
-        await asyncio.sleep_ms(0)
-    assert glass.bytes > start
+    for _ in range(3):
+        await asyncio.sleep(_RESYNC_S)
+        start = glass.bytes
+        task = asyncio.create_task(display.tick())
+        other = asyncio.create_task(display.tick())  # of which there is but one
+        while not task.done() or not other.done():
+            check(glass, ["steady", "as she goes"])
+            await asyncio.sleep_ms(0)
+        assert 64 < glass.bytes - start < 600
+        start = glass.bytes
+        await asyncio.sleep(170)
+        await display.tick()
+        assert glass.bytes - start < 8
 
 
 async def test_text_that_comes_during_the_setup_is_not_lost():
@@ -426,5 +436,34 @@ async def test_backlight_and_characters_switch_apart():
         await asyncio.sleep(_RESYNC_S)
         await display.tick()
         check(glass, [])
+        display.backlight(False)
         display.display()
         check(glass, ["other"])
+        assert not glass.snapshot()["backlight"]
+
+
+def test_no_chip_loses_its_flash_to_the_display():
+    import sys
+
+    settings = {"lcd.wiring": "common", "lcd.address": 0, "lcd.cols": 16, "lcd.rows": 2}
+    for chip, good, first, last in (
+        ("ESP32", (21, 22), 6, 11),
+        ("ESP32S3", (8, 9), 26, 32),
+        ("ESP32C3", (6, 7), 11, 17),
+        ("ESP32C6", (6, 7), 24, 30),
+    ):
+        machine.pretend("Generic %s module with %s" % (chip, chip), (1, 26, 0))
+        sys.modules.pop("display", None)
+        import display
+
+        for pin in range(34):
+            if pin == good[0]:
+                continue
+            try:
+                display.make(dict({"lcd.sda_pin": good[0], "lcd.scl_pin": pin}, **settings))
+                refused = False
+            except ValueError as exc:
+                refused = str(exc) == "GPIO%d to %d are for the flash" % (first, last)
+                assert refused
+            assert refused == (first <= pin <= last), (chip, pin)
+    del sys.modules["sys"]

@@ -161,6 +161,8 @@ def test_unknown_values_are_dashes():
 
 def test_units_stay_in_their_columns():
     random.seed(2)
+    for soc, wanted in ((999, "999"), (1000, " --"), (-99, "-99"), (-100, " --")):
+        assert lines_of(16, 2, {"battery_level": soc})[0][1:7] == _HEART + wanted + " %"
     for _ in range(400):
         sample = {
             "voltage": random.choice((12.8, 9.999, 99.994, 99.996, 102.44, random.random() * 500)),
@@ -187,7 +189,7 @@ def test_numbers_are_rounded_not_cut():
     random.seed(3)
     for _ in range(500):
         volts = random.choice((9.99, 99.9, 999.0)) * random.random()
-        amps = random.choice((9.99, 99.9, 999.0, 0.01)) * (2 * random.random() - 1)
+        amps = random.choice((9.99, 99.9, 999.0, 0.01, 0)) * (2 * random.random() - 1)
         line = lines_of(16, 4, {"voltage": volts, "current": amps})[1]
         for shown, value in ((line[:5].strip(), volts), (line[8:14].strip(), amps)):
             places = len(shown) - shown.find(".") - 1 if "." in shown else 0
@@ -196,6 +198,8 @@ def test_numbers_are_rounded_not_cut():
             # signed unless it is shown as zero, and voltages are not signed
             if value is amps and float(shown):
                 assert shown[0] == ("-" if amps < 0 else "+")
+            else:
+                assert shown[0] in "0123456789"
 
 
 def test_a_sentence_is_read_in_words():
@@ -207,6 +211,7 @@ def test_a_sentence_is_read_in_words():
             for sample, status in (
                 (None, {"link": sentence}),
                 (None, {"link": "", "message": sentence}),
+                (None, {"link": sentence, "message": "A sentence of " + "x" * cols}),
                 (_RECORDED, {"message": sentence}),
             ):
                 below = 2 if rows == 4 and sample else 0
@@ -227,6 +232,12 @@ def test_values_are_shown_between_the_sentences():
             seen = " ".join(" ".join(p) for p in pages(cols, rows, _RECORDED, 400, message=message))
             for wanted in ("56 %", "52.97 V", "3308/3314mV" if rows == 2 else "123 W"):
                 assert wanted in seen
+            # every value in its turn, and above the sentence where there is room
+            said = pages(cols, rows, _RECORDED, 400, message=message)
+            plain = [lines[-1] for lines in pages(cols, rows, _RECORDED, 400)]
+            values = [lines[-1] for lines in said if lines[-1] in plain]
+            assert values == plain[: len(values)]
+            assert rows == 2 or all("56 %" in lines[0] for lines in said)
 
 
 def test_words_longer_than_the_glass_and_strange_characters():
@@ -266,15 +277,26 @@ def test_stale_data_are_marked_then_dropped():
         assert all("56 %" in text for text in seen)
         assert any("no answer" in text for text in seen)
         assert any("data 47 s old" in text for text in seen)
+        assert "56 %" in lines_of(cols, rows, _RECORDED, age_s=600)[0]
+        assert "56 %" not in lines_of(cols, rows, _RECORDED, age_s=601)[0]
         seen = [" ".join(p) for p in pages(cols, rows, _RECORDED, 40, age_s=7300, link="no answer")]
         assert not any("56 %" in text or "52.97" in text for text in seen)
         assert any("no answer" in text for text in seen)
         assert any("last data 2 h ago" in " ".join(text.split()) for text in seen)
 
 
+def test_the_age_that_is_marked_goes_with_the_polls():
+    for stale_s in (15, 120):
+        for size in _SIZES:
+            shown = screen.Screen(*size, stale_s)
+            for age_s in (0, stale_s - 1, stale_s, stale_s + 1):
+                head = shown.render(_RECORDED, Status(age_s=age_s), 0)
+                assert (head[1] == ord("?")) == (age_s > stale_s)
+
+
 def test_alarms_are_seen():
     for cols, rows in _SIZES:
-        for words in ("BMS alarm", "cell over-volt\novercurrent in\nload too hot"):
+        for words in ("BMS alarm", "too hot\nlow", "cell over-volt\novercurrent in\nload too hot"):
             alarm = {"alarm": words}
             seen = pages(cols, rows, _RECORDED, 400, **alarm)
             shown = [lines[-1] for lines in seen[1::2]]  # every second page
@@ -298,6 +320,12 @@ def test_the_battery_fills_charges_and_blinks():
     assert [battery(t, battery_level=56, current=5.0) for t in range(6)] == [3, 4, 5] * 2
     assert [battery(t, battery_level=56, current=-5.0) for t in range(6)] == [3] * 6
     assert [battery(t, battery_level=8, current=-5.0) for t in range(4)] == [0, 32] * 2
+    assert [battery(1, battery_level=soc) for soc in (10, 10.6)] == [32, 1]
+    # at rest it stands still, as the line of the time left says
+    for current, goal in ((0.04, "at rest"), (0.06, "full   0h00")):
+        sample = {"battery_level": 56, "current": current, "cycle_charge": 9, "design_capacity": 9}
+        moves = len({battery(t, **sample) for t in range(6)}) > 1
+        assert goal in lines_of(20, 4, sample)[3] and moves == (current > 0.05)
     for soc in (-1e5, 1e5, 101, -3):
         assert 0 <= battery(0, battery_level=soc) <= 5 or battery(0, battery_level=soc) == 32
 
@@ -318,6 +346,34 @@ def test_time_to_full_and_empty():
         ({"current": 0, "cycle_charge": 100, "design_capacity": 105}, "at rest    "),
     ):
         assert lines_of(20, 4, sample)[3][:11] == wanted, (sample, lines_of(20, 4, sample)[3])
+
+
+def test_what_the_log_says():
+    frames = {"days_left": None, "days_stored": None}
+    for page, wanted in (
+        ({}, ("log  123 d left", "log   45d left  123d", "log 123d")),
+        ({"days_left": None}, ("log   -- d left", "log   45d left   --d", "  1234fr")),
+        ({"days_stored": None}, ("log  123 d left", "log   --d left  123d", "log 123d")),
+        (frames, ("log   1234fr", "log   1234fr", "  1234fr")),
+        (dict(frames, frames=999999), ("log 999999fr", "log 999999fr", "999999fr")),
+        (dict(frames, frames=1000999), ("log  1000kfr", "log  1000kfr", " 1000kfr")),
+    ):
+        shown = [
+            lines_of(16, 2, _RECORDED, 4 * 15, **page)[1],
+            lines_of(20, 4, _RECORDED, 4 * 2, **page)[3],
+            lines_of(20, 4, _RECORDED, 0, **page)[3][12:],
+        ]
+        assert [line.rstrip() for line in shown] == list(wanted), shown
+
+
+def test_how_long_ago():
+    for flushed_s, wanted in (
+        (None, "-- min"), (0, " 0 s"), (99, "99 s"), (100, " 1 min"), (5999, "99 min"),
+        (6000, " 1 h"), (359999, "99 h"), (360000, " 4 d"), (8639999, "99 d"),
+        (8640000, " 100 d"),
+    ):  # fmt: skip
+        line = lines_of(20, 4, _RECORDED, 4 * 5, flushed_s=flushed_s)[3]
+        assert line.rstrip() == "saved %s ago" % wanted, line
 
 
 def test_power_beyond_the_columns_is_in_kilowatts():
@@ -424,6 +480,9 @@ def test_the_light_goes_out_and_comes_back():
         assert lit.after(300, **event) == ("alarm" in event)
         lit.after(1)
         assert lit.after(100) and not lit.after(30), event
+    # an alarm of a BMS that is silent is not known to last
+    assert lit.after(100, alarm="too hot", age_s=600)
+    assert not lit.after(200, alarm="too hot", age_s=601)
     # a load is switched on, stays on, and off
     assert lit.after(1, -40.0) and not lit.after(200, -40.0) and lit.after(1, -1.0)
     assert not lit.after(200, 1.0), "noise"

@@ -1,6 +1,7 @@
 """`batmon build`: only what changed is made, nothing stale stays, nothing foreign is touched."""
 
 import re
+import shutil
 
 import pytest
 
@@ -25,6 +26,7 @@ def tree(tmp_path, monkeypatch):
 
     def translate(out, only):
         folder = out / "aiobmsble/bms"
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name in only or ["jbd_bms", "jikong_bms"]:
             (folder / f"{name}.py").write_text(f"driver = {name!r}\n")
@@ -113,6 +115,16 @@ def test_foreign_folder_is_left_alone(tree, capsys):
     assert main(["build", "--out", str(tree)]) == 2
     assert main(["build", "--out", str(tree.parent)]) == 2
     assert _files(tree) - before <= {"build/lock"}
+
+
+def test_a_name_that_leads_out_of_the_build_removes_nothing(tree, monkeypatch):
+    monkeypatch.setattr(drivers, "translate", lambda out, only: drivers._chosen(only))
+    (tree / "docs").mkdir()
+    (tree / "docs/thesis.txt").write_text("precious")
+    for name in ("../../docs", "..", str(tree / "docs")):
+        with pytest.raises(UserError, match="no driver"):
+            build.build(tree / "build/board", [name])
+        assert _files(tree / "docs") == {"thesis.txt"} and (tree / "build/lock").exists()
 
 
 def test_unknown_driver_is_named(capsys, tmp_path):

@@ -8,6 +8,7 @@ from shardfiles import anchor, data, write
 
 from batmon.cli import main
 
+_DRIVERS = ["drivers", "--only", "jbd", "--out"]
 _BATMON = [sys.executable, "-m", "batmon"]
 
 
@@ -43,6 +44,26 @@ def test_mistakes_get_one_sentence(capsys, arguments, word):
     code, out, error = _said(capsys, *arguments)
     assert code == 2 and out == ""
     assert word in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["build", "--out"], ["board", "--dir"], _DRIVERS])
+def test_a_folder_that_cannot_be_used(capsys, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", "/proc/absent"):
+        code, out, error = _said(capsys, *command, folder)
+        assert code == 2 and out == ""
+        assert f"{folder}" in error and "cannot be used" in error and len(error.splitlines()) == 1
+
+
+def test_drivers_do_not_replace_a_clone_of_aiobmsble(capsys, tmp_path):
+    clone = tmp_path / "aiobmsble"
+    clone.mkdir()
+    (clone / "README.md").write_text("precious")
+    code, _, error = _said(capsys, *_DRIVERS, tmp_path)
+    assert code == 2 and f"{clone} is not from here" in error
+    assert [path.name for path in clone.iterdir()] == ["README.md"]
+    for _ in range(2):
+        assert _said(capsys, *_DRIVERS, tmp_path / "new")[0] == 0
 
 
 def test_folder_without_shards(capsys, tmp_path):

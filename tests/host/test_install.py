@@ -1,5 +1,6 @@
 """install.sh through mpremote's transport onto the virtual board: from bare to logging."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -91,6 +92,7 @@ def test_from_bare_to_the_first_sample_and_again(bare, index):
     assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
     with Remote(bare.port) as link:
         names = link.get("import os", "os.listdir('/data')")
+        assert abs(link.set_clock()) < 60  # it was right
     assert [name for name in names if name.startswith("jk_pak01-")]
 
 
@@ -195,9 +197,10 @@ def test_cut_off_at_twenty_points(tmp_path, index, power):
     assert _killed_anywhere(tmp_path, index, 20, power) < 20
 
 
-def test_wrong_port():
-    code, said = _install("/dev/ttyUSB99")
-    assert code == 2 and "/dev/ttyUSB99 cannot be opened, there is no such port" in said
+@pytest.mark.parametrize("port", ["/dev/ttyUSB99", "telnet://board"])
+def test_wrong_port(port, capsys):
+    assert cli.main(["install", port]) == 2
+    assert f"{port} cannot be opened, there is no such port" in capsys.readouterr().err
 
 
 def test_no_micropython(monkeypatch, capsys):
@@ -221,23 +224,35 @@ def test_too_old(tmp_path, index):
 
 
 @pytest.mark.parametrize(
-    "ram, bluetooth, flash, sentence",
+    "name, version, ram, bluetooth, flash, sentence",
     [
-        (100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
-        (150_000, False, 1 << 21, "has no Bluetooth"),
-        (150_000, True, 0, "has no file system"),
+        ("micropython", 26, 100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
+        ("micropython", 26, 150_000, False, 1 << 21, "has no Bluetooth"),
+        ("micropython", 26, 150_000, True, 0, "has no file system"),
+        ("micropython", 23, 150_000, True, 1 << 21, "1.23.0 is too old, 1.24 is needed"),
+        ("circuitpython", 26, 150_000, True, 1 << 21, "runs circuitpython, not MicroPython"),
     ],
 )
-def test_a_board_that_will_not_do(ram, bluetooth, flash, sentence):
+def test_a_board_that_will_not_do(name, version, ram, bluetooth, flash, sentence):
     class Board:
         def get(self, code, expression):
-            return "micropython", (1, 26, 0), 6, "some board", ram, bluetooth
+            return name, (1, version, 0), 6, "some board", ram, bluetooth
 
         def space(self):
             return flash // 2, flash
 
     with pytest.raises(UserError, match=sentence):
         install._check(Board())
+
+
+@pytest.mark.parametrize("said", [b"E (912) wifi: x\r\n(1, 2)\r\n", b"\xff", b"12ab /main.py\r\n"])
+def test_what_the_line_garbles_is_told(said):
+    link = object.__new__(Remote)
+    link.port = "/dev/ttyUSB0"
+    link.transport = argparse.Namespace(exec=lambda code, consumer: said)
+    for ask in (link.space, link.hashes, lambda: link.read("/conn.py")):
+        with pytest.raises(UserError, match=r"garbled.*run the same"):
+            ask()
 
 
 def test_full_volume(tmp_path, index):
@@ -275,7 +290,9 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
         assert code == 1 and "are needed beside the old version" in said, said
         assert "make room with" in said and "--replace" in said, said
         assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
-        process = _start(board.port, "--index", index, "--wait", "0", "--replace")
+        # what did not change stays, so that no network is needed for it
+        nowhere = "http://127.0.0.1:9"
+        process = _start(board.port, "--index", nowhere, "--wait", "0", "--replace")
         while "copying" not in (line := process.stdout.readline()):
             assert line, process.communicate()
         process.kill()
@@ -350,6 +367,29 @@ def test_another_program_is_kept(bare, index):
         assert link.read("/main.old.py") == b"print('mine')\n"
         assert link.read("/mine.py") == b"MINE = 1\n"
         assert link.read("/store.py") == b""
+
+
+@pytest.mark.parametrize(
+    "lines, sentence",
+    [
+        (["connected", "12.07 V  -0.62 A  0 frames", "", "12.07 V  10 frames"], None),
+        (["connected", "12.07 V  0 frames"], "within 9 s.*last words: 12.07 V  0 frames"),
+        ([], "last words: -"),
+        (["conn.py: dev_name is 7, must be text in quotes"], "board says: conn.py: dev_name is 7"),
+        (["batmon: safe mode, the start failed 5 times"], "board says: batmon: safe mode"),
+        (
+            ["Traceback (most recent call last):", "ValueError: 5", "link failed, starts again"],
+            "program fails: ValueError: 5",
+        ),
+    ],
+)
+def test_what_the_restarted_board_says_counts(lines, sentence):
+    board = argparse.Namespace(restart=lambda seconds: iter(lines))
+    if sentence is None:
+        assert install._follow(board, 9) is None
+    else:
+        with pytest.raises(UserError, match=sentence):
+            install._follow(board, 9)
 
 
 def test_what_is_wrong_is_said(bare, index):

@@ -16,7 +16,10 @@ class WLAN:
     joined = False
     def __init__(self, interface): pass
     def active(self, on): pass
-    def connect(self, ssid, password): WLAN.joined = (ssid, password) == ("boat", "secret")
+    def connect(self, ssid, password):
+        if not isinstance(ssid, str) or not isinstance(password, str):
+            raise TypeError("can't convert")
+        WLAN.joined = (ssid, password) == ("boat", "secret")
     def isconnected(self): return WLAN.joined
 """
 # Importing it runs it, with its own patience and index: without settings it gives up at once.
@@ -68,8 +71,9 @@ def test_it_installs_checks_and_says_what_remains(board, tmp_path):
     assert (tmp_path / "lib/aioble/client.py").exists()
 
 
-def test_without_credentials(board):
-    assert 'settings.json must say {"wifi"' in board(None, None)
+@pytest.mark.parametrize("wifi", [None, 5, {}, {"ssid": 5}, {"ssid": "boat", "password": 12345678}])
+def test_without_credentials(board, wifi):
+    assert 'settings.json must say {"wifi"' in board(wifi, None)
 
 
 def test_wrong_password(board):

@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import shlex
 
 import pytest
 
-from batmon import payload
+from batmon import cli, payload
 from batmon.build import ROOT, build
 from batmon.cli import UserError
 
@@ -31,6 +32,7 @@ def _options(bms=None, name=None, capacity=None):
     [
         ((), None, ["jikong_bms"]),
         ((), {"bms": "jbd_bms"}, ["jbd_bms", "jikong_bms"]),
+        ((), {"bms": ""}, ["jikong_bms"]),
         ((), {"dev_name": ""}, None),
         (('"jk-pak01"', '""'), None, None),
         (('"jk-pak01"', '""'), {"dev_name": "my-bms"}, ["jikong_bms"]),
@@ -49,7 +51,8 @@ def test_conn_py_is_the_boards_unless_it_was_changed_here():
     assert 'dev_name = "theirs"' in kept
     assert "from link import BmsLink" in kept and "old_link" not in kept
     assert payload._conn(board, {"head": "what it was before"}, _options()) == _CONN
-    assert payload._conn(_Board(), {}, _options()) == _CONN
+    for was in ({}, {"head": payload.head_digest()}):
+        assert payload._conn(_Board(), was, _options()) == _CONN
 
 
 def test_options_write_its_three_lines():
@@ -58,10 +61,38 @@ def test_options_write_its_three_lines():
     names = {}
     exec(head.replace("from aiobmsble.bms.jbd_bms import BMS", "BMS = 1"), names)
     assert (names["BMS"], names["dev_name"], names["DESIGN_CAP"]) == (1, 'a "b" \\1', 99.5)
+    assert '\ndev_name = ""\n' in payload._conn(_Board(), {}, _options(name=""))
     # a user who took a line away gets it back
     board = _Board(conn_py=_CONN.replace("DESIGN_CAP = 280", ""))
     conn = payload._conn(board, {"head": payload.head_digest()}, _options(capacity=7.0))
     assert conn.index("DESIGN_CAP = 7") < conn.index("# ----")
+
+
+@pytest.mark.parametrize(
+    "options, wanted",
+    [
+        ("", {}),
+        ("--lcd none", {"lcd.fitted": False}),
+        ("--lcd 20x2", {"lcd.fitted": True, "lcd.cols": 20, "lcd.rows": 2}),
+        ("--wifi boat", {"wifi.ssid": "boat", "wifi.password": ""}),
+        ("--wifi boat --wifi-password x", {"wifi.ssid": "boat", "wifi.password": "x"}),
+        ("--wifi-password new", {"wifi.password": "new"}),
+        ("--wifi ''", {"wifi.ssid": "", "wifi.password": ""}),
+        ("--influx db:1234", {"influx.host": "db", "influx.port": 1234}),
+        ("--influx db", {"influx.host": "db"}),
+        ("--influx ''", {"influx.host": ""}),
+        ("--set poll_s=3 --set lcd.backlight=on", {"poll_s": 3, "lcd.backlight": "on"}),
+    ],
+)
+def test_options_become_settings(options, wanted):
+    given = cli.make_parser().parse_args(["install", *shlex.split(options)])
+    assert payload.wishes(given) == wanted
+
+
+@pytest.mark.parametrize("key", ["bms=jbd_bms", "dev_name=x", "capacity_ah=7"])
+def test_what_has_an_option_of_its_own_is_not_set(key):
+    with pytest.raises(UserError, match="option of its own"):
+        payload.wishes(cli.make_parser().parse_args(["install", "--set", key]))
 
 
 def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
@@ -70,16 +101,29 @@ def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
     assert merged == {
         "lcd": {"cols": 20, "rows": 4}, "wifi": {"ssid": "a"}, "secret": "x", "poll_s": 3,
     }  # fmt: skip
+    board = _Board(settings_json='{"lcd.cols": 20, "lcd.rows": 4}')  # the board takes it so too
+    assert payload._settings(board, {"lcd.rows": 2}) == {"lcd.cols": 20, "lcd": {"rows": 2}}
     assert payload._settings(_Board(), {}) is None
-    broken = _Board(settings_json="{")
-    assert payload._settings(broken, {}) is None
-    with pytest.raises(UserError, match="not valid"):
-        payload._settings(broken, {"poll_s": 3})
+    for text in ("{", "[]", "5"):
+        broken = _Board(settings_json=text)
+        assert payload._settings(broken, {}) is None
+        with pytest.raises(UserError, match="not valid"):
+            payload._settings(broken, {"poll_s": 3})
 
 
 def test_what_stays_in_settings_json_is_the_same_object():
     board = _Board(settings_json=json.dumps({"lcd": {"rows": 4}}))
     assert payload._settings(board, {}) == {"lcd": {"rows": 4}}
+    # and the file as the user wrote it
+    assert "/settings.json" not in payload.files(board, {}, {}, _options("jikong_bms"), mpy=6)
+
+
+def test_native_code_is_for_the_boards_chip_and_version():
+    version = payload._native_version()
+    for said, chip in ((version, "xtensawin"), (version ^ 1, None)):
+        assert payload._cpu(6 | said << 8 | 10 << 10) == chip
+    with pytest.raises(UserError, match="version 7, not 6"):
+        payload.files(_Board(), {}, {}, _options("jikong_bms"), mpy=7)
 
 
 def test_two_installations_at_the_same_time_do_not_mix(monkeypatch):

@@ -1,8 +1,10 @@
 """settings.json: whatever it holds is applied or refused with a sentence, on both interpreters."""
 
 import json
+import math
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
@@ -67,9 +69,10 @@ def test_everything_is_applied_or_refused(tmp_path_factory, given):
         assert loaded[key] == defaults[key]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "{1: 2}", "{[]: 1}", "[" * 4000, "{" * 5000, "\xff", '{"a":1}}']
-)
+_BROKEN = ("", "{", "[]", "null", "{1: 2}", "{[]: 1}", "[" * 4000, "{" * 5000, "\xff", '{"a":1}}')
+
+
+@pytest.mark.parametrize("text", _BROKEN)
 def test_broken_files(tmp_path, text):
     path = tmp_path / "settings.json"
     path.write_text(text, encoding="latin-1")
@@ -91,6 +94,10 @@ def test_both_interpreters_agree(tmp_path):
         (tmp_path / f"{number}").mkdir()
         files.append(str(tmp_path / f"{number}" / "settings.json"))
         (tmp_path / f"{number}" / "settings.json").write_text(json.dumps(case))
+    for number, text in enumerate(_BROKEN):
+        if text not in ("{1: 2}", '{"a":1}}'):  # which MicroPython reads
+            files.append(str(tmp_path / f"broken{number}.json"))
+            (tmp_path / f"broken{number}.json").write_text(text, encoding="latin-1")
     code = (
         f"import sys, json; sys.path.insert(0, {str(build.ROOT)!r}); import settings\n"
         f"for file in {files!r}: print(json.dumps(settings.load(file)))"
@@ -111,11 +118,58 @@ def test_zero_switches_off_what_has_a_least_value(tmp_path, value, good):
     assert sentences == ([] if good else [f"settings.json: {words}"])
 
 
+def _limits(allowed: str) -> tuple[list, list]:
+    """Return values that are just allowed, and values that just are not."""
+    if allowed in ("text", "secret"):
+        return ["", "x" * 64, "Zoë ~"], ["x" * 65, "a\x1f", "\n", 5, None, ["a"]]
+    if "|" in allowed and ".." not in allowed:
+        choices = json.loads(f"[{allowed.replace('|', ',')}]")
+        return choices, [str(choices), 1, 16.0, "16", None, "", choices]
+    off, _, limits = allowed.rpartition("|")
+    low, high = (float(word) for word in limits.split(".."))
+    allow = [low, high, *([0] if off else [])]
+    refuse = [low - 1, high + 1, math.nan, math.inf, -math.inf, True, str(high), None, [low]]
+    (allow if "." in limits.replace("..", "") else refuse).append(low + 0.5)
+    return allow, refuse
+
+
+@pytest.mark.parametrize("row", list(_SETTINGS.rows()), ids=lambda row: row[0])
+def test_the_limits_of_every_setting(tmp_path, row):
+    path = tmp_path / "settings.json"
+    key, _, allowed, _, _ = row
+    defaults, sentences = _SETTINGS.load(str(path))
+    assert sentences == []  # there need not be one
+    allow, refuse = _limits(allowed)
+    for value in allow:
+        path.write_text(json.dumps({key: value}))
+        loaded, sentences = _SETTINGS.load(str(path))
+        assert (loaded[key], sentences) == (value, [])
+        assert not isinstance(loaded[key], float) or "1.0.." in allowed
+    for value in refuse:
+        path.write_text(json.dumps({key: value}))
+        loaded, sentences = _SETTINGS.load(str(path))
+        assert loaded == defaults and len(sentences) == 1, value
+        assert re.fullmatch(rf"settings.json: {key} is [ -~]+, must be .*; using .*", sentences[0])
+
+
+@pytest.mark.parametrize(
+    "chip, pins",
+    [("ESP32", (21, 22)), ("ESP32S3", (8, 9)), ("ESP32C3", (6, 7)), ("ESP32C6", (6, 7))],
+)
+def test_the_pins_are_those_of_the_chip(monkeypatch, chip, pins):
+    board = SimpleNamespace(_machine=f"Generic {chip} module with {chip}")
+    monkeypatch.setattr(_SETTINGS, "sys", SimpleNamespace(implementation=board))
+    loaded, _ = _SETTINGS.load("/nowhere")
+    assert (loaded["lcd.sda_pin"], loaded["lcd.scl_pin"]) == pins
+
+
 def test_secrets_are_never_shown(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"secret": 98765, "wifi": {"password": ["tomato"]}}))
     _, sentences = _SETTINGS.load(str(path))
     assert len(sentences) == 2
+    path.write_text(json.dumps({"capacity_ah": 0}))
+    assert _SETTINGS.load(str(path))[1][0].endswith("10000; using conn.py's")
     assert not any("98765" in sentence or "tomato" in sentence for sentence in sentences)
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from aiobmsble._sample_calc import derive_missing_fields
 from aiobmsble.test_data import bms_advertisements, ignore_advertisements
 from aiobmsble.utils import bms_identify
 
@@ -46,6 +48,32 @@ def test_every_driver_is_there_and_can_be_imported(tree):
     printed = _run(tree, code).splitlines()
     assert len(printed) == len(names)
     assert "Jikong smart BMS" in printed
+
+
+def test_what_a_bms_does_not_tell_is_derived_as_upstream_does(tree, tmp_path):
+    some = random.Random(4)
+    told = {
+        "voltage": 52.97, "current": -2.33, "battery_level": 56, "cycle_charge": 113.2,
+        "design_capacity": 202, "total_charge": 4711, "power": 99.0, "cycles": 7, "runtime": 60,
+        "cell_voltages": [3.31, 3.314, 3.308], "temp_values": [19.5, 20.0],
+        "battery_charging": True,
+    }  # fmt: skip
+    cases = []
+    for _ in range(150):
+        sample = {key: told[key] for key in told if some.randrange(2)}
+        if "current" in sample:
+            sample["current"] = some.choice((0.0, 2.33, -2.33))
+        cases.append((sample, some.sample(sorted(told), some.randrange(3))))
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    code = (
+        "import json\nfrom aiobmsble._sample_calc import derive_missing_fields\n"
+        f"for sample, raw in json.load(open({str(tmp_path / 'cases.json')!r})):\n"
+        "    derive_missing_fields(sample, raw)\n    print(json.dumps(sample))"
+    )
+    derived = [json.loads(line) for line in _run(tree, code).splitlines()]
+    for (sample, raw), ours in zip(cases, derived, strict=True):
+        derive_missing_fields(sample, frozenset(raw))
+        assert ours == pytest.approx(sample, rel=1e-6)
 
 
 def test_every_module_carries_its_licence_and_version(tree):
@@ -115,8 +143,26 @@ def _advertisements() -> list[dict]:
             "address": address,
             "driver": asyncio.run(identified(adv, address)),
         }
-        for adv, address, _, _ in (*bms_advertisements(), *ignore_advertisements())
+        for heard, sender, _, _ in (*bms_advertisements(), *ignore_advertisements())
+        for adv, address in _varied(heard, sender)
     ]
+
+
+def _varied(adv, address):
+    """Yield an advertisement, and what differs from it in one thing that a matcher may ask for."""
+    yield adv, address
+    yield adv, "AA:BB:CC" + address[8:]
+    other = {} if adv.service_data else {"0000abcd-0000-1000-8000-00805f9b34fb": b"\1"}
+    makers = adv.manufacturer_data
+    for change in (
+        {"service_data": other},
+        {"service_uuids": []},
+        {"local_name": ""},
+        {"manufacturer_data": {}},
+        {"manufacturer_data": {maker: b"\x55" + data for maker, data in makers.items()}},
+        {"manufacturer_data": {maker ^ 1: data for maker, data in makers.items()}},
+    ):
+        yield adv._replace(**change), address
 
 
 _IDENTIFY = """

@@ -152,6 +152,12 @@ def test_an_alarm_lights_the_display_and_is_told(run):
     assert end["lcd"]["backlight"] and "charge low" in glass and " V " in glass
 
 
+def test_slow_polls_are_not_taken_for_silence(run):
+    end, _, glass = run(5, settings={"poll_s": 60})
+    shown = glass[glass.index(" V ") :]
+    assert end["connected"] and "?" not in shown and " old" not in shown
+
+
 def test_no_display(run):
     end, words, _ = run(10, lcd="none")
     assert "no display found on I2C (SDA GPIO21, SCL GPIO22)" in words
@@ -163,9 +169,18 @@ def test_a_display_that_is_not_wanted(run):
     assert end["connected"] and "display" not in words and not glass.strip("\n *")
 
 
-def test_a_pin_that_the_board_does_not_have(run):
-    end, words, _ = run(10, settings={"lcd": {"scl_pin": 45}})
-    assert "sda_pin 21, scl_pin 45: invalid pin; going on without display" in words
+@pytest.mark.parametrize(
+    "sda, scl, why",
+    [
+        (21, 45, "invalid pin"),
+        (6, 7, "GPIO6 to 11 are for the flash"),  # a C3's
+        (34, 22, "pin can only be input"),
+        (22, 22, "they must be two"),
+    ],
+)
+def test_pins_that_would_stop_the_board(run, sda, scl, why):
+    end, words, _ = run(1, settings={"lcd": {"sda_pin": sda, "scl_pin": scl}})
+    assert f"sda_pin {sda}, scl_pin {scl}: {why}; going on without display" in words
     assert end["connected"] and end["frames"] > 0 and "Traceback" not in words
 
 

@@ -10,6 +10,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from batmon.cli import UserError
 from batmon.drivers import emit, matchers, splice, table
 from batmon.drivers.module import (
     PARTS,
@@ -165,6 +166,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.table:
         arguments.table.write_text(table.text_of(drivers()), encoding="utf-8")
         return 0
+    target = arguments.out / "aiobmsble"
+    if target.is_dir() and not (target / "matchers.py").exists():  # which upstream has not
+        raise UserError(f"{target} is not from here; take another folder for --out.")
     try:
         names = translate(arguments.out, arguments.only)
     except (Unsupported, ValueError) as error:
