@@ -47,7 +47,7 @@ class _Life:
         self.clock = clock
         self.name = name
         self.first = self.flushed = self.next = first
-        self.waiting = random.getrandbits(2)  # shards that are not sealed at once
+        self.waiting = 9 * random.getrandbits(1)  # so many shards are not sealed at once
 
     async def log(self, shards):
         """Log until so many shards were made and sealed."""
