@@ -259,8 +259,8 @@ def _table(log: Log, names: list[str]) -> pd.DataFrame:
             "time_known": line.known[rows],
             "boot": _nullable(line.boot[rows], line.boot[rows] == timeline.NO_BOOT, "Int64"),
             "uptime_s": line.uptime[rows],
-            "voltage_V": frames["voltage"].view("<f2").astype(np.float64),
-            "current_A": frames["current"].view("<f2").astype(np.float64),
+            "voltage_V": _finite(frames["voltage"]),
+            "current_A": _finite(frames["current"]),
             "temperature_degC": _halves(frames["temperature"]) - 40,
             "soc_percent": _halves(frames["soc"]),
             "cell_min_mV": _nullable(frames["cell_min"], no_cells, "UInt16"),
@@ -293,6 +293,12 @@ def utc(unix: np.ndarray) -> pd.DatetimeIndex:
     times = np.where(unknown, 0, unix).astype("datetime64[s]").astype("datetime64[ms]")
     times[unknown] = np.datetime64("NaT", "ms")
     return pd.DatetimeIndex(times).tz_localize("UTC")
+
+
+def _finite(patterns: np.ndarray) -> np.ndarray:
+    # no board writes infinity, and one would spoil every sum; `batmon verify` tells of it
+    values = patterns.view("<f2").astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _halves(counts: np.ndarray) -> np.ndarray:

@@ -146,7 +146,8 @@ def test_from_shards_with_odd_things(tmp_path, capsys, tab):
     name = "</script><b>"
     frames = [anchor(0, _START)] + [data(30 * i, 13.2, -5.0) for i in range(200)]
     frames += [event(7000, frame.LINK_LOST), event(9000, frame.GAP, 2000)]
-    frames += [data(9000 + 30 * i, 13.3, float("nan"), soc=255) for i in range(20)]
+    odd = (float("nan"), float("inf"))
+    frames += [data(9000 + 30 * i, 13.3, odd[i % 2], soc=255) for i in range(20)]
     write(tmp_path, "a-00001.bts", frames)
     write(tmp_path, "b-00001.raw", [anchor(0, 0), data(1)])
     out = tmp_path / "page.html"
