@@ -21,6 +21,7 @@ from store import Store
 _SECTORS = ((512, 112), (4096, 224))  # bytes, and kB of a volume whose clusters are soon reused
 _LIMIT = 4096  # of a shard, so that there are soon many
 _NAMES = ("b", "jk-pak01", "a battery of a long name")  # one entry of the folder, three, four
+_NEVER = 9  # more shards than a life makes: then they stay raw
 _APART = 100_000  # what is logged after a cut counts from the next multiple
 _UNIX = 1_780_272_000
 _SHARDS = 6  # are made, with a cut somewhere
@@ -47,7 +48,7 @@ class _Life:
         self.clock = clock
         self.name = name
         self.first = self.flushed = self.next = first
-        self.waiting = 9 * random.getrandbits(1)  # so many shards are not sealed at once
+        self.waiting = _NEVER * random.getrandbits(1)  # so many shards are not sealed at once
 
     async def log(self, shards):
         """Log until so many shards were made and sealed."""
@@ -94,28 +95,39 @@ def _crowd(sector):
         open("%s/U%d" % (DATA, i), "w").close()
 
 
-async def _cuts(name, sector, kib, step):
+async def _cuts(volume, image, name, waiting, step):
     """Cut the power at every `step`-th operation while the folder grows; return how often."""
+    at = 1 + random.getrandbits(16) % step
+    cuts = 0
+    while True:
+        volume.replug(image)
+        clock = Clock(_UNIX)
+        lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
+        lives[0].waiting = waiting
+        if not await lives[0].log_until_cut(at):
+            return cuts
+        cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(8))
+        await lives[2].log(_MORE)
+        volume.replug()
+        got = stored_numbers()
+        for life in lives:
+            life.check(got)
+        at += 1 + random.getrandbits(16) % step if step > 1 else 1
+
+
+async def _grow(name, sector, kib, step):
     volume = Volume("fat", kib * 1024, sector)
     try:
         _old_frames()
         _crowd(sector)
         image = volume.image()
-        at = 1 + random.getrandbits(16) % step
-        cuts = 0
-        while True:
-            volume.replug(image)
-            clock = Clock(_UNIX)
-            lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
-            if not await lives[0].log_until_cut(at):
-                return cuts
-            cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(8))
-            await lives[2].log(_MORE)
-            volume.replug()
-            got = stored_numbers()
-            for life in lives:
-                life.check(got)
-            at += 1 + random.getrandbits(16) % step if step > 1 else 1
+        for waiting in (0, _NEVER):
+            cuts = await _cuts(volume, image, name, waiting, step)
+            print(
+                "FAT, growing folder, %d B sectors, %s, %s: %d power cuts, 0 failures"
+                % (sector, name, "raw" if waiting else "sealed", cuts)
+            )
+            assert cuts > 1, cuts
     finally:
         volume.remove()
 
@@ -176,9 +188,6 @@ async def test_a_folder_grows_while_the_power_is_cut():
     try:
         for name in _NAMES:
             for sector, kib in _SECTORS:
-                cuts = await _cuts(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 40)
-                where = "%d B sectors, %s" % (sector, name)
-                print("FAT, growing folder, %s: %d power cuts, 0 failures" % (where, cuts))
-                assert cuts > 2, cuts
+                await _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 50)
     finally:
         shardcodec.Encoder = encoder
