@@ -18,7 +18,7 @@ from shardlog import (
 )
 from store import Store
 
-_SECTORS = ((512, 112), (4096, 224))  # bytes, and kB of a volume whose clusters are soon reused
+_SECTORS = ((512, 136), (4096, 288))  # bytes, and kB of a volume whose clusters are soon reused
 _LIMIT = 4096  # of a shard, so that there are soon many
 _NAMES = ("b", "jk-pak01", "a battery of a long name")  # one entry of the folder, three, four
 _NEVER = 9  # more shards than a life makes: then they stay raw
