@@ -207,8 +207,7 @@ class App:
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return True
-        stale_s = max(15, int(2 * want["poll_s"]))
-        picture = screen.Screen(want["lcd.cols"], want["lcd.rows"], stale_s)
+        picture = screen.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
         light = screen.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
         self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
         await lcd.start()

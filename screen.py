@@ -19,6 +19,7 @@ _BLANK = const(32)
 _WIDE = const(20)
 
 _PAGE_S = const(4)
+_STALE_S = const(15)  # older data are marked
 _GONE_S = const(600)  # older data are not shown
 _LOW_SOC = const(10)
 _REST_A = 0.05  # no time to empty or full below this current
@@ -56,14 +57,14 @@ _MINUTES = const(10)
 class Screen:
     """The text of a glass of `cols` x `rows` characters, 16 or 20 by 2 or 4.
 
-    Data older than `stale_s` are marked.
+    With a BMS that is asked every `poll_s`, data of the last two polls are not marked as old.
     It depends on what `render` is given and nothing else; what is kept is kept to save work.
     """
 
-    def __init__(self, cols, rows, stale_s=15):
+    def __init__(self, cols, rows, poll_s=2):
         self.cols = cols
         self.rows = rows
-        self._stale_s = stale_s
+        self._stale_s = max(_STALE_S, int(2 * poll_s))
         self.text = bytearray(cols * rows)
         self._at = 0
         self._turns = _TURNS[cols, rows]
@@ -398,8 +399,8 @@ class Screen:
 class Light:
     """When the backlight is lit: `mode` "on", "off", or "auto": for `after_s` after activity.
 
-    Activity is an alarm that is not ten minutes old, a new message, the link found or lost, or a
-    current that has changed by `step_a` since the last activity.
+    Activity is an alarm, a new message, the link found or lost, or a current that has changed
+    by `step_a` since the last activity.
     """
 
     def __init__(self, mode="auto", after_s=120, step_a=1):
@@ -414,7 +415,7 @@ class Light:
 
     def lit(self, sample, status, now_s):
         """Return whether it is, at second `now_s` of a clock that only goes forward."""
-        active = self._since_s is None or (status.alarm and status.age_s <= _GONE_S)
+        active = self._since_s is None or status.alarm
         if sample is not self._sample:
             self._sample = sample
             current = sample.get("current")

@@ -93,7 +93,10 @@ def _sort_files(store, found):
         else:
             store.kept.append(shard)
     for file in unfinished:
-        os.remove(store.path + "/" + file)
+        try:
+            os.remove(store.path + "/" + file)
+        except OSError as exc:  # the others count all the same
+            store.events.append((frame.FLASH_ERROR, exc.errno))
     for shard in raws + store.kept:
         store.shards += 1
         store.bytes += shard[2]

@@ -168,6 +168,29 @@ def test_a_folder_that_cannot_grow_is_a_full_volume():
         volume.remove()
 
 
+def test_what_cannot_be_deleted_does_not_stop_the_start():
+    for kind in ("fat", "lfs2"):
+        volume = Volume(kind)
+        try:
+            clock = Clock(_UNIX)
+            store = Store(DATA, "jk-pak01", clock)
+            store.open()
+            store.append(data_frame(0))
+            assert store.flush()
+            for folder in ("/OLD~1.TMP", "/old-00009.tmp"):
+                os.mkdir(DATA + folder)
+                open(DATA + folder + "/mine", "w").close()
+            volume.replug()
+            store = Store(DATA, "jk-pak01", clock)
+            store.open()
+            store.append(data_frame(1))
+            assert store.flush() and store.message == "" and store.boot == 2
+            assert stored_numbers() == [0, 1]
+            assert [n[-9:] for n in file_names() if n[-4:] == ".raw"] == ["00001.raw"]
+        finally:
+            volume.remove()
+
+
 def test_what_a_cut_deletion_leaves_is_deleted():
     volume = Volume("fat")
     try:
