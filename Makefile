@@ -22,9 +22,11 @@ run: venv
 
 test: venv
 	@sh host/testtools.sh
+	@sh host/micropython32.sh
 	@$(PY) -m pytest -n $(JOBS)
 
 bench: venv
+	@sh host/micropython32.sh
 	@$(PY) -m bench
 
 build: venv
@@ -34,6 +36,7 @@ lint: venv
 	@$(PY) -m ruff check .
 
 campaign: venv
+	@sh host/micropython32.sh
 	@$(PY) -m pytest -n $(JOBS) -m campaign
 
 drivers-check: venv

@@ -2,8 +2,8 @@
 
 build/translated  the drivers of aiobmsble as MicroPython source
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
-build/sim         the virtual board, compiled as well; to native code if the interpreter takes it,
-                  because that lies outside the small heap that it shares with the board
+build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
+                  if it takes that, which lies outside the small heap that it shares with the board
 """
 
 import contextlib
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.cli import UserError, subcommand
-from batmon.interpreter import cpu
+from batmon.interpreter import cpu, present
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 BOARD = BUILD / "board"
 SIM = BUILD / "sim"
+SIMS = {"64": SIM, "32": BUILD / "sim32"}  # by interpreter
 _DRIVERS = BUILD / "translated"
 _STATE = BUILD / "state.json"
 
@@ -54,7 +55,7 @@ class _Job:
 
 
 def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = None) -> Built:
-    """Bring `out` (the board's tree) and build/sim up to date; remakes only what changed.
+    """Bring `out` (the board's tree) and build/sim… up to date; remakes only what changed.
 
     `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
     calls it; without it the few native functions stay source, which any CPU compiles. Raises
@@ -64,8 +65,12 @@ def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = N
     with _locked():
         state = _State()
         drivers = _translate(only, state)
-        jobs = {**_board_jobs(out, drivers, chip), **_sim_jobs()}
-        for tree in (out, SIM):
+        jobs = _board_jobs(out, drivers, chip)
+        trees = [out]
+        for which in present():
+            jobs |= _sim_jobs(SIMS[which], cpu(which))
+            trees.append(SIMS[which])
+        for tree in trees:
             _make_place(tree, jobs, state)
         try:
             made = _make(jobs, state)
@@ -88,16 +93,16 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
     return jobs
 
 
-def _sim_jobs() -> dict[Path, _Job]:
-    native = ("-march=" + cpu(), "-X", "emit=native") if cpu() else ()
+def _sim_jobs(out: Path, cpu: str | None) -> dict[Path, _Job]:
+    native = ("-march=" + cpu, "-X", "emit=native") if cpu else ()
     jobs = {}
     for source in sorted((ROOT / "sim").rglob("*.py")):
         name = source.relative_to(ROOT / "sim").as_posix()
         if name in _SIM_SOURCES:
-            jobs[SIM / name] = _Job(source, name)
+            jobs[out / name] = _Job(source, name)
         else:
             # relative imports in native coroutines look in the wrong package
-            _add(jobs, SIM, source, name, () if "/" in name else native)
+            _add(jobs, out, source, name, () if "/" in name else native)
     return jobs
 
 
@@ -246,7 +251,7 @@ def _locked() -> Iterator[None]:
 
 def _run(args) -> int:
     out = Path(args.out).resolve() if args.out else BOARD
-    if any(tree.is_relative_to(out) for tree in (ROOT, SIM, _DRIVERS)):
+    if any(tree.is_relative_to(out) for tree in (ROOT, *SIMS.values(), _DRIVERS)):
         raise UserError(f"--out {args.out} would mix the build with its sources; take another.")
     built = build(out, args.bms)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())

@@ -14,34 +14,67 @@ _CPUS = (
     "xtensa", "xtensawin", "rv32imc", "rv64imc",
 )  # fmt: skip
 
+_NATURE = """
+from sys import implementation, maxsize
+version = "%d.%d.%d" % implementation.version[:3]
+print(64 if maxsize >> 32 else 32, version, implementation._mpy >> 10 & 15)
+"""
 
-def micropython() -> str:
-    """Return the interpreter: $MICROPYTHON, or the one installed beside this Python.
+WHICH = ("64", "32")  # the interpreters by the bits of their pointers; a board has 32
+BUILT_32 = Path(__file__).resolve().parents[2] / "build" / "micropython32" / "micropython"
 
-    Raises UserError when there is none.
+
+def micropython(which: str = "64") -> str:
+    """Return the program of an interpreter.
+
+    "64" is $MICROPYTHON, or the one installed beside this Python; "32" is $MICROPYTHON32, or
+    Debian's, which host/micropython32.sh fetches. Raises UserError when it is not there.
     """
-    chosen = os.environ.get("MICROPYTHON")
-    path = chosen or str(Path(sys.executable).with_name("micropython"))
-    if not os.access(path, os.X_OK):
+    variable = "MICROPYTHON" if which == "64" else "MICROPYTHON32"
+    chosen = os.environ.get(variable)
+    installed = BUILT_32 if which == "32" else Path(sys.executable).with_name("micropython")
+    path = chosen or str(installed)
+    if os.access(path, os.X_OK):
+        return path
+    if chosen:
+        raise UserError(f"{variable}={path} is no program; unset it to use the usual interpreter.")
+    if which == "32":
         raise UserError(
-            f"MICROPYTHON={path} is no program; unset it to use the installed one."
-            if chosen
-            else f"{path} is missing; if `make build` cannot install it for this machine, "
-            "set MICROPYTHON to a unix port of MicroPython 1.29 that you built."
+            "the 32-bit MicroPython is missing; on Debian `sh host/micropython32.sh` fetches it, "
+            "elsewhere set MICROPYTHON32 to a 32-bit unix port of MicroPython that you built."
         )
-    return path
+    raise UserError(
+        f"{path} is missing; if `make build` cannot install it for this machine, "
+        "set MICROPYTHON to a unix port of MicroPython 1.29 that you built."
+    )
 
 
-def cpu() -> str | None:
+def present() -> list[str]:
+    """Return the interpreters that can be used; the 64-bit one raises UserError if it cannot."""
+    micropython()
+    if not os.environ.get("MICROPYTHON32") and not BUILT_32.exists():
+        return ["64"]
+    micropython("32")
+    return ["64", "32"]
+
+
+def label(which: str) -> str:
+    """Return what an interpreter is in truth, like "32-bit 1.25.0"."""
+    bits, version, _ = _nature(micropython(which))
+    return f"{bits}-bit {version}"
+
+
+def cpu(which: str = "64") -> str | None:
     """Return the CPU that the interpreter takes native code for, None if it takes none."""
-    return _cpu(micropython())
+    return cpu_name(int(_nature(micropython(which))[2]))
 
 
 @cache
-def _cpu(interpreter: str) -> str | None:
-    command = [interpreter, "-c", "import sys; print(sys.implementation._mpy >> 10 & 15)"]
-    said = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    return cpu_name(int(said) if said.isdigit() else 0)
+def _nature(program: str) -> tuple[str, str, str]:
+    """Return the bits of an interpreter's pointers, its version and the number of its CPU."""
+    done = subprocess.run([program, "-c", _NATURE], capture_output=True, text=True)
+    bits, version, cpu = done.stdout.split() if done.returncode == 0 else ("?", "unknown", "0")
+    return bits, version, cpu
 
 
 def cpu_name(number: int) -> str | None:

@@ -14,13 +14,12 @@ import time
 import tty
 from pathlib import Path
 
-from batmon.build import BOARD, BUILD, SIM, build
+from batmon.build import BOARD, BUILD, build
 from batmon.cli import UserError, subcommand
-from batmon.interpreter import micropython
-from batmon.virtual import configure
+from batmon.virtual import add_interpreter, board_command, configure
 
 _RESET = 75  # the exit code of a board that wants to start again
-_HEAP = "320k"  # the board's 256k, and the simulator's
+_HEAP_KB = 320  # the board's 256k, and the simulator's
 _DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
 _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
 _CTRL_C = b"\x03"
@@ -33,7 +32,8 @@ class SerialBoard:
     port: the path of its serial port, for mpremote. installed: a new flash holds build/board
     already, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd" or ""
     for none in reach. machine, version: what MicroPython says of itself. size: of the flash
-    volume in bytes. battery and seed as `batmon sim` has them. lcd: as 16x2, or none.
+    volume in bytes. battery, seed and interpreter as `batmon sim` has them. lcd: as 16x2, or
+    none.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class SerialBoard:
         volume: str = "lfs2",
         machine: str = "Generic ESP32 module with ESP32",
         version: tuple[int, int, int] = (1, 29, 0),
+        interpreter: str = "64",
     ):
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +71,7 @@ class SerialBoard:
             seed=seed,
             machine=machine,
             version=version,
+            interpreter=interpreter,
         )
 
     def __enter__(self):
@@ -109,7 +111,7 @@ class SerialBoard:
     def _start(self):
         self._power_lost = False
         self._process = subprocess.Popen(
-            [micropython(), "-X", f"heapsize={_HEAP}", str(SIM / "board.py"), str(self._config)],
+            board_command(self._config, _HEAP_KB),
             stdin=self._stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -187,7 +189,8 @@ def _run(args) -> int:
     if args.erase:
         (folder / "flash.img").unlink(missing_ok=True)
     bms = "" if args.bms == "none" else args.bms
-    with SerialBoard(folder, installed=args.installed, bms=bms, lcd=args.lcd) as board:
+    kind = {"bms": bms, "lcd": args.lcd, "interpreter": args.interpreter}
+    with SerialBoard(folder, installed=args.installed, **kind) as board:
         print(f"The virtual board is at {board.port}; Ctrl-C here ends it. Try for example:")
         print(f"  mpremote connect {board.port} repl", flush=True)
         while board.running:
@@ -216,4 +219,5 @@ def add_parser(subparsers):
         help="the BMS in reach (%(default)s)",
     )
     add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
+    add_interpreter(parser)
     parser.set_defaults(run=_run)

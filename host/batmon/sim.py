@@ -116,6 +116,7 @@ def _configure(args, board: Path, out: Path, log: Path | None) -> Path:
         lcd=args.lcd,
         seed=args.seed,
         realtime=args.realtime,
+        interpreter=args.interpreter,
         start_unix=start_unix,
         settings={
             "dev_name": _NAMES[args.bms],
@@ -389,6 +390,7 @@ def add_parser(subparsers):
         metavar="SIZE",
         help="memory for the board's code, on the 64-bit port (%(default)s)",
     )
+    virtual.add_interpreter(parser)
     add("--seed", type=_seed, default=1, metavar="N", help="another battery of its kind (1)")
     add("--out", metavar="DIR", help="folder for the shards (one below build/sim-out)")
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")

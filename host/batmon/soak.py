@@ -34,7 +34,7 @@ def _run(args) -> int:
     if problems := settingsdoc.problems({"poll_s": args.poll_s}):
         what = problems[0].removeprefix("settings.json: poll_s").partition(";")[0]
         raise UserError(f"--poll-s{what}.")
-    result = soak(args.days, args.seed, faults=not args.calm, poll_s=args.poll_s)
+    result = soak(args.days, args.seed, not args.calm, args.poll_s, args.interpreter)
     if args.json:
         print(json.dumps(result))
     else:
@@ -42,12 +42,19 @@ def _run(args) -> int:
     return 1 if result["missed"] else 0
 
 
-def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -> dict:
+def soak(
+    days: float,
+    seed: int,
+    faults: bool = True,
+    poll_s: float = _POLL_S,
+    interpreter: str = "64",
+) -> dict:
     """Run the board for `days` and return the figures; `missed` lists the targets not reached.
 
     Raises UserError when the board crashes.
     """
-    out = BUILD / "soak" / f"{'' if faults else 'calm-'}{seed}"
+    kind = ("" if faults else "calm-") + ("" if interpreter == "64" else f"{interpreter}-bit-")
+    out = BUILD / "soak" / f"{kind}{seed}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     board = BUILD / "board-jikong"
@@ -59,6 +66,7 @@ def soak(days: float, seed: int, faults: bool = True, poll_s: float = _POLL_S) -
         seed=seed,
         heap=_HEAP,
         faults=faults,
+        interpreter=interpreter,
         settings={"poll_s": poll_s, "lcd": {"fitted": False}},
     )
     healed = []
@@ -213,5 +221,6 @@ def add_parser(subparsers):
     add("--seed", type=_seed, default=1, metavar="N", help="another sequence of faults (1)")
     add("--poll-s", type=float, default=_POLL_S, metavar="S", help="seconds between polls (8)")
     add("--calm", action="store_true", help="without faults")
+    virtual.add_interpreter(parser)
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")
     parser.set_defaults(run=_run)

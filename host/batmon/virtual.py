@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from batmon.build import SIM
+from batmon.build import SIMS
 from batmon.cli import UserError
-from batmon.interpreter import micropython
+from batmon.interpreter import WHICH, micropython
 
 _MARK = b"\x1e"
 _RESET = 75  # the exit code of a board that wants to start again
@@ -35,13 +35,15 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
     """Write the configuration of a virtual board; return its path.
 
     `out` is the folder for all it keeps and tells, `board` the tree that is on its flash at the
-    beginning, None for none. `changes` are the keys that sim/board.py and sim/world.py read; what
-    is said below is a van's battery that runs at the speed of the computer, without a display.
+    beginning, None for none. `changes` are the keys that sim/board.py and sim/world.py read, and
+    "interpreter", "32" for the one with a board's 32-bit pointers; what is said below is a van's
+    battery that runs at the speed of the computer, without a display.
     """
     out = out.resolve()
+    interpreter = changes.setdefault("interpreter", "64")
     config = {
         "board": str(board) if board else None,
-        "sim": str(SIM),
+        "sim": str(SIMS[interpreter]),
         "image": str(out / "flash.img"),
         "rtc": str(out / "rtc.bin"),
         "out": str(out),
@@ -60,6 +62,13 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
     return path
 
 
+def board_command(config: Path, heap_kb: int) -> list[str]:
+    """Return the command that starts a board once; the simulator shares the heap with it."""
+    settings = json.loads(config.read_text())
+    program = micropython(settings["interpreter"])
+    return [program, "-X", f"heapsize={heap_kb}k", f"{settings['sim']}/board.py", str(config)]
+
+
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
     """Run the board to its end and return its last record, with what the heap was when.
 
@@ -67,8 +76,8 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
     settings = json.loads(config.read_text())
-    heap = f"heapsize={_kb(settings.get('heap', HEAP)) + _SIMULATOR_KB}k"
-    command = [micropython(), "-X", heap, str(SIM / "board.py"), str(config)]
+    heap_kb = _kb(settings.get("heap", HEAP)) + _SIMULATOR_KB
+    command = board_command(config, heap_kb)
     stop = _Stop(Path(settings["out"]) / "stop")
     starts = 0
     heap_at = {}
@@ -103,6 +112,16 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
         if board.returncode != _RESET:
             raise UserError(f"the virtual board crashed (exit code {board.returncode}).", 1)
     raise UserError(f"the virtual board reset {_STARTS} times without getting anywhere.", 1)
+
+
+def add_interpreter(parser):
+    """Add --interpreter to a command that runs a board."""
+    parser.add_argument(
+        "--interpreter",
+        choices=WHICH,
+        default="64",
+        help="bits of its pointers: 32, as on a board, is Debian's MicroPython (%(default)s)",
+    )
 
 
 def _kb(size: str) -> int:

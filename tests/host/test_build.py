@@ -20,7 +20,8 @@ def tree(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "ROOT", root)
     monkeypatch.setattr(build, "BUILD", root / "build")
     monkeypatch.setattr(build, "BOARD", root / "build/board")
-    monkeypatch.setattr(build, "SIM", root / "build/sim")
+    monkeypatch.setattr(build, "SIMS", {"64": root / "build/sim"})
+    monkeypatch.setattr(build, "present", lambda: ["64"])
     monkeypatch.setattr(build, "_DRIVERS", root / "build/drivers")
     monkeypatch.setattr(build, "_STATE", root / "build/state.json")
 
