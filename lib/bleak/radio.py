@@ -2,7 +2,7 @@
 # The handler runs on the stack's own task: it copies and flags, nothing else.
 import asyncio
 
-from aioble import core
+from aioble import central, core
 from micropython import const
 
 _IRQ_SCAN_RESULT = const(5)
@@ -82,6 +82,12 @@ class Ring:
         return data
 
 
+def activate():
+    """Switch the radio on unless it is: the only way, for aioble as well."""
+    if not ble.active():
+        ble.active(True)
+
+
 def take_ring():
     """A ring for a scan or a link. Used again and again: after a year of reconnecting the heap
     may have no hole for a new one."""
@@ -138,3 +144,4 @@ def _shutdown():
 
 
 core.register_irq_handler(_irq, _shutdown)
+core.ensure_active = central.ensure_active = activate

@@ -2,7 +2,6 @@
 # Not through aioble.scan: that cannot be ended in bounded time, and keeps every neighbour.
 import asyncio
 
-from aioble import core
 from micropython import const
 
 from . import radio
@@ -99,7 +98,7 @@ class _Scan:
     # on ours
 
     async def run(self, timeout_ms):
-        core.ensure_active()
+        radio.activate()
         radio.scan = self
         guard = asyncio.create_task(self._end(timeout_ms + _LATE_MS))
         try:

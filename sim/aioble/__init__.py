@@ -1,5 +1,6 @@
 # A small stand-in for aioble's central role, where the real one is not at hand
 # Names and faults are the original's, so whoever lives with this one lives with that.
 # ruff: noqa: F401
-from .core import GattError, stop
-from .device import Device, DeviceDisconnectedError, scan
+from .core import GattError, config, stop
+from .device import Device, DeviceDisconnectedError
+from .central import scan

@@ -1,18 +1,12 @@
-# Devices, connections and scanning
+# Devices and connections
 import asyncio
+import binascii
 
 from micropython import const
 
-from .core import ble, ensure_active, register_irq_handler
+from .core import ble, log_error, register_irq_handler
 
-_SCAN_RESULT = const(5)
-_SCAN_DONE = const(6)
-_CONNECT = const(7)
-_DISCONNECT = const(8)
 _MTU_EXCHANGED = const(21)
-
-_scanner = None
-_connecting = set()
 
 
 class DeviceDisconnectedError(Exception):
@@ -27,17 +21,16 @@ class DeviceTimeout:
         self._connection = connection
         self._timeout_ms = timeout_ms
         self._timer = None
-        self._expired = False
         self._task = asyncio.current_task()
+        if connection:
+            connection._timeouts.append(self)
 
     async def _expire(self):
         await asyncio.sleep_ms(self._timeout_ms)
-        self._expired = True
+        self._timer = None
         self._task.cancel()
 
     def __enter__(self):
-        if self._connection:
-            self._connection._timeouts.append(self)
         if self._timeout_ms:
             self._timer = asyncio.create_task(self._expire())
 
@@ -45,67 +38,85 @@ class DeviceTimeout:
         connection = self._connection
         if connection:
             connection._timeouts.remove(self)
-        if self._timer and not self._expired:
+        if self._timer:
             self._timer.cancel()
         if exc_type is asyncio.CancelledError:
-            if self._expired:
+            if self._timeout_ms and self._timer is None:
                 raise asyncio.TimeoutError
-            if connection and not connection.is_connected():
+            # fault: whoever cancels the task just then hears of a lost link instead
+            if connection and connection._conn_handle is None:
                 raise DeviceDisconnectedError
 
 
 class Device:
-    """A peer by its address, 6 bytes."""
+    """A peer by its address, 6 bytes or text with colons."""
 
     def __init__(self, addr_type, addr):
         self.addr_type = addr_type
-        self.addr = addr
+        self.addr = addr if len(addr) == 6 else binascii.unhexlify(addr.replace(":", ""))
         self._connection = None
 
-    async def connect(self, timeout_ms=10000, scan_duration_ms=None):
+    def __eq__(self, other):
+        return self.addr_type == other.addr_type and self.addr == other.addr
+
+    def __hash__(self):
+        return hash((self.addr_type, self.addr))
+
+    def __str__(self):
+        kind = "RANDOM" if self.addr_type else "PUBLIC"
+        state = ", CONNECTED" if self._connection else ""
+        return "Device(ADDR_%s, %s%s)" % (kind, self.addr_hex(), state)
+
+    def addr_hex(self):
+        return binascii.hexlify(self.addr, ":").decode()
+
+    async def connect(
+        self,
+        timeout_ms=10000,
+        scan_duration_ms=None,
+        min_conn_interval_us=None,
+        max_conn_interval_us=None,
+    ):
         # fault: what an earlier attempt left behind counts as a connection, alive or not
-        if self._connection:
-            return self._connection
-        ensure_active()
-        if _scanner:
-            await _scanner.cancel()
-        connection = self._connection = DeviceConnection(self)
-        _connecting.add(self)
-        try:
-            # fault: giving up does not cancel the attempt in the stack
-            with DeviceTimeout(None, timeout_ms):
-                ble.gap_connect(self.addr_type, self.addr, scan_duration_ms)
-                await connection._event.wait()
-                DeviceConnection._connected[connection._conn_handle] = connection
-        finally:
-            _connecting.remove(self)
-        connection._task = asyncio.create_task(connection._watch())
-        return connection
+        if not self._connection:
+            from .central import _connect
+
+            interval_us = min_conn_interval_us, max_conn_interval_us
+            connection = DeviceConnection(self)
+            await _connect(connection, timeout_ms, scan_duration_ms, *interval_us)
+            connection._run_task()
+        return self._connection
 
 
 class DeviceConnection:
     """A link, alive while `_conn_handle` is not None."""
 
+    # fault: filled only when connect() goes on; a link that ends before is never seen to end
     _connected = {}
 
     def __init__(self, device):
         self.device = device
+        device._connection = self
+        self.encrypted = self.authenticated = self.bonded = self.key_size = False
         self.mtu = None
         self._conn_handle = None
         self._event = asyncio.ThreadSafeFlag()  # link up, later: link down
-        self._mtu_event = asyncio.ThreadSafeFlag()
+        self._mtu_event = None
         self._discover = None
         self._characteristics = {}
         self._timeouts = []
         self._task = None
 
-    async def _watch(self):
+    async def device_task(self):
         await self._event.wait()
         del DeviceConnection._connected[self._conn_handle]
         self._conn_handle = None
         self.device._connection = None
         for t in self._timeouts:
             t._task.cancel()
+
+    def _run_task(self):
+        self._task = asyncio.create_task(self.device_task())
 
     def is_connected(self):
         return self._conn_handle is not None
@@ -114,107 +125,50 @@ class DeviceConnection:
         return DeviceTimeout(self, timeout_ms)
 
     async def disconnect(self, timeout_ms=2000):
-        if self.is_connected():
-            ble.gap_disconnect(self._conn_handle)
-            with DeviceTimeout(None, timeout_ms):
-                await self._task
+        await self.disconnected(timeout_ms, True)
+
+    async def disconnected(self, timeout_ms=None, disconnect=False):
+        if not self.is_connected():
+            return
+        if disconnect:
+            try:
+                ble.gap_disconnect(self._conn_handle)
+            except OSError as exc:
+                log_error("Disconnect", exc)
+        # fault: a timeout cancels the task that would have cleaned up
+        with DeviceTimeout(None, timeout_ms):
+            await self._task
+
+    async def exchange_mtu(self, mtu=None, timeout_ms=1000):
+        if not self.is_connected():
+            raise ValueError("Not connected")
+        if mtu:
+            ble.config(mtu=mtu)
+        self._mtu_event = self._mtu_event or asyncio.ThreadSafeFlag()
+        ble.gattc_exchange_mtu(self._conn_handle)
+        with self.timeout(timeout_ms):
+            await self._mtu_event.wait()
+        return self.mtu
 
     def services(self, uuid=None, timeout_ms=2000):
         from .client import ClientDiscover, ClientService
 
         return ClientDiscover(self, ClientService, self, uuid)
 
-    async def exchange_mtu(self, mtu=None, timeout_ms=1000):
-        if not self.is_connected():
-            raise ValueError("Not connected")
-        ble.gattc_exchange_mtu(self._conn_handle)
-        with self.timeout(timeout_ms):
-            await self._mtu_event.wait()
-        return self.mtu
-
-
-class ScanResult:
-    """One advertisement, or one scan response."""
-
-    def __init__(self, addr_type, addr, adv_type, rssi, data):
-        self.device = Device(addr_type, bytes(addr))
-        self.rssi = rssi
-        self.adv_data = bytes(data)
-
-
-class scan:
-    """`async with scan(…) as s: async for result in s:`"""
-
-    def __init__(self, duration_ms, interval_us=None, window_us=None, active=False):
-        # fault: by default the receiver listens for 0.9 % of the time
-        self._args = (duration_ms, interval_us or 1280000, window_us or 11250, active)
-        self._queue = []
-        self._event = asyncio.ThreadSafeFlag()
-        self._done = False
-
     async def __aenter__(self):
-        global _scanner
-        ensure_active()
-        if _scanner:
-            await _scanner.cancel()
-        _scanner = self
-        ble.gap_scan(*self._args)
         return self
 
     async def __aexit__(self, exc_type, exc, traceback):
-        await self.cancel()
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        while not self._queue:
-            if self._done:
-                raise StopAsyncIteration
-            await self._event.wait()
-        return self._queue.pop()
-
-    async def cancel(self):
-        global _scanner
-        # fault: waits for ever when no event comes
-        if not self._done:
-            ble.gap_scan(None)
-            while not self._done:
-                await self._event.wait()
-        _scanner = None
+        await self.disconnect()
 
 
 def _irq(event, data):
-    if event == _SCAN_RESULT:
-        if _scanner:
-            _scanner._queue.append(ScanResult(*data))
-            _scanner._event.set()
-    elif event == _SCAN_DONE:
-        if _scanner:
-            _scanner._done = True
-            _scanner._event.set()
-    elif event == _CONNECT:
-        conn_handle, addr_type, addr = data
-        for device in _connecting:
-            if device.addr_type == addr_type and device.addr == addr:
-                device._connection._conn_handle = conn_handle
-                device._connection._event.set()
-                break
-    elif event == _DISCONNECT or event == _MTU_EXCHANGED:
+    if event == _MTU_EXCHANGED:
         connection = DeviceConnection._connected.get(data[0])
         if connection:
-            if event == _DISCONNECT:
-                # fault: an attempt that failed with handle 0 ends the link that has it
-                connection._event.set()
-            else:
-                connection.mtu = data[1]
+            connection.mtu = data[1]
+            if connection._mtu_event:
                 connection._mtu_event.set()
 
 
-def _shutdown():
-    global _scanner, _connecting
-    _scanner = None
-    _connecting = set()
-
-
-register_irq_handler(_irq, _shutdown)
+register_irq_handler(_irq, None)

@@ -257,3 +257,27 @@ async def test_a_cancelled_search_leaves_the_radio_free():
     air.add(Peer())
     assert await find()
     fresh()
+
+
+async def test_one_function_switches_the_radio_on_whoever_needs_it():
+    peer = fresh(Peer())
+    asked = []
+    whole = radio.ble
+
+    class Watched:
+        def active(self, *args):
+            asked.append(args)
+            return whole.active(*args)
+
+    radio.ble = Watched()
+    try:
+        async with aioble.scan(100, 30000, 30000):
+            pass
+        assert (True,) in asked  # by aioble
+        fresh(peer)
+        asked.clear()
+        await (await aioble.Device(0, peer.addr).connect()).disconnect()
+        assert (True,) in asked
+    finally:
+        radio.ble = whole
+    fresh()

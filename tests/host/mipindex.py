@@ -10,7 +10,10 @@ from pathlib import Path
 from batmon.build import SIM
 
 _SHARED = ("__init__", "core", "device")
-PACKAGES = {"aioble-central@0.3.0": _SHARED, "aioble-client@0.3.0": (*_SHARED, "client")}
+PACKAGES = {
+    "aioble-central@0.3.0": (*_SHARED, "central"),
+    "aioble-client@0.3.0": (*_SHARED, "client"),
+}
 
 
 def make(folder: Path, plain: bool = False):
@@ -20,8 +23,6 @@ def make(folder: Path, plain: bool = False):
         files = {f"{name}.mpy": (SIM / f"aioble/{name}.mpy").read_bytes() for name in modules}
         if plain:
             files = {f"{name}.py": b"" for name in modules}
-        if "central" in package:
-            files["central.py"] = b""  # the stand-in has all in other files
         hashes = [[f"aioble/{file}", _store(folder, code)] for file, code in files.items()]
         described = folder / "package" / "6" / title / f"{version}.json"
         described.parent.mkdir(parents=True, exist_ok=True)
