@@ -8,7 +8,7 @@ except ImportError:
 
 try:
     with open("/update.txt"):
-        import update
+        from app import update
 
     update.finish()
 except (OSError, ImportError):

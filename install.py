@@ -6,7 +6,7 @@ import time
 
 _PACKAGES = (("aioble-central", "0.3.0"), ("aioble-client", "0.3.0"))
 _MODULES = ("aioble", "aioble.central", "aioble.client")  # which then can be imported
-_OURS = ("boot.py", "main.py", "conn.py", "app.mpy", "lib/bleak", "aiobmsble")
+_OURS = ("boot.py", "main.py", "conn.py", "app", "link", "lib/bleak", "aiobmsble")
 _JOIN_S = 30
 
 

@@ -1,5 +1,5 @@
-# Starts the battery logger; start.py is how, app.py the logger itself
-import start
+# Starts the battery logger: app/start.py is how, app/app.py the logger itself
+from app import start
 
 app = start.make_app()  # stays in reach of the REPL: app.store.frames
 if app:

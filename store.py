@@ -6,9 +6,9 @@ import struct
 import sys
 from binascii import crc32
 
-import frame
 from micropython import const
-from store_shards import STATES, Shards
+from shards import frame
+from shards.folder import STATES, Shards
 
 _BUFFER_FRAMES = const(77)  # 1 kB with the commit that ends a flush
 _SLOTS = const(80)  # and with what a restart adds: a frame that was held, an anchor
@@ -94,7 +94,7 @@ class Store(Shards):
         self._mirror()
 
     def event(self, code, a=0, b=0):
-        """Store an event (codes in lib/frame.py) with its two numbers."""
+        """Store an event (codes in shards/frame.py) with its two numbers."""
         control = bytearray(frame.SIZE)  # its own: appending may lead to other control frames
         frame.pack_event(control, 0, self._clock.uptime_s(), code, a, b)
         self.append(control)
@@ -338,14 +338,14 @@ class Store(Shards):
 
     def open(self):
         """Bring the folder into order after whatever happened, and begin this boot."""
-        import store_recovery
+        from shards import recovery
 
-        found = store_recovery.Found()
+        found = recovery.Found()
         try:
-            store_recovery.recover(self, found)
+            recovery.recover(self, found)
         except OSError as exc:
             self._trouble(exc)
-        del sys.modules["store_recovery"]  # its memory serves better elsewhere
+        del sys.modules["shards.recovery"], sys.modules["shards"].recovery  # their memory
         self._opened_s = self._clock.uptime_s()
         self._number = found.number
         self._size = found.size

@@ -1,6 +1,7 @@
 # Runs the app on the interpreter and prints what memory it takes: run by bench/heap.py
 # Everything is the board's but the radio: modules `bleak` and `aioble` stand in, a BMS answers.
 import gc
+import os
 import sys
 
 import micropython
@@ -9,9 +10,10 @@ _PC = "/pc"
 _POLLS = 100
 # the order of imports, so that each counts what is its own
 _PARTS = ("aiobmsble", "aiobmsble.exact", "aiobmsble.compat")
-_PARTS += ("aiobmsble.connection", "aiobmsble.basebms", "aiobmsble.bms.jikong_bms", "link", "conn")
-_PARTS += ("clock", "half", "frame", "errorlog", "alarms", "lcd_hd44780", "sampler", "screen")
-_PARTS += ("shardcodec", "store_shards", "store", "app")
+_PARTS += ("aiobmsble.connection", "aiobmsble.basebms", "aiobmsble.bms.jikong_bms")
+_PARTS += ("link", "conn", "clock", "half", "shards.frame", "app.errorlog")
+_PARTS += ("screen.alarms", "lcd_hd44780", "sampling.sampler", "screen.pages", "shards.codec")
+_PARTS += ("shards.folder", "store", "app.app")
 
 
 def used():
@@ -51,7 +53,10 @@ def main(folder, sim, board, fitted):
     else:
         with open("/settings.json", "w") as f:
             f.write('{"lcd": {"fitted": false}}')
-    sys.path[:] = [_PC + folder, _PC + board, _PC + board + "/lib", ".frozen"]
+    # from a short path, as on a board: packages keep theirs in memory
+    vfs.mount(vfs.VfsPosix(board), "/b")
+    os.chdir("/b")
+    sys.path[:] = [_PC + folder, "", ".frozen", "lib"]
     import aioble  # noqa: F401
     import bleak
     import client
@@ -70,7 +75,7 @@ def main(folder, sim, board, fitted):
         now = used()
         say("import " + name, now - before)
         before = now
-    app = sys.modules["app"].App(sys.modules["conn"])
+    app = sys.modules["app.app"].App(sys.modules["conn"])
     polls = 0
 
     def count(link, sample):

@@ -10,17 +10,17 @@ sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib", ".frozen"]
 import binascii  # noqa: F401
 import struct  # noqa: F401
 
-import frame
+from shards import frame
 
 gc.collect()
 before = gc.mem_alloc()
-import shardcodec
+from shards import codec
 
 gc.collect()
 module = gc.mem_alloc() - before
 before = gc.mem_alloc()
-chunk = bytearray(shardcodec.CHUNK_FRAMES * frame.SIZE)
-encoder = shardcodec.Encoder()
+chunk = bytearray(codec.CHUNK_FRAMES * frame.SIZE)
+encoder = codec.Encoder()
 gc.collect()
 held = gc.mem_alloc() - before
 total = longest = 0

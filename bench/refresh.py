@@ -68,13 +68,13 @@ async def main():
     cols, rows = int(sys.argv[3]), int(sys.argv[4])
     before = used()
     import lcd_hd44780
-    import screen
+    from screen import pages
 
     code = used() - before
     before = used()
     bus = machine.I2C(0, freq=100_000)
     display = lcd_hd44780.LCD(bus, 0x27, cols, rows)
-    picture = screen.Screen(cols, rows)
+    picture = pages.Screen(cols, rows)
     objects = used() - before
     module = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
     await display.start()
@@ -85,7 +85,7 @@ async def main():
 
     def cost(text):
         start = module.bytes, vclock.now_us()
-        display.show(text, screen.GLYPHS)
+        display.show(text, pages.GLYPHS)
         return module.bytes - start[0], vclock.now_us() - start[1]
 
     def allocated(sample, t):
@@ -95,7 +95,7 @@ async def main():
         start = gc.mem_alloc()
         picture.render(sample, Status, t)
         middle = gc.mem_alloc()
-        quiet.show(picture.render(sample, Status, t), screen.GLYPHS)
+        quiet.show(picture.render(sample, Status, t), pages.GLYPHS)
         end = gc.mem_alloc()
         gc.enable()
         return middle - start, end - middle

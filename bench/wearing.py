@@ -12,7 +12,7 @@ import json
 import os
 import struct
 
-import frame
+from shards import frame
 import vfs
 from flash import Flash
 from store import Store

@@ -12,7 +12,7 @@ import asyncio
 import json
 from time import gmtime
 
-from sampler import Sampler
+from sampling.sampler import Sampler
 from store import Store
 
 START_UNIX = 1_764_201_600  # 2025-11-27: a few days reach two months

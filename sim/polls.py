@@ -8,7 +8,7 @@ import asyncio
 import struct
 
 from micropython import const
-from sampler import Sampler
+from sampling.sampler import Sampler
 from store import Store
 
 # ms since the first row, mV, mA, 0.1 degC, 1/10 %, mV of lowest and highest cell, their indices;

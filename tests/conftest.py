@@ -102,9 +102,11 @@ def _with_source(traceback: str) -> str:
     for line in traceback.rstrip().split("\n"):
         lines.append(line)
         if place := re.match(r'  File "(.+)", line (\d+)', line):
-            # A compiled module gives its bare name.
+            # A compiled module gives the name by which it is imported.
             folders = (build.ROOT, build.ROOT / "lib", build.ROOT / "sim")
-            files = [place[1], *(str(folder / f"{place[1]}.py") for folder in folders)]
+            name = place[1].replace(".", "/")
+            names = (f"{name}.py", f"{name}/__init__.py")
+            files = [place[1], *(str(folder / name) for folder in folders for name in names)]
             source = (linecache.getline(file, int(place[2])).strip() for file in files)
             lines += [f"    {code}" for code in source if code][:1]
     return "\n".join(lines)

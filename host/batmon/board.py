@@ -1,4 +1,4 @@
-"""The board's own modules for the formats on flash, loaded from lib/ of the checkout.
+"""The board's own modules for the formats on flash, loaded from lib/ and shards/ of the checkout.
 
 One definition of frames and shards serves the board and the PC: `half`, `frame`, `shardcodec` and
 below it `shardmodel`, `shardmath` and `rangecoder`. With numba installed these three are compiled
@@ -13,10 +13,11 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LIB = _ROOT / "lib"
-_COMPILED = ("rangecoder", "shardmath", "shardmodel")
+_SHARDS = _ROOT / "shards"
+_COMPILED = ("rangecoder", "numbers", "model")
 _NOT_COMPILED = ("new", "finish")
-_NAMES = ("half", "frame", *_COMPILED, "shardcodec")
+_FILES = {"half": _ROOT / "lib/half.py"}
+_FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("frame", *_COMPILED, "codec")}
 
 
 def _same(x):
@@ -33,16 +34,18 @@ _POINTERS = ("ptr8", "ptr16", "ptr32")
 def load() -> list[ModuleType]:
     """Return modules of their own, not compiled, in the order of the names below."""
     modules = []
-    hidden = {name: sys.modules.pop(name, None) for name in (*_NAMES, "micropython")}
+    hidden = {name: sys.modules.pop(name, None) for name in (*_FILES, "shards", "micropython")}
     try:
         sys.modules["micropython"] = _MICROPYTHON
-        for name in _NAMES:
-            spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", _LIB / f"{name}.py")
+        sys.modules["shards"] = package = ModuleType("shards")
+        for name, path in _FILES.items():
+            spec = importlib.util.spec_from_file_location(f"{__name__}.{path.stem}", path)
             module = importlib.util.module_from_spec(spec)
             vars(module).update(dict.fromkeys(_POINTERS, _same))
             sys.modules[spec.name] = module  # where numba's cache looks for it
             sys.modules[name] = module  # they import each other by these names
             spec.loader.exec_module(module)
+            setattr(package, path.stem, module)
             modules.append(module)
     finally:
         # Names this common must not stay taken in a program that imports batmon.
@@ -69,7 +72,7 @@ def _compile():
         import numba
     except ImportError:
         return
-    sources = b"".join((_LIB / f"{name}.py").read_bytes() for name in _COMPILED)
+    sources = b"".join((_SHARDS / f"{name}.py").read_bytes() for name in _COMPILED)
     kept, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(
         _ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()
     )

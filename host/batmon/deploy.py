@@ -1,7 +1,7 @@
 """Files onto a board, so that being cut off at any moment does no harm.
 
 They are copied beside what is there, verified, and put into place at the end by the board's own
-update.py. The manifest on the board tells what an earlier run installed.
+app/update.py. The manifest on the board tells what an earlier run installed.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _AIOBLE_SPACE = 12 * _BLOCK
 
 def finish(board: Remote):
     """Put what an earlier run has left complete into its place."""
-    board.run((ROOT / "update.py").read_text() + "\nfinish()\n")
+    board.run((ROOT / "app/update.py").read_text() + "\nfinish()\n")
 
 
 def manifest(board: Remote, found: dict) -> dict[str, str]:
@@ -89,9 +89,10 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
     goes first, if there is no room else: until the new one is complete, there is none.
     """
     want = {path: digest(data) for path, data in files.items()}
-    left = [p for p in found if p.endswith(".new") and found[p] != want.get(p[:-4])]
+    ready = {_staged(path, found): want[path] for path in files}
+    left = [p for p in found if ".new" in p and found[p] != ready.get(p)]
     _remove(board, left, found)  # by a run that was cut off, of another version
-    missing = [p for p in files if want[p] not in (found.get(p), found.get(f"{p}.new"))]
+    missing = [p for p in files if want[p] not in (found.get(p), found.get(_staged(p, found)))]
     if not missing:
         return
     needed = sum(_on_flash(files[path]) for path in missing) + _SPARE
@@ -148,7 +149,7 @@ def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
         changed.append(_MANIFEST)
     elif not changed and not gone:
         return 0
-    staged = {path: f"{path}.new" for path in changed}
+    staged = {path: _staged(path, found) for path in changed}
     missing = [path for path in changed if found.get(staged[path]) != want[path]]
     _send(board, {staged[path]: files[path] for path in missing})
     now = board.hashes()
@@ -161,12 +162,7 @@ def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
             "with open('/main.py', 'rb') as a, open('/main.old.py', 'wb') as b:"
             "\n d = a.read(512)\n while d:\n  b.write(d)\n  d = a.read(512)"
         )
-    # what goes on after a cut comes first, what starts everything last
-    order = sorted(
-        changed, key=lambda path: (path != "/update.mpy", path != "/boot.py", path == "/main.py")
-    )
-    journal = "".join([*(f"-{path}\n" for path in gone), *(f"+{path}\n" for path in order)])
-    board.write("/update.part", journal.encode(), lambda _: None)
+    board.write("/update.part", _journal(staged, gone).encode(), lambda _: None)
     board.run("import os\nos.rename('/update.part', '/update.txt')")
     finish(board)
     now = board.hashes()
@@ -174,6 +170,35 @@ def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
     if bad:
         raise UserError(f"{bad[0]} is not what was installed; run this again.", 1)
     return len([path for path in changed if path != _MANIFEST])
+
+
+def _staged(path: str, found: dict) -> str:
+    """Return where `path` lies ready: beside its place, .new behind its name.
+
+    A folder that would hide a module of the version that runs lies ready as a whole.
+    """
+    _, top, *below = path.split("/")
+    hides = below and (f"/{top}.mpy" in found or f"/{top}.py" in found)
+    if hides and not any(p.startswith(f"/{top}/") for p in found):
+        return "/".join(("", f"{top}.new", *below))
+    return f"{path}.new"
+
+
+def _journal(staged: dict[str, str], gone: list[str]) -> str:
+    """Return what app/update.py is to do: put what is `staged` into place, remove what is `gone`.
+
+    After a cut anywhere, boot.py finds what goes on: the new one app/update.mpy, and that of
+    version 0.1.0 /update.mpy, which therefore goes after it.
+    """
+    places = dict.fromkeys(
+        path if ready == f"{path}.new" else "/" + path.split("/")[1]
+        for path, ready in sorted(staged.items(), key=lambda item: item[0] == "/main.py")
+    )
+    first = [path for path in ("/app", "/app/update.mpy", "/boot.py") if path in places]
+    lines = [f"+{path}" for path in first]
+    lines += [f"-{path}" for path in gone]
+    lines += [f"+{path}" for path in places if path not in first]
+    return "\n".join([*lines, ""])
 
 
 def _gone(found: dict, was: dict, want: dict, kept: dict) -> list[str]:
@@ -200,5 +225,5 @@ def _send(board: Remote, files: dict[str, bytes]):
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("copying", total=size)
         for path, data in files.items():
-            progress.update(task, description=path.removesuffix(".new"))
+            progress.update(task, description=path.replace(".new", ""))
             board.write(path, data, lambda n: progress.advance(task, n))

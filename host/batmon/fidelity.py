@@ -3,7 +3,7 @@
 Frames are read as docs/FORMAT.md says: voltage as straight lines between data frames, current as
 the mean since the frame before, state of charge as it was stored last. Times are whole seconds,
 as in frames; the charge of polls is each poll's current held since the poll before. What a poll
-lacks counts as in the poll before, for a few polls in a row; see sampler.py.
+lacks counts as in the poll before, for a few polls in a row; see sampling/sampler.py.
 """
 
 from dataclasses import dataclass

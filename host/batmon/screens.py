@@ -182,7 +182,8 @@ root = sys.argv[1]
 sys.path[:] = [root + "/sim", root, ".frozen"]
 import vclock
 vclock.install()
-import asyncio, machine, lcd, lcd_hd44780, screen
+import asyncio, machine, lcd, lcd_hd44780
+from screen import pages
 
 class Status:
     pass
@@ -194,8 +195,8 @@ async def main():
             setattr(Status, name, status[name])
         module = machine.i2c_devices[0x27] = lcd.LCD(cols, rows)
         display = lcd_hd44780.LCD(machine.I2C(0, freq=100000), cols=cols, rows=rows)
-        picture = screen.Screen(cols, rows)
-        display.show(picture.render(sample, Status, tick_s), screen.GLYPHS)
+        picture = pages.Screen(cols, rows)
+        display.show(picture.render(sample, Status, tick_s), pages.GLYPHS)
         await display.start()
         assert not module.violations, module.violations
         print(json.dumps(module.snapshot()))

@@ -1,4 +1,4 @@
-"""`python -m batmon.settingsdoc`: writes docs/SETTINGS.md from the table in settings.py."""
+"""`python -m batmon.settingsdoc`: writes docs/SETTINGS.md from the table in app/settings.py."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ PATH = ROOT / "docs/SETTINGS.md"
 
 _HEAD = """# Settings
 
-Made by `python -m batmon.settingsdoc` from the table in [settings.py](../settings.py).
+Made by `python -m batmon.settingsdoc` from the table in [app/settings.py](../app/settings.py).
 
 The three lines at the top of `conn.py` name the battery; nothing else is needed. A file
 `settings.json` on the board changes more. It holds what differs from the defaults, for example:
@@ -37,7 +37,7 @@ board logs in any case. A text has at most 64 characters.
 
 def load() -> ModuleType:
     """Return the board's module `settings` of the checkout."""
-    spec = importlib.util.spec_from_file_location("batmon_settings", ROOT / "settings.py")
+    spec = importlib.util.spec_from_file_location("batmon_settings", ROOT / "app/settings.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -4,10 +4,9 @@ import os
 import struct
 from binascii import crc32
 
-import frame
-import shardcodec
 import vfs
 from flash import Flash, PowerCut
+from shards import codec, frame
 from store import Store
 
 # the interpreter's own random numbers are the same every time
@@ -69,7 +68,7 @@ class Volume:
 
 
 class StoredEncoder:
-    """Takes the place of shardcodec.Encoder where much is sealed: real blocks, stored."""
+    """Takes the place of codec.Encoder where much is sealed: real blocks, stored."""
 
     def __init__(self):
         self._data = bytearray()
@@ -173,20 +172,20 @@ def events():
 
 def _unseal(data):
     out = []
-    room = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
+    room = bytearray(codec.BLOCK_FRAMES * frame.SIZE)
     total = -1
-    at = len(shardcodec.HEADER)
+    at = len(codec.HEADER)
     while 0 <= at < len(data):
-        block = data[at : at + shardcodec.block_bytes(data[at : at + shardcodec.HEAD_BYTES])]
+        block = data[at : at + codec.block_bytes(data[at : at + codec.HEAD_BYTES])]
         try:
-            n = shardcodec.check(block)
-        except shardcodec.ShardError:
+            n = codec.check(block)
+        except codec.ShardError:
             at = data.find(b"BK", at + 1)
             continue
         at += len(block)
-        total = shardcodec.end_total(block)
+        total = codec.end_total(block)
         if total < 0:
-            for _ in shardcodec.decode(block, room):
+            for _ in codec.decode(block, room):
                 pass
             out += [bytes(room[i * 13 : i * 13 + 13]) for i in range(n)]
     return out, max(total, 0)

@@ -1,7 +1,7 @@
 # The words for the alarm codes of a BMS: the right ones, and none is swallowed
 import sys
 
-import alarms
+from screen import alarms
 
 
 class Jikong:

@@ -5,14 +5,13 @@ import struct
 import sys
 
 import flash
-import frame
 import machine
 import vclock
 import vfs
-from app import App
-from shardlog import frames_of
-
 from aiobmsble.bms import jikong_bms
+from app.app import App
+from shardlog import frames_of
+from shards import frame
 
 _IMAGE = "/tmp/batmon-test-app.img"
 _SAMPLE = {"voltage": 13.2, "battery_level": 50, "cell_count": 4, "temperature": 20}

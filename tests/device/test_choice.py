@@ -1,5 +1,5 @@
 # What the user chose: conn.py and the settings, right and wrong
-import choice
+from app import choice
 
 
 class Conn:
@@ -45,7 +45,7 @@ def test_a_mistake_is_named_with_its_remedy():
         ("dev_name = 'jk", "not valid Python" + lines),
         ("  a = 1\n b = 2", "not valid Python" + lines),
         ("DESIGN_CAP = 1/0", "divide by zero" + lines),
-        ("from choice import BMX", "can't import name BMX" + lines),
+        ("from app.choice import BMX", "can't import name BMX" + lines),
         ("import aiobmble", "no module named 'aiobmble'; install the libraries again"),
         (
             "raise ImportError(\"no module named 'aiobmsble.bms.jikonk'\")",

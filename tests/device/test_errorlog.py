@@ -1,10 +1,10 @@
 # The error log: bounded, rotating, in time and boot, and never in the way
 import os
 
-import errorlog
 import machine
-from errorlog import ErrorLog
 import vfs
+from app import errorlog
+from app.errorlog import ErrorLog
 
 
 class Clock:

@@ -1,5 +1,5 @@
 # Frames: what shards may be called
-import frame
+from shards import frame
 
 
 def test_shard_names_are_cut_by_bytes_and_hold_nothing_special():

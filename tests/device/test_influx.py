@@ -1,16 +1,16 @@
 # The InfluxDB sink: what arrives at a server, and what happens while nothing can
 import asyncio
-
-import frame
-import half
-import influx
-import network
 import socket
+
+import half
+import network
 import usocket
 import vclock
 from clock import Clock
-from influx import Influx
-from wifi import Wifi
+from shards import frame
+from sinks import influx
+from sinks.influx import Influx
+from sinks.wifi import Wifi
 
 _UNIX = 1_790_000_000
 _PORT = 18089  # of the first free port

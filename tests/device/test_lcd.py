@@ -453,14 +453,14 @@ def test_no_chip_loses_its_flash_to_the_display():
         ("ESP32C6", (6, 7), 24, 30),
     ):
         machine.pretend("Generic %s module with %s" % (chip, chip), (1, 26, 0))
-        sys.modules.pop("display", None)
-        import display
+        sys.modules.pop("screen.panel", None)
+        from screen import panel
 
         for pin in range(34):
             if pin == good[0]:
                 continue
             try:
-                display.make(dict({"lcd.sda_pin": good[0], "lcd.scl_pin": pin}, **settings))
+                panel.make(dict({"lcd.sda_pin": good[0], "lcd.scl_pin": pin}, **settings))
                 refused = False
             except ValueError as exc:
                 refused = str(exc) == "GPIO%d to %d are for the flash" % (first, last)

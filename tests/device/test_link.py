@@ -9,11 +9,10 @@ import jbd
 import jikong
 import tasks
 import vclock
+from aiobmsble.bms import jbd_bms, jikong_bms
 from bleak import BleakError, client, radio
 from bleak_peer import Peer, fresh, until
 from link import BmsLink
-
-from aiobmsble.bms import jbd_bms, jikong_bms
 
 
 class Driver:

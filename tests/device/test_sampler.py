@@ -2,10 +2,10 @@
 import random
 import struct
 
-import frame
 import half
 import micropython
-from sampler import Sampler
+from sampling.sampler import Sampler
+from shards import frame
 
 _CAPACITY_AH = 100
 

@@ -2,10 +2,10 @@
 import gc
 import random
 
-import screen
+from screen import pages
 
 _SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
-_SCREENS = {size: screen.Screen(*size) for size in _SIZES}
+_SCREENS = {size: pages.Screen(*size) for size in _SIZES}
 _HEART = "\x06"
 
 # a 16-cell pack as a Jikong BMS reported it
@@ -46,7 +46,7 @@ def lines_of(cols, rows, sample, tick_s=0, **status):
     text = _SCREENS[cols, rows].render(sample, Status(**status), tick_s)
     assert len(text) == cols * rows
     if not random.randrange(16):  # nothing is left of what was shown before
-        again = screen.Screen(cols, rows).render(sample, Status(**status), tick_s)
+        again = pages.Screen(cols, rows).render(sample, Status(**status), tick_s)
         assert text == again, (text, again)
     lines = ["".join(chr(code) for code in text[i : i + cols]) for i in range(0, len(text), cols)]
     assert all(code < 8 or 32 <= code < 126 for code in text), lines
@@ -67,7 +67,7 @@ def check_no_minus_zero(line):
             assert not number.strip(".") or float(number) != 0, line
 
 
-def pages(cols, rows, sample, seconds=64, **status):
+def views(cols, rows, sample, seconds=64, **status):
     return [lines_of(cols, rows, sample, t, **status) for t in range(0, seconds, 4)]
 
 
@@ -98,16 +98,16 @@ def random_sentence(cols, words=12):
 
 def test_the_recorded_sample():
     for cols, rows in _SIZES:
-        shown = [" ".join(lines) for lines in pages(cols, rows, _RECORDED, 96)]
+        shown = [" ".join(lines) for lines in views(cols, rows, _RECORDED, 96)]
         for text in shown:
             assert "56 %" in text and "+123 W" in text
         for wanted in ("52.97 V", "2.33 A", "3308/3314mV", "20C", " 6", "low #6", "high #2",
                        "full  38h07", "123"):  # fmt: skip
             assert any(wanted in text for text in shown), wanted
-    shown = pages(16, 2, _RECORDED)
+    shown = views(16, 2, _RECORDED)
     assert shown[0][1] == "52.97 V  +2.33 A"
     assert shown[1][1] == "3308/3314mV  20C"
-    for lines in pages(20, 4, _RECORDED):  # all of it at once
+    for lines in views(20, 4, _RECORDED):  # all of it at once
         text = " ".join(lines)
         for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314mV", "20C", "6mV"):
             assert wanted in text
@@ -151,7 +151,7 @@ def test_every_odd_value_in_every_place():
 def test_unknown_values_are_dashes():
     for cols, rows in _SIZES:
         for unknown in ({}, {key: float("nan") for key in _KEYS}):
-            seen = pages(cols, rows, unknown)
+            seen = views(cols, rows, unknown)
             for lines in seen:
                 assert "-- %" in lines[0] and "-- W" in lines[0]
             text = " ".join(" ".join(lines) for lines in seen)
@@ -215,7 +215,7 @@ def test_a_sentence_is_read_in_words():
                 (_RECORDED, {"message": sentence}),
             ):
                 below = 2 if rows == 4 and sample else 0
-                seen = [lines[below:] for lines in pages(cols, rows, sample, 120, **status)]
+                seen = [lines[below:] for lines in views(cols, rows, sample, 120, **status)]
                 # values between two readings of the sentence
                 read = " ".join(
                     " ".join(page) for page in seen if " mV" not in page[-1] and "%" not in page[0]
@@ -229,12 +229,12 @@ def test_values_are_shown_between_the_sentences():
     for cols, rows in _SIZES:
         for words in range(1, 13):
             message = " ".join(sentence.split()[:words])
-            seen = " ".join(" ".join(p) for p in pages(cols, rows, _RECORDED, 400, message=message))
+            seen = " ".join(" ".join(p) for p in views(cols, rows, _RECORDED, 400, message=message))
             for wanted in ("56 %", "52.97 V", "3308/3314mV" if rows == 2 else "123 W"):
                 assert wanted in seen
             # every value in its turn, and above the sentence where there is room
-            said = pages(cols, rows, _RECORDED, 400, message=message)
-            plain = [lines[-1] for lines in pages(cols, rows, _RECORDED, 400)]
+            said = views(cols, rows, _RECORDED, 400, message=message)
+            plain = [lines[-1] for lines in views(cols, rows, _RECORDED, 400)]
             values = [lines[-1] for lines in said if lines[-1] in plain]
             assert values == plain[: len(values)]
             assert rows == 2 or all("56 %" in lines[0] for lines in said)
@@ -243,7 +243,7 @@ def test_values_are_shown_between_the_sentences():
 def test_words_longer_than_the_glass_and_strange_characters():
     for cols, rows in _SIZES:
         for length in range(cols - 1, 3 * cols):
-            seen = pages(cols, rows, None, 12, link="x" * length)
+            seen = views(cols, rows, None, 12, link="x" * length)
             if length > cols * rows:
                 seen = seen[:2]
             else:
@@ -273,13 +273,13 @@ def test_nothing_moves_when_data_are_stale():
 
 def test_stale_data_are_marked_then_dropped():
     for cols, rows in _SIZES:
-        seen = [" ".join(p) for p in pages(cols, rows, _RECORDED, 40, age_s=47, link="no answer")]
+        seen = [" ".join(p) for p in views(cols, rows, _RECORDED, 40, age_s=47, link="no answer")]
         assert all("56 %" in text for text in seen)
         assert any("no answer" in text for text in seen)
         assert any("data 47 s old" in text for text in seen)
         assert "56 %" in lines_of(cols, rows, _RECORDED, age_s=600)[0]
         assert "56 %" not in lines_of(cols, rows, _RECORDED, age_s=601)[0]
-        seen = [" ".join(p) for p in pages(cols, rows, _RECORDED, 40, age_s=7300, link="no answer")]
+        seen = [" ".join(p) for p in views(cols, rows, _RECORDED, 40, age_s=7300, link="no answer")]
         assert not any("56 %" in text or "52.97" in text for text in seen)
         assert any("no answer" in text for text in seen)
         assert any("last data 2 h ago" in " ".join(text.split()) for text in seen)
@@ -288,7 +288,7 @@ def test_stale_data_are_marked_then_dropped():
 def test_the_age_that_is_marked_goes_with_the_polls():
     for poll_s, stale_s in ((1.0, 15), (7.5, 15), (8, 16), (60.0, 120)):
         for size in _SIZES:
-            shown = screen.Screen(*size, poll_s)
+            shown = pages.Screen(*size, poll_s)
             for age_s in (0, stale_s - 1, stale_s, stale_s + 1):
                 head = shown.render(_RECORDED, Status(age_s=age_s), 0)
                 assert (head[1] == ord("?")) == (age_s > stale_s)
@@ -298,12 +298,12 @@ def test_alarms_are_seen():
     for cols, rows in _SIZES:
         for words in ("BMS alarm", "too hot\nlow", "cell over-volt\novercurrent in\nload too hot"):
             alarm = {"alarm": words}
-            seen = pages(cols, rows, _RECORDED, 400, **alarm)
+            seen = views(cols, rows, _RECORDED, 400, **alarm)
             shown = [lines[-1] for lines in seen[1::2]]  # every second page
             for word in words.split():
                 assert any(word in line for line in shown), (word, shown)
             # and the values in between
-            assert {line for lines in pages(cols, rows, _RECORDED, 200) for line in lines} <= {
+            assert {line for lines in views(cols, rows, _RECORDED, 200) for line in lines} <= {
                 line for lines in seen for line in lines
             }
             marks = [lines_of(cols, rows, _RECORDED, 0, beats=i, **alarm)[0][1] for i in range(4)]
@@ -447,21 +447,21 @@ def test_every_page_keeps_its_columns():
 def test_the_sample_is_left_alone():
     sample = dict(_RECORDED)
     for cols, rows in _SIZES:
-        pages(cols, rows, sample)
+        views(cols, rows, sample)
     assert sample == _RECORDED
 
 
 def test_glyphs_are_eight_different_pictures():
-    glyphs = {screen.GLYPHS[8 * i : 8 * i + 8] for i in range(8)}
-    assert len(screen.GLYPHS) == 64 and len(glyphs) == 8
-    assert max(screen.GLYPHS) < 32
+    glyphs = {pages.GLYPHS[8 * i : 8 * i + 8] for i in range(8)}
+    assert len(pages.GLYPHS) == 64 and len(glyphs) == 8
+    assert max(pages.GLYPHS) < 32
 
 
 class Lit:
     """A policy and the clock that it is asked at."""
 
     def __init__(self, *args):
-        self.light = screen.Light(*args)
+        self.light = pages.Light(*args)
         self.now_s = 1000
 
     def after(self, seconds, current=0.0, **status):
@@ -498,7 +498,7 @@ def test_the_light_that_is_always_on_or_off():
 
 def test_a_refresh_takes_no_memory():
     for size in _SIZES:
-        shown = screen.Screen(*size)
+        shown = pages.Screen(*size)
         for status in (
             Status(),
             Status(alarm="cell over-volt\novercurrent in"),
@@ -507,7 +507,7 @@ def test_a_refresh_takes_no_memory():
             Status(age_s=7300, link="no answer from jk-pak01, retry 3 in 4 s"),
             Status(days_left=None, days_stored=None, flushed_s=None),
         ):
-            light = screen.Light("auto", 60, 1)
+            light = pages.Light("auto", 60, 1)
             for turn in range(2):  # the first meets everything once
                 gc.collect()
                 gc.disable()

@@ -3,14 +3,13 @@ import random
 import struct
 from binascii import crc32
 
-import frame
-import shardcodec
+from shards import codec, frame
 
 
 def _seal(frames):
     """Return the blocks of `frames`."""
-    encoder = shardcodec.Encoder()
-    step = shardcodec.CHUNK_FRAMES * frame.SIZE
+    encoder = codec.Encoder()
+    step = codec.CHUNK_FRAMES * frame.SIZE
     out = []
     for i in range(0, len(frames), step):
         chunk = bytearray(frames[i : i + step])
@@ -21,10 +20,10 @@ def _seal(frames):
     return out if out[-1] else out[:-1]
 
 
-def _decode(block, room=shardcodec.BLOCK_FRAMES):
+def _decode(block, room=codec.BLOCK_FRAMES):
     out = bytearray(room * frame.SIZE)
     got = b""
-    for n in shardcodec.decode(block, out):
+    for n in codec.decode(block, out):
         got += out[: n * frame.SIZE]
     return got
 
@@ -48,7 +47,7 @@ def _walk(n, step):
 
 def test_round_trip():
     random.seed(1)
-    for n in (0, 1, 2, 77, shardcodec.BLOCK_FRAMES, 3000):
+    for n in (0, 1, 2, 77, codec.BLOCK_FRAMES, 3000):
         for step in (0, 1, 3, 100):
             frames = _walk(n, step)
             assert _unseal(_seal(frames)) == frames
@@ -56,7 +55,7 @@ def test_round_trip():
 
 def test_adversarial_frames():
     random.seed(2)
-    n = shardcodec.BLOCK_FRAMES
+    n = codec.BLOCK_FRAMES
     noise = bytes(random.getrandbits(8) for _ in range(n * frame.SIZE))
     control = bytearray(n * frame.SIZE)
     for i in range(n):
@@ -72,30 +71,30 @@ def test_adversarial_frames():
 
 
 def test_every_half_float():
-    frames = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
-    for first in range(0, 65536, shardcodec.BLOCK_FRAMES):
-        for i in range(shardcodec.BLOCK_FRAMES):
+    frames = bytearray(codec.BLOCK_FRAMES * frame.SIZE)
+    for first in range(0, 65536, codec.BLOCK_FRAMES):
+        for i in range(codec.BLOCK_FRAMES):
             bits = first + i & 0xFFFF
             struct.pack_into("<HHHBBHHB", frames, i * 13, 0, bits, bits ^ 0x8000, 0, 0, 0, 0, 0)
         assert _unseal(_seal(frames)) == bytes(frames)
 
 
 def test_equal_frames():
-    encoder = shardcodec.Encoder()
-    chunk = bytearray(_walk(1, 0) * shardcodec.CHUNK_FRAMES)
+    encoder = codec.Encoder()
+    chunk = bytearray(_walk(1, 0) * codec.CHUNK_FRAMES)
     total = size = 0
-    out = bytearray(shardcodec.BLOCK_FRAMES * frame.SIZE)
-    for _ in range(100_000 // shardcodec.CHUNK_FRAMES):
-        for block in encoder.encode(chunk, shardcodec.CHUNK_FRAMES):
+    out = bytearray(codec.BLOCK_FRAMES * frame.SIZE)
+    for _ in range(100_000 // codec.CHUNK_FRAMES):
+        for block in encoder.encode(chunk, codec.CHUNK_FRAMES):
             if block:
                 size += len(block)
-                for n in shardcodec.decode(bytes(block), out):
+                for n in codec.decode(bytes(block), out):
                     total += n
                     for at in range(0, n * frame.SIZE, len(chunk)):
                         end = min(n * frame.SIZE, at + len(chunk))
                         assert memoryview(out)[at:end] == memoryview(chunk)[: end - at]
     last = bytes(encoder.end())
-    assert total + shardcodec.check(last) == 100_000 and size < 100_000 // 20
+    assert total + codec.check(last) == 100_000 and size < 100_000 // 20
 
 
 def test_time_wraps():
@@ -117,13 +116,13 @@ def test_damage_is_never_silent():
         bad[random.getrandbits(16) % len(bad)] ^= 1 << random.getrandbits(3)
         try:
             got = _decode(bytes(bad))
-        except shardcodec.ShardError:
+        except codec.ShardError:
             continue
         raise AssertionError("damage decoded to %d bytes" % len(got))
     for cut in range(0, len(block), 7):
         try:
             _decode(block[:cut])
-        except shardcodec.ShardError:
+        except codec.ShardError:
             continue
         raise AssertionError("cut block decoded")
 
@@ -140,5 +139,5 @@ def test_garbage_that_passes_its_crc():
         struct.pack_into("<I", bad, 6, crc32(memoryview(bad)[10:], crc32(memoryview(bad)[2:6])))
         try:
             assert len(_decode(bad, 8)) == 300 * frame.SIZE
-        except shardcodec.ShardError:
+        except codec.ShardError:
             pass

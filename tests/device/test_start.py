@@ -5,17 +5,16 @@ import sys
 
 import flash
 import machine
-import start
-import update
 import vclock
 import vfs
+from app import start, update
 
 _PATH = "/tmp/batmon-test-start.img"
 _OLD = {"/a.py": "old a", "/lib/b.mpy": "old b", "/main.py": "old m", "/gone.py": "x"}
 _OLD["/data/1"] = "log"
 _NEW = {"/a.py": "new a", "/lib/b.mpy": "new b", "/lib/c/d.mpy": "new d", "/main.py": "new m"}
 _NEW["/boot.py"] = "new boot"
-_NEW["/update.mpy"] = "new update"
+_NEW["/app/update.mpy"] = "new update"
 
 for _folder in sys.path:
     try:

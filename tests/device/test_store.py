@@ -3,7 +3,6 @@ import os
 import random
 import struct
 
-import frame
 from shardlog import (
     DATA,
     MOUNT,
@@ -19,6 +18,7 @@ from shardlog import (
     stored_frames,
     stored_numbers,
 )
+from shards import frame
 
 _DAY_S = 86_400
 

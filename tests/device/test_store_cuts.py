@@ -2,7 +2,6 @@
 import os
 import random
 
-import shardcodec
 from flash import PowerCut
 from shardlog import (
     DATA,
@@ -16,6 +15,7 @@ from shardlog import (
     settle,
     stored_numbers,
 )
+from shards import codec
 
 _BYTES = 64 * 1024  # the store rolls over at an eighth
 _BEFORE = 3600  # frames, and more until the next shard is half full
@@ -104,8 +104,8 @@ async def _check(run, where):
 
 async def _cuts(kind, step, recovery_step):
     """Cut the power at every `step`-th operation, and in the recovery; return how often."""
-    encoder = shardcodec.Encoder
-    shardcodec.Encoder = StoredEncoder
+    encoder = codec.Encoder
+    codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
     volume, full, number = await _prepare(kind)
     oldest = stored_numbers()[0]
@@ -144,7 +144,7 @@ async def _cuts(kind, step, recovery_step):
                 again += 1 + random.getrandbits(16) % recovery_step
             at += 1 + random.getrandbits(16) % step if step > 1 else 1
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         volume.remove()
 
 

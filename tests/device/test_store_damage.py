@@ -3,8 +3,6 @@ import os
 import random
 import struct
 
-import frame
-import shardcodec
 from shardlog import (
     DATA,
     SEED,
@@ -18,6 +16,7 @@ from shardlog import (
     stored_frames,
     stored_numbers,
 )
+from shards import codec, frame
 
 _AFTER = 100_000  # what is logged after the damage counts from here
 _ROUNDS = 2000 if os.getenv("CAMPAIGN") else 60
@@ -47,8 +46,8 @@ def _mutate(name):
 
 
 async def test_recovery_of_damaged_shards():
-    encoder = shardcodec.Encoder
-    shardcodec.Encoder = StoredEncoder
+    encoder = codec.Encoder
+    codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
     volume = Volume("lfs2", 128 * 1024)
     try:
@@ -79,7 +78,7 @@ async def test_recovery_of_damaged_shards():
                 if frame.kind(f, 0) == 0 and number[0] | number[1] << 16 < _AFTER:
                     assert bytes(f) in written, (round, f)
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         volume.remove()
 
 

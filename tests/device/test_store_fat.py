@@ -2,7 +2,6 @@
 import os
 import random
 
-import shardcodec
 from flash import PowerCut
 from shardlog import (
     DATA,
@@ -16,6 +15,7 @@ from shardlog import (
     settle,
     stored_numbers,
 )
+from shards import codec
 from store import Store
 
 _SECTORS = ((512, 136), (4096, 288))  # bytes, and kB of a volume whose clusters are soon reused
@@ -205,12 +205,12 @@ def test_what_a_cut_deletion_leaves_is_deleted():
 
 
 async def test_a_folder_grows_while_the_power_is_cut():
-    encoder = shardcodec.Encoder
-    shardcodec.Encoder = StoredEncoder
+    encoder = codec.Encoder
+    codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
     try:
         for name in _NAMES:
             for sector, kib in _SECTORS:
                 await _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 50)
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder

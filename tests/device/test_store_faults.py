@@ -1,9 +1,6 @@
 # A volume that is full or fails, and sealing that goes wrong: what was stored stays whole
 import os
 
-import frame
-import shardcodec
-import store_shards
 from shardlog import (
     DATA,
     MOUNT,
@@ -20,6 +17,7 @@ from shardlog import (
     stored_frames,
     stored_numbers,
 )
+from shards import codec, folder, frame
 
 _UNIX = 1_780_272_000
 
@@ -200,18 +198,18 @@ class _Few(StoredEncoder):
 
 
 async def test_a_shard_that_does_not_read_back_stays_raw():
-    encoder = shardcodec.Encoder
+    encoder = codec.Encoder
     for wrong in (_wrong(0), _wrong(20), _Short, _Few):
         volume = Volume("lfs2")
         try:
             clock = Clock(_UNIX)
             store = open_store(clock)
-            shardcodec.Encoder = wrong
+            codec.Encoder = wrong
             await log(store, clock, 0, 3000)
             await settle(store)
             store.tick()
             store.flush()
-            shardcodec.Encoder = encoder
+            codec.Encoder = encoder
             assert stored_numbers() == list(range(3000))
             assert not [name for name in file_names() if name.endswith(".tmp")]
             assert (frame.FLASH_ERROR, 0, 0) in events()
@@ -221,7 +219,7 @@ async def test_a_shard_that_does_not_read_back_stays_raw():
             assert "jk_pak01-00001.bts" in file_names()
             assert stored_numbers() == list(range(3000))
         finally:
-            shardcodec.Encoder = encoder
+            codec.Encoder = encoder
             volume.remove()
 
 
@@ -239,8 +237,8 @@ class _Failing(StoredEncoder):
 
 
 async def test_failed_sealing_is_tried_again_after_a_while_and_stops_nothing():
-    encoder = shardcodec.Encoder
-    shardcodec.Encoder = _Failing
+    encoder = codec.Encoder
+    codec.Encoder = _Failing
     volume = Volume("lfs2", 128 * 1024)
     try:
         clock = Clock(_UNIX)
@@ -253,7 +251,7 @@ async def test_failed_sealing_is_tried_again_after_a_while_and_stops_nothing():
         store.flush()
         got = stored_numbers()
         assert got == list(range(got[0], 20_000)) and got[0] > 0
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         clock.now_s += 600
         store.tick()
         await settle(store)
@@ -261,12 +259,12 @@ async def test_failed_sealing_is_tried_again_after_a_while_and_stops_nothing():
         got = stored_numbers()
         assert got == list(range(got[0], 20_000))
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         volume.remove()
 
 
 async def test_the_shard_that_is_being_sealed_makes_no_room():
-    encoder = shardcodec.Encoder
+    encoder = codec.Encoder
     store = None
 
     class Meanwhile(StoredEncoder):
@@ -282,12 +280,12 @@ async def test_the_shard_that_is_being_sealed_makes_no_room():
         store = open_store(clock)
         await log(store, clock, 0, 5000)  # two shards wait
         assert len(store.unsealed) == 2
-        shardcodec.Encoder = Meanwhile
+        codec.Encoder = Meanwhile
         await settle(store)
         assert len(store.kept) == 2
         assert store.flush() and stored_numbers() == list(range(5000))
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         volume.remove()
 
 
@@ -330,9 +328,9 @@ def test_a_volume_with_more_free_than_it_has_is_full():
     try:
         store = open_store(Clock(_UNIX))
         for free in (-1, (1 << 32) - 1):
-            store_shards.os = _FreeBlocks(free)
+            folder.os = _FreeBlocks(free)
             store.ask_free()
             assert store.free == 0
     finally:
-        store_shards.os = os
+        folder.os = os
         volume.remove()

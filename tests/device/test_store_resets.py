@@ -4,9 +4,7 @@ import os
 import random
 import struct
 
-import frame
 import micropython
-import shardcodec
 from clock import Clock as BoardClock
 from flash import PowerCut
 from shardlog import (
@@ -20,6 +18,7 @@ from shardlog import (
     stored_frames,
     stored_numbers,
 )
+from shards import codec, frame
 from store import Store
 
 _LONG = os.getenv("CAMPAIGN")
@@ -110,8 +109,8 @@ class _Life:
 
 
 async def _resets(rounds, cut):
-    encoder = shardcodec.Encoder
-    shardcodec.Encoder = StoredEncoder
+    encoder = codec.Encoder
+    codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
     volume = Volume("lfs2", 128 * 1024)
     life = _Life()
@@ -128,7 +127,7 @@ async def _resets(rounds, cut):
             volume.replug()
             life.settle(stored_numbers())
     finally:
-        shardcodec.Encoder = encoder
+        codec.Encoder = encoder
         volume.remove()
 
 

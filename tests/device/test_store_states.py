@@ -3,7 +3,6 @@ import os
 import struct
 from binascii import crc32
 
-import frame
 from flash import PowerCut
 from shardlog import (
     DATA,
@@ -19,6 +18,7 @@ from shardlog import (
     stored_frames,
     stored_numbers,
 )
+from shards import frame
 
 _UNIX = 1_780_272_000
 _TORN = b"torn!"

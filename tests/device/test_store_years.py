@@ -5,7 +5,6 @@ import random
 import struct
 from binascii import crc32
 
-import frame
 import machine
 from flash import PowerCut
 from shardlog import (
@@ -19,6 +18,7 @@ from shardlog import (
     run,
     shard_files,
 )
+from shards import frame
 
 _DAYS = 3 * 365
 _DAY_S = 86_400

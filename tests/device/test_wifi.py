@@ -4,7 +4,7 @@ import builtins
 
 import esp32
 import network
-from wifi import Wifi
+from sinks.wifi import Wifi
 
 _PASSWORD = "open sesame"
 

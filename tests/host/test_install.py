@@ -16,7 +16,7 @@ import pytest
 from serial import Serial
 
 from batmon import cli, deploy, install, remote
-from batmon.build import BUILD, ROOT, build
+from batmon.build import BUILD, PACKAGES, ROOT, build
 from batmon.cli import UserError
 from batmon.interpreter import cpu
 from batmon.remote import Remote
@@ -411,11 +411,10 @@ def test_what_the_documents_tell_to_type_is_understood():
 
 def test_what_troubleshooting_quotes_is_said_in_these_words():
     table = (ROOT / "README.md").read_text().partition("## Troubleshooting")[2]
-    said = "".join(
-        path.read_text()
-        for folder in (ROOT, ROOT / "host/batmon", ROOT / "lib/bleak")
-        for path in folder.glob("*.py")
-    )
+    paths = list(ROOT.glob("*.py"))
+    for folder in (*PACKAGES, "lib", "host/batmon"):
+        paths += (ROOT / folder).rglob("*.py")
+    said = "".join(path.read_text() for path in paths)
     said = re.sub(r'"\s+f?"', "", said)  # sentences that go on in the next line
     quoted = re.findall(r'"([^"]+)"', " ".join(re.findall(r"^\| ([^|]*) \|", table, re.M)))
     assert len(quoted) > 6

@@ -65,8 +65,8 @@ def test_it_installs_checks_and_says_what_remains(board, tmp_path):
     with mipindex.serve(tmp_path / "index") as url:
         said = board(_WIFI, url, ["boot.py", "main.py"])
         assert "aioble is there" in said and "secret" not in said
-        assert "to copy from a computer: conn.py, app.mpy, lib/bleak, aiobmsble" in said
-        rest = ["conn.py", "app.mpy", "lib/bleak", "aiobmsble"]
+        assert "to copy from a computer: conn.py, app, link, lib/bleak, aiobmsble" in said
+        rest = ["conn.py", "app", "link", "lib/bleak", "aiobmsble"]
         assert "everything is there" in board(_WIFI, url, rest)
     assert (tmp_path / "lib/aioble/client.py").exists()
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import types
 
 import pytest
 
@@ -37,10 +38,11 @@ for _name in ("__neg__", "__abs__"):
 
 @pytest.fixture
 def sampler(monkeypatch):
-    names = {"frame": board.frame, "half": board.half, "micropython": board._MICROPYTHON}
+    shards = types.SimpleNamespace(frame=board.frame)
+    names = {"shards": shards, "half": board.half, "micropython": board._MICROPYTHON}
     for name, module in names.items():
         monkeypatch.setitem(__import__("sys").modules, name, module)
-    spec = importlib.util.spec_from_file_location("sampler", build.ROOT / "sampler.py")
+    spec = importlib.util.spec_from_file_location("sampler", build.ROOT / "sampling/sampler.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.round = lambda x: Small(round(x))  # where a sample's floats become integers

@@ -103,7 +103,7 @@ def test_garbage_with_a_good_crc_is_frames_or_damage(payload, n, method):
 _ON_THE_BOARD = """
 import hashlib, sys
 sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib", ".frozen"]
-import shardcodec
+from shards import codec as shardcodec
 for name in sys.argv[2:]:
     encoder = shardcodec.Encoder()
     out = hashlib.sha256(shardcodec.HEADER)

@@ -99,7 +99,7 @@ def test_both_interpreters_agree(tmp_path):
             files.append(str(tmp_path / f"broken{number}.json"))
             (tmp_path / f"broken{number}.json").write_text(text, encoding="latin-1")
     code = (
-        f"import sys, json; sys.path.insert(0, {str(build.ROOT)!r}); import settings\n"
+        f"import sys, json; sys.path.insert(0, {str(build.ROOT)!r}); from app import settings\n"
         f"for file in {files!r}: print(json.dumps(settings.load(file)))"
     )
     said = subprocess.run([micropython(), "-c", code], capture_output=True, text=True)

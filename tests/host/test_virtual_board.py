@@ -386,8 +386,8 @@ def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
 def test_a_start_that_keeps_crashing_ends_in_safe_mode(run, tmp_path):
     run(0.1)  # makes the tree
     tree = tmp_path / "board"
-    (tree / "app.mpy").unlink()
-    (tree / "app.py").write_text("raise RuntimeError('broken app')\n")
+    (tree / "app/app.mpy").unlink()
+    (tree / "app/app.py").write_text("raise RuntimeError('broken app')\n")
     (tmp_path / "flash.img").unlink()
     end, words, glass = run(45, settings={"lcd": {"cols": 20, "rows": 4}}, lcd="20x4")
     # and is tried again after half an hour
@@ -400,7 +400,7 @@ def test_a_start_that_keeps_crashing_ends_in_safe_mode(run, tmp_path):
 def test_a_display_module_that_crashes_stops_neither_log_nor_safe_mode(run, tmp_path, app):
     run(0.1)
     tree = tmp_path / "board"
-    for name in ("lcd_hd44780", "app") if app == "broken" else ("lcd_hd44780",):
+    for name in ("lcd_hd44780", "app/app") if app == "broken" else ("lcd_hd44780",):
         (tree / f"{name}.mpy").unlink()
         (tree / f"{name}.py").write_text(f"raise RuntimeError('broken {name}')\n")
     (tmp_path / "flash.img").unlink()

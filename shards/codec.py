@@ -3,10 +3,9 @@
 import struct
 from binascii import crc32
 
-import frame
-import shardmodel
 from micropython import const
-from rangecoder import finish
+from shards import frame, model
+from shards.rangecoder import finish
 
 HEADER = b"BTS\x03\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
@@ -42,7 +41,7 @@ class Encoder:
 
     def __init__(self):
         self._out = bytearray(_BLOCK_BYTES)
-        self._model = shardmodel.new(self._out)
+        self._model = model.new(self._out)
         self._n = 0  # frames in the block begun
 
     def encode(self, frames, n):
@@ -52,9 +51,9 @@ class Encoder:
         while i < n:
             if self._n == 0:
                 first = i
-                shardmodel.begin(self._model, _BODY, 0)
+                model.begin(self._model, _BODY, 0)
             count = min(SLICE_FRAMES, n - i, self._room(), BLOCK_FRAMES - self._n)
-            shardmodel.code(self._model, frames, i, count)
+            model.code(self._model, frames, i, count)
             i += count
             self._n += count
             full = self._n == BLOCK_FRAMES or not self._room()
@@ -109,14 +108,14 @@ def _crc(block):
 
 def new_model():
     """Return what decoding takes, 9 kB."""
-    return shardmodel.new(None)
+    return model.new(None)
 
 
-def decode(block, out, model=None):
+def decode(block, out, memory=None):
     """Decode one block (as `blocks` or an Encoder gives it) into the bytearray `out`.
 
     Yields how many frames are at the start of `out`, until it has had all of them; with room
-    for the whole block, once. `model` may be one of new_model() to be used again. Raises
+    for the whole block, once. `memory` may be one of new_model() to be used again. Raises
     ShardError if the block is damaged.
     """
     n = check(block)
@@ -126,10 +125,10 @@ def decode(block, out, model=None):
     if method == _STORED and len(block) != _BODY + n * frame.SIZE:
         raise ShardError("stored block of the wrong length")
     if method == _MODELLED:
-        model = model or new_model()
+        memory = memory or new_model()
         data = block if isinstance(block, bytearray) else bytearray(block)
-        model = (model[0], data, model[2], model[3])
-        shardmodel.begin(model, _BODY, len(block))
+        memory = (memory[0], data, memory[2], memory[3])
+        model.begin(memory, _BODY, len(block))
     room = len(out) // frame.SIZE
     for first in range(0, n, room):
         count = min(room, n - first)
@@ -137,9 +136,9 @@ def decode(block, out, model=None):
             at = _BODY + first * frame.SIZE
             out[: count * frame.SIZE] = block[at : at + count * frame.SIZE]
         else:
-            shardmodel.code(model, out, 0, count)
+            model.code(memory, out, 0, count)
         yield count
-    if method == _MODELLED and model[0][2] != len(block) + 2:
+    if method == _MODELLED and memory[0][2] != len(block) + 2:
         raise ShardError("block of the wrong length")
 
 

@@ -6,12 +6,12 @@ import struct
 import time
 from binascii import hexlify
 
-import frame
 import half
 import machine
 import udpask
 from micropython import const
-from wifi import Wifi
+from shards import frame
+from sinks.wifi import Wifi
 
 _QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
 _HEAD = const(9)  # of what waits in the queue: uptime in s, and ms, bytes, kind

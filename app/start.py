@@ -20,7 +20,7 @@ def make_app():
         print("batmon-mp: press Ctrl-C now for the REPL")
         time.sleep_ms(_ESCAPE_MS)
         if _count_start() > _MOST:
-            import safemode
+            from app import safemode
 
             safemode.wait(_MOST)
             _forget_crashes()
@@ -35,7 +35,7 @@ def make_app():
         except Exception as exc:  # a user edits it: anything may be in it
             conn = exc
         gc.collect()
-        from app import App
+        from app.app import App
 
         return App(conn)
     except KeyboardInterrupt:

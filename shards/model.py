@@ -4,8 +4,8 @@ from array import array
 
 import micropython
 from micropython import const
-from rangecoder import number, start
-from shardmath import bits, cut, fixed, grid_bits, limit, rank, rank_bits
+from shards.numbers import bits, cut, fixed, grid_bits, limit, rank, rank_bits
+from shards.rangecoder import number, start
 
 _SIZE = const(13)
 
@@ -25,7 +25,7 @@ _ROWS = const(555)
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
 _ZERO = const(1 << 28)
-_I = const(0)  # current as a fixed-point number, see shardmath
+_I = const(0)  # current as a fixed-point number, see numbers.py
 _I_MISS = const(1)
 _DT_MISS = const(2)
 _MIN_REST = const(3)  # mean of cell_min less the last one, mV/16
@@ -36,7 +36,7 @@ _CHARGE = const(7)  # since soc changed
 _SIGNED = const(8)
 _T = const(8)
 _DT = const(9)
-_I_RANK = const(10)  # current, see shardmath
+_I_RANK = const(10)  # current, see numbers.py
 _MIN = const(11)
 _MAX = const(12)
 _V = const(13)  # half float

@@ -5,9 +5,8 @@ import gc
 import os
 import struct
 
-import frame
-import shardcodec
 from micropython import const
+from shards import codec, frame
 
 STATES = ("/state.bak", "/state")  # no rename: on FAT a cut can leave both names for one cluster
 _SHARD_BYTES = const(262_144)
@@ -97,7 +96,7 @@ class Shards:
             self._make_room()
             size = await self._seal(number, name, good, tmp)
             kind = "bts"
-        except shardcodec.ShardError as exc:
+        except codec.ShardError as exc:
             # the raw shard is whole all the same: it stays, and the next boot tries again
             print("store: %s-%05d stays raw: %s" % (name, number, exc))
             self.events.append((frame.FLASH_ERROR, 0))
@@ -172,22 +171,22 @@ class Shards:
     async def _seal(self, number, name, good, tmp):
         """Make the sealed form of a shard, compare, put it in place; return its bytes."""
         raw = self.file(number, name, "raw")
-        frames = bytearray(shardcodec.CHUNK_FRAMES * frame.SIZE)
-        encoder = shardcodec.Encoder()
+        frames = bytearray(codec.CHUNK_FRAMES * frame.SIZE)
+        encoder = codec.Encoder()
         total = 0
         self.make_entry(number, name)
         with open(raw, "rb") as source, open(tmp, "wb") as out:
-            size = out.write(shardcodec.HEADER)
-            n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
+            size = out.write(codec.HEADER)
+            n = _read_frames(source, frames, good, codec.CHUNK_FRAMES)
             while n:
                 for block in encoder.encode(frames, n):
                     if block:
                         size += out.write(block)
                     await asyncio.sleep_ms(0)
                 total += n
-                n = _read_frames(source, frames, good, shardcodec.CHUNK_FRAMES)
+                n = _read_frames(source, frames, good, codec.CHUNK_FRAMES)
             size += out.write(encoder.end())
-            size += out.write(shardcodec.end_block(total))
+            size += out.write(codec.end_block(total))
         encoder = None
         await _compare(raw, tmp, good, frames, total)
         raw_size = os.stat(raw)[6]
@@ -202,22 +201,22 @@ class Shards:
 
 async def _compare(raw, tmp, good, frames, total):
     """Read a sealed shard back against its raw one; raises ShardError if they differ."""
-    back = bytearray(shardcodec.SLICE_FRAMES * frame.SIZE)
-    model = shardcodec.new_model()
+    back = bytearray(codec.SLICE_FRAMES * frame.SIZE)
+    model = codec.new_model()
     left = total
     with open(raw, "rb") as source, open(tmp, "rb") as f:
         for block in _blocks(f):
-            if shardcodec.end_total(block) >= 0:
-                if shardcodec.end_total(block) == total and not left:
+            if codec.end_total(block) >= 0:
+                if codec.end_total(block) == total and not left:
                     return
                 break
-            for n in shardcodec.decode(block, back, model):
+            for n in codec.decode(block, back, model):
                 end = _read_frames(source, frames, good, n) * frame.SIZE
                 if memoryview(back)[:end] != memoryview(frames)[:end]:
-                    raise shardcodec.ShardError("read back differently")
+                    raise codec.ShardError("read back differently")
                 left -= n
                 await asyncio.sleep_ms(0)
-    raise shardcodec.ShardError("read back differently")
+    raise codec.ShardError("read back differently")
 
 
 def _read_frames(f, frames, good, most):
@@ -235,20 +234,20 @@ def _read_frames(f, frames, good, most):
 
 def _blocks(f):
     """Yield the blocks of an open sealed shard; raises ShardError at damage."""
-    if f.read(len(shardcodec.HEADER)) != shardcodec.HEADER:
-        raise shardcodec.ShardError("no sealed shard")
+    if f.read(len(codec.HEADER)) != codec.HEADER:
+        raise codec.ShardError("no sealed shard")
     while True:
-        head = f.read(shardcodec.HEAD_BYTES)
+        head = f.read(codec.HEAD_BYTES)
         if not head:
             return
-        length = shardcodec.block_bytes(head)
+        length = codec.block_bytes(head)
         if not length:
-            raise shardcodec.ShardError("damaged block")
+            raise codec.ShardError("damaged block")
         block = bytearray(length)
         block[: len(head)] = head
         if f.readinto(memoryview(block)[len(head) :]) < length - len(head):
-            raise shardcodec.ShardError("cut off")
-        shardcodec.check(block)
+            raise codec.ShardError("cut off")
+        codec.check(block)
         yield block
 
 
@@ -258,11 +257,11 @@ def sealed_frames(name):
     try:
         with open(name, "rb") as f:
             for block in _blocks(f):
-                end = shardcodec.end_total(block)
+                end = codec.end_total(block)
                 if end >= 0:
                     return end if end == total else -1
-                total += shardcodec.check(block)
-    except (OSError, shardcodec.ShardError):
+                total += codec.check(block)
+    except (OSError, codec.ShardError):
         pass
     return -1
 
@@ -275,8 +274,8 @@ def first_unix_s(name, kind):
             if kind == "raw":
                 f.readinto(first)
             else:
-                next(shardcodec.decode(next(_blocks(f)), first))
-    except (OSError, MemoryError, shardcodec.ShardError, StopIteration):
+                next(codec.decode(next(_blocks(f)), first))
+    except (OSError, MemoryError, codec.ShardError, StopIteration):
         pass  # it stays unknown
     if frame.kind(first, 0) != frame.ANCHOR:
         return 0

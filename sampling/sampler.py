@@ -1,8 +1,8 @@
 # Adaptive-rate sampler: decides which polls become frames
 # Pure logic on small integers; the same code runs on the board and on the PC.
-import frame
 import half
 from micropython import const
+from shards import frame
 
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
 _SILENCE_S = const(1800)  # longest time between frames, near zero current

@@ -4,9 +4,9 @@ import os
 import struct
 from binascii import crc32
 
-import frame
 from micropython import const
-from store_shards import STATES, first_unix_s, sealed_frames
+from shards import frame
+from shards.folder import STATES, first_unix_s, sealed_frames
 
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name

@@ -22,9 +22,9 @@ def wait(starts):
 def _say(*lines):
     import asyncio
 
-    import display
-    import settings
+    from app import settings
+    from screen import panel
 
-    lcd = display.make(settings.load()[0])
+    lcd = panel.make(settings.load()[0])
     asyncio.run(lcd.start())
     lcd.show(lines)

@@ -3,13 +3,13 @@ import asyncio
 import gc
 import sys
 
-import frame
 import machine
-import screen
+from app.errorlog import ErrorLog
 from clock import Clock
-from errorlog import ErrorLog
 from micropython import const
-from sampler import Sampler
+from sampling.sampler import Sampler
+from screen import pages
+from shards import frame
 from store import Store
 
 _DATA = const("/data")
@@ -22,7 +22,7 @@ _REPL_WATCHDOG_MS = const(3_600_000)
 
 
 class Status:
-    """What the screen shows besides the sample; see screen.Screen.render."""
+    """What the screen shows besides the sample; see pages.Screen.render."""
 
     link = "starting"
     connected = False
@@ -89,7 +89,7 @@ class App:
     def _configure(self):
         """Make link, sampler and store from conn.py and the settings; say what is wrong."""
         want = self.settings
-        import choice  # for the start only
+        from app import choice  # for the start only
 
         try:
             driver, name, capacity = choice.choose(self.conn, want)
@@ -97,7 +97,7 @@ class App:
             self._refuse(str(exc))
             return
         finally:
-            del sys.modules["choice"]
+            _forget("app", "choice")
         self.sampler = Sampler(max(1, int(capacity)))
         self._step_a = capacity / 100
         if name:
@@ -207,8 +207,8 @@ class App:
         except ValueError as exc:
             print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
             return True
-        picture = screen.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
-        light = screen.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
+        picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
+        light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
         self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
         await lcd.start()
         if not lcd.present:
@@ -223,7 +223,7 @@ class App:
     def _draw(self, lcd, picture, light):
         now_s = self._update_status()
         lcd.backlight(light.lit(self.sample, self.status, now_s))
-        lcd.show(picture.render(self.sample, self.status, now_s), screen.GLYPHS)
+        lcd.show(picture.render(self.sample, self.status, now_s), pages.GLYPHS)
 
     def _update_status(self):
         now_s = self.clock.uptime_s()
@@ -250,7 +250,7 @@ class App:
         code = sample.get("problem_code")
         said = []
         if code:
-            import alarms
+            from screen import alarms
 
             said.append(alarms.words(self.link.driver, code))
         elif sample.get("problem"):
@@ -266,7 +266,7 @@ class App:
         return "\n".join(said)
 
     async def _send_live(self):
-        from influx import run  # here, because it takes memory
+        from sinks.influx import run  # here, because it takes memory
 
         return await run(self.settings, self.sinks, self.clock, self.store)
 
@@ -306,10 +306,10 @@ class App:
 
 def _settings():
     """Load the settings and forget their table, which takes memory; print what was refused."""
-    import settings
+    from app import settings
 
     loaded, sentences = settings.load()
-    del sys.modules["settings"]
+    _forget("app", "settings")
     for sentence in sentences:
         print(sentence)
     return loaded, sentences[:1]
@@ -317,10 +317,16 @@ def _settings():
 
 def _display(want):
     """Make the LCD and forget how; ValueError for pins that there are not."""
-    import display
+    from screen import panel
 
-    del sys.modules["display"]
-    return display.make(want)
+    _forget("screen", "panel")
+    return panel.make(want)
+
+
+def _forget(package, module):
+    """Let go of a module: both who imports it anew and its package know of it."""
+    del sys.modules[package + "." + module]
+    delattr(sys.modules[package], module)
 
 
 def _number(value, digits):
