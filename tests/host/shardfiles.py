@@ -7,7 +7,7 @@ from batmon.board import frame, half, shardcodec
 
 
 def data(uptime_s=0, voltage=13.2, current=-2.5, **fields) -> bytes:
-    """A data frame; fields as lib/frame.py stores them."""
+    """A data frame; fields as shards/frame.py stores them."""
     known = {"temperature": 120, "soc": 130, "cell_min_mv": 3300, "cell_max_mv": 3305, "index": 49}
     buf = bytearray(frame.SIZE)
     frame.pack_data(

@@ -197,6 +197,29 @@ def test_cut_off_at_twenty_points(tmp_path, index, power):
     assert _killed_anywhere(tmp_path, index, 20, power) < 20
 
 
+def test_a_folder_that_would_hide_a_running_module_comes_at_one_stroke():
+    """As tests/device/test_start.py takes it: from the flat modules of version 0.1.0 to folders."""
+    found = dict.fromkeys(
+        ("/boot.py", "/main.py", "/app.mpy", "/link.mpy", "/store.mpy", "/lib/frame.mpy"), "old"
+    )
+    changed = ["/app/app.mpy", "/app/update.mpy", "/boot.py", "/link/__init__.mpy", "/main.py"]
+    changed += ["/shards/frame.mpy", "/store.mpy"]
+    staged = {path: deploy._staged(path, found) for path in changed}
+    assert set(staged.values()) == {
+        "/app.new/update.mpy", "/app.new/app.mpy", "/boot.py.new", "/link.new/__init__.mpy",
+        "/main.py.new", "/shards/frame.mpy.new", "/store.mpy.new",
+    }  # fmt: skip
+    assert deploy._journal(staged, ["/app.mpy", "/lib/frame.mpy", "/link.mpy", "/update.mpy"]) == (
+        "+/app\n+/boot.py\n-/app.mpy\n-/lib/frame.mpy\n-/link.mpy\n-/update.mpy\n"
+        "+/link\n+/shards/frame.mpy\n+/store.mpy\n+/main.py\n"
+    )
+    # once it is there, its files come one by one, whatever is left of the old ones
+    found |= {"/app/app.mpy": "new"}
+    assert deploy._staged("/app/update.mpy", found) == "/app/update.mpy.new"
+    staged = {path: f"{path}.new" for path in ("/app/app.mpy", "/app/update.mpy", "/main.py")}
+    assert deploy._journal(staged, ["/x"]) == "+/app/update.mpy\n-/x\n+/app/app.mpy\n+/main.py\n"
+
+
 @pytest.mark.parametrize("port", ["/dev/ttyUSB99", "telnet://board"])
 def test_wrong_port(port, capsys):
     assert cli.main(["install", port]) == 2
