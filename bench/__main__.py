@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from batmon.build import BUILD
-from batmon.cli import UserError
+from batmon.console import UserError
+from batmon.paths import BUILD
 from bench import SECTIONS
 
 _FILE = BUILD / "bench.json"

@@ -19,10 +19,10 @@ import tamp
 import zstandard
 from pcodec import ChunkConfig, standalone
 
-from batmon import seal
-from batmon.build import ROOT
-from batmon.cli import UserError, note
-from batmon.timeline import FRAME
+from batmon.console import UserError, note
+from batmon.log import sealing
+from batmon.log.timeline import FRAME
+from batmon.paths import ROOT
 
 _COLUMNS = ("time", "voltage", "current", "temperature", "soc", "cell_min", "cell_max")
 
@@ -68,7 +68,7 @@ def _sizes(raw: bytes) -> dict[str, int]:
     apart = b"".join(_differences(c, i in (1, 2)) for i, c in enumerate(columns))
     config = ChunkConfig(compression_level=12)
     return {
-        "ours": len(seal.sealed(raw)),
+        "ours": len(sealing.sealed(raw)),
         "zstd22": _zstd(raw),
         "brotli11": _brotli(raw),
         "xz9e": _xz(raw),

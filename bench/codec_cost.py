@@ -8,9 +8,10 @@ import time
 import zlib
 from pathlib import Path
 
-from batmon import build, seal, unseal
-from batmon.board import shardcodec
-from batmon.interpreter import cpu, micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import cpu, micropython
+from batmon.log import sealing
+from batmon.log.formats import shardcodec
 from bench import codec
 
 _SEAL = Path(__file__).with_name("codec_cost_board.py")
@@ -48,12 +49,12 @@ def _sealing(path: Path, chip: str | None) -> dict:
 
 def reading_rate(path: Path, frames=1 << 20) -> float:
     """Return how many frames a core reads per second from the sealed form of a file."""
-    data = seal.sealed(path.read_bytes()[: frames * 13])
+    data = sealing.sealed(path.read_bytes()[: frames * 13])
     best = 0.0
     for _ in range(_REPEATS):
         count = 0
         start = time.process_time()
-        for _, block in unseal.blocks(data):
+        for _, block in sealing.blocks(data):
             if shardcodec.end_total(block) < 0:
                 n = shardcodec.check(block)
                 collections.deque(shardcodec.decode(block, bytearray(n * 13)), maxlen=0)

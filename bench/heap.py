@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from batmon.build import BUILD, SIM, build
-from batmon.interpreter import cpu, micropython
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import cpu, micropython
+from batmon.paths import BUILD, SIM
 from bench import drivers
 
 _AIOBLE = "def stop(): pass\n"

@@ -8,8 +8,9 @@ show take, `heap_sample` what render takes besides when the sample is new.
 import json
 import subprocess
 
-from batmon.build import BOARD, ROOT, build
-from batmon.interpreter import micropython
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import micropython
+from batmon.paths import BOARD, ROOT
 
 _SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
 _METRICS = (

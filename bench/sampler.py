@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from batmon import fidelity, polllog, replay
-from batmon.build import ROOT
-from batmon.cli import UserError, note
-from batmon.timeline import FRAME
+from batmon.console import UserError, note
+from batmon.log import fidelity, polllog
+from batmon.log.timeline import FRAME
+from batmon.paths import ROOT
+from batmon.virtual import replay
 
 _LOGS = ROOT / "tests/data/logs"
 # Where state of charge and current do not tell; else, and for unknown logs, it is estimated.

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-from batmon.build import BUILD
+from batmon.paths import BUILD
 
 _RUNS = (("van", "jikong"), ("house", "jikong"), ("ebike", "jbd"))
 _METRICS = (

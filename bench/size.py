@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from batmon.build import BOARD, BUILD, build
+from batmon.firmware.build import build
+from batmon.paths import BOARD, BUILD
 
 _BLOCK = 4096
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from batmon import polllog, replay, timeline
-from batmon.build import BOARD, BUILD, ROOT, SIM, build
-from batmon.interpreter import micropython
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import micropython
+from batmon.log import polllog, timeline
+from batmon.paths import BOARD, BUILD, ROOT, SIM
+from batmon.virtual import replay
 
 _LOGS = {"van": "van4s", "house": "house16s", "ebike": "ebike16s"}
 # By KiB. A year on the small volume, where a shorter time would tell too much: sealed shards stay

@@ -1,4 +1,4 @@
-# A battery that lives a recorded life: plays a poll log packed by host/batmon/polllog.py
+# A battery that lives a recorded life: plays a poll log packed by host/batmon/log/polllog.py
 # Rows are held until the next one; currents between rows that are near are drawn as lines.
 import struct
 

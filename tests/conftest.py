@@ -14,9 +14,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from batmon import build
-from batmon.cli import UserError
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.console import UserError
+from batmon.firmware.interpreter import micropython
 
 _DEVICE = Path(__file__).parent / "device"
 _TIMEOUT_S = 600

@@ -1,9 +1,11 @@
-"""The `batmon` command: one parser, subcommands from the modules that have `add_parser`."""
+"""The `batmon` command: one parser, a subcommand from each module of commands/."""
 
 import argparse
 import importlib
 import os
 import sys
+
+from batmon.console import UserError, note
 
 # Each module has add_parser(subparsers), which sets `run=function(args) -> exit code or None`.
 _COMMANDS = (
@@ -19,7 +21,7 @@ _COMMANDS = (
     "replay",
     "sim",
     "soak",
-    "serialboard",
+    "board",
     "build",
     "drivers",
 )
@@ -32,38 +34,11 @@ _EPILOG = """examples:
 exit codes: 0 fine, 1 something is wrong with the data, 2 wrong use of the command"""
 
 
-class UserError(Exception):
-    """A mistake or a circumstance the user can mend; the text is one sentence that says how.
-
-    `code` is the exit code: 2 for wrong use, 1 for trouble with data.
-    """
-
-    def __init__(self, text: str, code: int = 2):
-        super().__init__(text)
-        self.code = code
-
-
 class _Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake with one sentence."""
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` shows how to use it.\n")
-
-
-def subcommand(subparsers, name: str, help: str, examples: str) -> argparse.ArgumentParser:
-    """Add the parser of one subcommand; `examples` is shown at the end of its --help."""
-    return subparsers.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog="examples:\n" + examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def note(text: str):
-    """Tell the user about something odd that does not stop the command."""
-    print(f"batmon: {text}", file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -76,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
-        importlib.import_module(f"batmon.{name}").add_parser(subparsers)
+        importlib.import_module(f"batmon.commands.{name}").add_parser(subparsers)
     return parser
 
 

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from batmon import virtual
-from batmon.build import BOARD, build
+from batmon.firmware.build import build
+from batmon.paths import BOARD
+from batmon.virtual import process
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def run(tmp_path):
         if not tree.exists():
             shutil.copytree(BOARD, tree)
         wanted = {"days": minutes / 1440, "lcd": "16x2", "status_wall_ms": 0} | changes
-        path = virtual.configure(tmp_path, tree, **wanted)
+        path = process.configure(tmp_path, tree, **wanted)
         words = []
         glasses = []
 
@@ -26,7 +27,7 @@ def run(tmp_path):
             if "lcd" in record:
                 glasses.append(_text(record["lcd"]))
 
-        end = virtual.run(path, see, words.append)
+        end = process.run(path, see, words.append)
         if "lcd" in end:
             end["text"] = _text(end["lcd"])
             glasses.append(end["text"])

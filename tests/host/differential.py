@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batmon import build
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
 
 _HERE = Path(__file__).parent
 _DEVICE = _HERE.parent / "device"

@@ -7,7 +7,7 @@ import json
 import threading
 from pathlib import Path
 
-from batmon.build import SIM
+from batmon.paths import SIM
 
 _SHARED = ("__init__", "core", "device")
 PACKAGES = {

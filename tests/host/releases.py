@@ -20,7 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from batmon import build
+from batmon.firmware import build
 
 _RELEASES = ("0.25.0", "0.28.0", "0.30.0")
 _FOLDER = build.BUILD / "drivers-check"
@@ -28,10 +28,10 @@ _FOLDER = build.BUILD / "drivers-check"
 # Run with the release on PYTHONPATH: it is imported in the course of translation.
 _TRANSLATE = """
 import json, pathlib, sys
-from batmon import drivers
+from batmon.drivers import translator
 refused = []
-names = drivers.translate(pathlib.Path(sys.argv[1]), refused=refused)
-print(json.dumps([drivers.drivers(), names, refused]))
+names = translator.translate(pathlib.Path(sys.argv[1]), refused=refused)
+print(json.dumps([translator.drivers(), names, refused]))
 """
 # What releases without BMSConfig need to run on our runtime, which is that of later ones.
 _OLD_CONFIG = """

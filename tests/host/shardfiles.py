@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from batmon.board import frame, half, shardcodec
+from batmon.log.formats import frame, half, shardcodec
 
 
 def data(uptime_s=0, voltage=13.2, current=-2.5, **fields) -> bytes:

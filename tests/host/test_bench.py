@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from batmon.build import ROOT
-from batmon.cli import UserError
+from batmon.console import UserError
+from batmon.paths import ROOT
 from bench import codec
 
 _FRAMES = (ROOT / "tests/data/frames/ups4s.bin").read_bytes()

@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 
-from batmon import build, drivers
-from batmon.cli import UserError, main
+from batmon.cli import main
+from batmon.commands import build as command
+from batmon.console import UserError
+from batmon.drivers import translator
+from batmon.firmware import build
 
 
 @pytest.fixture
@@ -22,8 +25,9 @@ def tree(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "BOARD", root / "build/board")
     monkeypatch.setattr(build, "SIMS", {"64": root / "build/sim"})
     monkeypatch.setattr(build, "present", lambda: ["64"])
-    monkeypatch.setattr(build, "_DRIVERS", root / "build/drivers")
+    monkeypatch.setattr(build, "TRANSLATED", root / "build/drivers")
     monkeypatch.setattr(build, "_STATE", root / "build/state.json")
+    monkeypatch.setattr(command, "ROOT", root)
 
     def translate(out, only):
         folder = out / "aiobmsble/bms"
@@ -32,7 +36,7 @@ def tree(tmp_path, monkeypatch):
         for name in only or ["jbd_bms", "jikong_bms"]:
             (folder / f"{name}.py").write_text(f"driver = {name!r}\n")
 
-    monkeypatch.setattr(drivers, "translate", translate)
+    monkeypatch.setattr(translator, "translate", translate)
     return root
 
 
@@ -119,7 +123,7 @@ def test_foreign_folder_is_left_alone(tree, capsys):
 
 
 def test_a_name_that_leads_out_of_the_build_removes_nothing(tree, monkeypatch):
-    monkeypatch.setattr(drivers, "translate", lambda out, only: drivers._chosen(only))
+    monkeypatch.setattr(translator, "translate", lambda out, only: translator._chosen(only))
     (tree / "docs").mkdir()
     (tree / "docs/thesis.txt").write_text("precious")
     for name in ("../../docs", "..", str(tree / "docs")):

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from batmon import build
 from batmon.cli import main
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
 
 pytestmark = pytest.mark.campaign
 

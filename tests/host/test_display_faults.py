@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import batmon
-from batmon import virtual
-from batmon.build import BOARD, build
+from batmon.firmware.build import build
+from batmon.paths import BOARD
+from batmon.virtual import process
 
 
 def run(folder, days, faults):
@@ -17,7 +18,7 @@ def run(folder, days, faults):
     folder.mkdir()
     lcd = random.choice(("16x2", "20x4"))
     cols, rows = (int(n) for n in lcd.split("x"))
-    config = virtual.configure(
+    config = process.configure(
         folder,
         BOARD,
         days=days,
@@ -27,7 +28,7 @@ def run(folder, days, faults):
         settings={"lcd": {"cols": cols, "rows": rows}},
     )
     words = []
-    return virtual.run(config, lambda record: None, words.append), "\n".join(words)
+    return process.run(config, lambda record: None, words.append), "\n".join(words)
 
 
 def check(folder, days, mean_s, out_s, fewest):

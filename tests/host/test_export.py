@@ -90,7 +90,7 @@ def test_batches_do_not_change_the_tables(tmp_path, monkeypatch):
         frames = [anchor(first, _START + first)] + [data(first + 7 * i) for i in range(100)]
         write(tmp_path, f"a-{number:05}.raw", frames)
     expected = batmon.read(tmp_path)
-    monkeypatch.setattr("batmon.export._BATCH", 150)
+    monkeypatch.setattr("batmon.log.tables.BATCH_ROWS", 150)
     for name in ("t.csv", "t.parquet"):
         assert main(["export", str(tmp_path), "-o", str(tmp_path / name)]) == 0
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), expected)

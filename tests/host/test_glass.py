@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from batmon import font5x8, glass
+from batmon.virtual import font5x8, glass
 
 
 def snapshot(*rows: str, backlight=True, cgram=None) -> dict:

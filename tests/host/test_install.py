@@ -15,12 +15,14 @@ import mipindex
 import pytest
 from serial import Serial
 
-from batmon import cli, deploy, install, remote
-from batmon.build import BUILD, PACKAGES, ROOT, build
-from batmon.cli import UserError
-from batmon.interpreter import cpu
-from batmon.remote import Remote
-from batmon.serialboard import SerialBoard
+from batmon import cli
+from batmon.board import deploy, install, remote
+from batmon.board.remote import Remote
+from batmon.console import UserError
+from batmon.firmware.build import PACKAGES, build
+from batmon.firmware.interpreter import cpu
+from batmon.paths import BUILD, ROOT
+from batmon.virtual.serialboard import SerialBoard
 
 _AIOBLE = "/lib/aioble/"
 # all but what a log that has taken what it may leaves free of a small volume

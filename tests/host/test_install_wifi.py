@@ -6,8 +6,9 @@ import subprocess
 import mipindex
 import pytest
 
-from batmon.build import BOARD, ROOT, build
-from batmon.interpreter import micropython
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import micropython
+from batmon.paths import BOARD, ROOT
 
 _LONG_S = 300
 _NETWORK = """

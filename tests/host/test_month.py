@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import batmon
-from batmon import build
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
 
 _SCRIPT = build.ROOT / "tests/device/month.py"
 

@@ -6,9 +6,11 @@ import shlex
 
 import pytest
 
-from batmon import cli, payload
-from batmon.build import ROOT, build
-from batmon.cli import UserError
+from batmon import cli
+from batmon.console import UserError
+from batmon.firmware import payload
+from batmon.firmware.build import build
+from batmon.paths import ROOT
 
 _CONN = (ROOT / "conn.py").read_text()
 
@@ -47,24 +49,24 @@ def test_the_drivers_are_those_that_are_named_or_all(change, settings, chosen):
 def test_conn_py_is_the_boards_unless_it_was_changed_here():
     theirs = _CONN.replace("jk-pak01", "theirs").replace("from link", "from old_link")
     board = _Board(conn_py=theirs)
-    kept = payload._conn(board, {"head": payload.head_digest()}, _options())
+    kept = payload._conn(board.read, {"head": payload.head_digest()}, _options())
     assert 'dev_name = "theirs"' in kept
     assert "from link import BmsLink" in kept and "old_link" not in kept
-    assert payload._conn(board, {"head": "what it was before"}, _options()) == _CONN
+    assert payload._conn(board.read, {"head": "what it was before"}, _options()) == _CONN
     for was in ({}, {"head": payload.head_digest()}):
-        assert payload._conn(_Board(), was, _options()) == _CONN
+        assert payload._conn(_Board().read, was, _options()) == _CONN
 
 
 def test_options_write_its_three_lines():
     options = _options("jbd_bms", 'a "b" \\1', 99.5)
-    head = payload._conn(_Board(), {}, options).partition("# ----")[0]
+    head = payload._conn(_Board().read, {}, options).partition("# ----")[0]
     names = {}
     exec(head.replace("from aiobmsble.bms.jbd_bms import BMS", "BMS = 1"), names)
     assert (names["BMS"], names["dev_name"], names["DESIGN_CAP"]) == (1, 'a "b" \\1', 99.5)
-    assert '\ndev_name = ""\n' in payload._conn(_Board(), {}, _options(name=""))
+    assert '\ndev_name = ""\n' in payload._conn(_Board().read, {}, _options(name=""))
     # a user who took a line away gets it back
     board = _Board(conn_py=_CONN.replace("DESIGN_CAP = 280", ""))
-    conn = payload._conn(board, {"head": payload.head_digest()}, _options(capacity=7.0))
+    conn = payload._conn(board.read, {"head": payload.head_digest()}, _options(capacity=7.0))
     assert conn.index("DESIGN_CAP = 7") < conn.index("# ----")
 
 
@@ -97,25 +99,25 @@ def test_what_has_an_option_of_its_own_is_not_set(key):
 
 def test_settings_are_merged_and_a_broken_file_is_not_overwritten():
     board = _Board(settings_json='{"lcd": {"cols": 20}, "wifi": 5, "secret": "x"}')
-    merged = payload._settings(board, {"lcd.rows": 4, "wifi.ssid": "a", "poll_s": 3})
+    merged = payload._settings(board.read, {"lcd.rows": 4, "wifi.ssid": "a", "poll_s": 3})
     assert merged == {
         "lcd": {"cols": 20, "rows": 4}, "wifi": {"ssid": "a"}, "secret": "x", "poll_s": 3,
     }  # fmt: skip
     board = _Board(settings_json='{"lcd.cols": 20, "lcd.rows": 4}')  # the board takes it so too
-    assert payload._settings(board, {"lcd.rows": 2}) == {"lcd.cols": 20, "lcd": {"rows": 2}}
-    assert payload._settings(_Board(), {}) is None
+    assert payload._settings(board.read, {"lcd.rows": 2}) == {"lcd.cols": 20, "lcd": {"rows": 2}}
+    assert payload._settings(_Board().read, {}) is None
     for text in ("{", "[]", "5"):
         broken = _Board(settings_json=text)
-        assert payload._settings(broken, {}) is None
+        assert payload._settings(broken.read, {}) is None
         with pytest.raises(UserError, match="not valid"):
-            payload._settings(broken, {"poll_s": 3})
+            payload._settings(broken.read, {"poll_s": 3})
 
 
 def test_what_stays_in_settings_json_is_the_same_object():
     board = _Board(settings_json=json.dumps({"lcd": {"rows": 4}}))
-    assert payload._settings(board, {}) == {"lcd": {"rows": 4}}
+    assert payload._settings(board.read, {}) == {"lcd": {"rows": 4}}
     # and the file as the user wrote it
-    assert "/settings.json" not in payload.files(board, {}, {}, _options("jikong_bms"), mpy=6)
+    assert "/settings.json" not in payload.files(board.read, {}, {}, _options("jikong_bms"), mpy=6)
 
 
 def test_native_code_is_for_the_boards_chip_and_version():
@@ -123,12 +125,12 @@ def test_native_code_is_for_the_boards_chip_and_version():
     for said, chip in ((version, "xtensawin"), (version ^ 1, None)):
         assert payload._cpu(6 | said << 8 | 10 << 10) == chip
     with pytest.raises(UserError, match="version 7, not 6"):
-        payload.files(_Board(), {}, {}, _options("jikong_bms"), mpy=7)
+        payload.files(_Board().read, {}, {}, _options("jikong_bms"), mpy=7)
 
 
 def test_two_installations_at_the_same_time_do_not_mix(monkeypatch):
     def files(bms):
-        return payload.files(_Board(), {}, {}, _options(bms), mpy=6)
+        return payload.files(_Board().read, {}, {}, _options(bms), mpy=6)
 
     def build_and_be_overtaken(*args):
         build(*args)

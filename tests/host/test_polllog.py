@@ -10,8 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from batmon import build, polllog
-from batmon.cli import UserError
+from batmon.console import UserError
+from batmon.firmware import build
+from batmon.log import polllog
 
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 _HEAD = "time_s,voltage,current,temperature,soc,"

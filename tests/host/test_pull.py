@@ -14,9 +14,9 @@ import pytest
 from shardfiles import anchor, data, write
 
 import batmon
-from batmon import boardlog, remote
+from batmon.board import boardlog, remote
 from batmon.cli import main
-from batmon.serialboard import SerialBoard
+from batmon.virtual.serialboard import SerialBoard
 
 _START = 1_767_247_200
 _LONG_S = 300  # for what takes seconds on a quiet computer

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import batmon
-from batmon import fidelity, polllog
 from batmon.cli import main
+from batmon.log import fidelity, polllog
 from bench import sampler as bench
 
 _HEAD = "time_s,voltage,current,temperature,soc,c1_mv,c2_mv\n"

@@ -6,9 +6,10 @@ import pytest
 from browser import browser
 from shardfiles import anchor, data, event, write
 
-from batmon import figures, report, stream
-from batmon.board import frame
 from batmon.cli import main
+from batmon.log import figures, stream
+from batmon.log.formats import frame
+from batmon.web import report
 
 _START = 1_767_247_200
 _DAY_S = 86_400

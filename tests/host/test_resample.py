@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from shardfiles import anchor, data, event, write
 
 import batmon
-from batmon.board import frame
-from batmon.cli import UserError
-from batmon.resample import resample, width_s
+from batmon.console import UserError
+from batmon.log.formats import frame
+from batmon.log.resample import resample, width_s
 
 _START = 1_767_247_200  # 2026-01-01 06:00 UTC
 

@@ -7,8 +7,10 @@ import random
 import numpy as np
 import pytest
 
-from batmon import build, fidelity, polllog, replay
-from batmon.timeline import kinds
+from batmon.firmware import build
+from batmon.log import fidelity, polllog
+from batmon.log.timeline import kinds
+from batmon.virtual import replay
 
 _LOGS = sorted((build.ROOT / "tests/data/logs").glob("*.csv.gz"))
 _CAPACITY_AH = {"van4s": 280, "house16s": 280, "ebike16s": 24}

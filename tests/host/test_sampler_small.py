@@ -6,7 +6,8 @@ import types
 
 import pytest
 
-from batmon import board, build
+from batmon.firmware import build
+from batmon.log import formats
 
 _SMALL = 1 << 30
 _PART_MS = 2_000_000  # longer than the longest silence
@@ -38,8 +39,8 @@ for _name in ("__neg__", "__abs__"):
 
 @pytest.fixture
 def sampler(monkeypatch):
-    shards = types.SimpleNamespace(frame=board.frame)
-    names = {"shards": shards, "half": board.half, "micropython": board._MICROPYTHON}
+    shards = types.SimpleNamespace(frame=formats.frame)
+    names = {"shards": shards, "half": formats.half, "micropython": formats._MICROPYTHON}
     for name, module in names.items():
         monkeypatch.setitem(__import__("sys").modules, name, module)
     spec = importlib.util.spec_from_file_location("sampler", build.ROOT / "sampling/sampler.py")

@@ -8,14 +8,15 @@ import zlib
 
 import pytest
 
-from batmon import build, glass, screens
-from batmon.interpreter import micropython
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
+from batmon.virtual import glass, screens
 
 
 @pytest.mark.parametrize(("cols", "rows"), screens.SIZES)
 def test_every_screen_is_as_it_was(cols, rows):
     kept = (screens.GOLDEN / f"{cols}x{rows}.txt").read_text()
-    told = "run `python -m batmon.screens` and look at the difference"
+    told = "run `python -m batmon.virtual.screens` and look at the difference"
     assert screens.golden(cols, rows).splitlines() == kept.splitlines(), told
 
 
@@ -30,7 +31,8 @@ def test_the_board_shows_the_recorded_sample(cols, rows):
 
 def test_the_page_in_docs_is_not_old():
     kept = (screens.DOCS / "LCD.md").read_text()
-    assert screens.page() == kept, "run `python -m batmon.screens` and look at the difference"
+    told = "run `python -m batmon.virtual.screens` and look at the difference"
+    assert screens.page() == kept, told
 
 
 def test_the_pictures_in_docs_are_not_old(tmp_path):
@@ -39,7 +41,7 @@ def test_the_pictures_in_docs_are_not_old(tmp_path):
     assert len(names) >= 2
     for name in names:
         drawn, kept = dots(tmp_path / name), dots(screens.DOCS / name)
-        assert drawn == kept, f"docs/{name} is old; run `python -m batmon.screens`"
+        assert drawn == kept, f"docs/{name} is old; run `python -m batmon.virtual.screens`"
 
 
 def dots(path) -> bytes:

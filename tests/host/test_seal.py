@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data, event, raw
 
-from batmon import board, build, cli, seal, shards, unseal
-from batmon.board import frame, shardcodec
-from batmon.interpreter import micropython
+from batmon import cli
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
+from batmon.log import formats, sealing, shards
+from batmon.log.formats import frame, shardcodec
 
 _FRAMES = [anchor(0, 1_780_000_000), *(data(i * 7, 13.2 + i % 5 / 10) for i in range(700)), event()]
 _REAL = sorted((build.ROOT / "tests/data/frames").glob("*.bin"))
@@ -65,7 +67,7 @@ def _round_trip(frames):
             out += block or b""
     out += encoder.end()
     got = b""
-    for _, block in unseal.blocks(bytes(out)):
+    for _, block in sealing.blocks(bytes(out)):
         room = bytearray(shardcodec.check(block) * frame.SIZE)
         for _ in shardcodec.decode(block, room):
             pass
@@ -74,12 +76,12 @@ def _round_trip(frames):
 
 
 def test_blocks_finds_what_is_intact():
-    parts = [seal.sealed(b"".join(_FRAMES[i : i + 50]))[5:-14] for i in range(4)]
+    parts = [sealing.sealed(b"".join(_FRAMES[i : i + 50]))[5:-14] for i in range(4)]
     data = bytearray(shardcodec.HEADER + b"".join(parts) + shardcodec.end_block(200))
-    found = [block for _, block in unseal.blocks(bytes(data))]
+    found = [block for _, block in sealing.blocks(bytes(data))]
     assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
     data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
-    found = [block for _, block in unseal.blocks(bytes(data))]
+    found = [block for _, block in sealing.blocks(bytes(data))]
     assert found[0] == parts[0] and found[1:3] == parts[2:]
 
 
@@ -123,10 +125,10 @@ for name in sys.argv[2:]:
 _WITHOUT_NUMBA = """
 import hashlib, sys
 sys.modules["numba"] = None
-from batmon import seal
+from batmon.log import sealing
 for name in sys.argv[1:]:
     with open(name, "rb") as f:
-        print(hashlib.sha256(seal.sealed(f.read(1500 * 13))).hexdigest())
+        print(hashlib.sha256(sealing.sealed(f.read(1500 * 13))).hexdigest())
 """
 
 
@@ -155,7 +157,7 @@ def test_the_same_bytes_everywhere(extremes):
     board = [micropython(), "-c", _ON_THE_BOARD, str(build.BOARD)]
     plain = [sys.executable, "-c", _WITHOUT_NUMBA]
     frames = [path.read_bytes()[: 1500 * frame.SIZE] for path in (*_REAL, extremes)]
-    want = [hashlib.sha256(seal.sealed(data)).hexdigest() for data in frames]
+    want = [hashlib.sha256(sealing.sealed(data)).hexdigest() for data in frames]
     for command in (board, plain):
         done = subprocess.run(command + names, capture_output=True, text=True, check=True)
         assert done.stdout.split() == want, command[0]
@@ -163,7 +165,7 @@ def test_the_same_bytes_everywhere(extremes):
 
 def test_a_changed_format_gets_a_new_version():
     path = build.ROOT / "tests/data/frames/van4s.bin"
-    sealed = seal.sealed(path.read_bytes()[: 1500 * frame.SIZE])
+    sealed = sealing.sealed(path.read_bytes()[: 1500 * frame.SIZE])
     assert (sealed[3], len(sealed), zlib.crc32(sealed)) == (3, 3818, 1379328414)
 
 
@@ -171,7 +173,7 @@ def test_a_changed_format_gets_a_new_version():
 def test_real_frames(tmp_path, path):
     frames = path.read_bytes()
     sealed = tmp_path / "a-00001.bts"
-    sealed.write_bytes(seal.sealed(frames))
+    sealed.write_bytes(sealing.sealed(frames))
     back = shards.load(sealed)
     assert not back.damage and back.frames.tobytes() == frames
     assert len(sealed.read_bytes()) < len(frames) / 4
@@ -210,7 +212,7 @@ class _Memory:
 
 
 def test_no_number_needs_more_than_32_bits(extremes):
-    rangecoder, shardmath, model = board.load()[2:5]
+    rangecoder, shardmath, model = formats.load()[2:5]
     for module in (rangecoder, shardmath, model):
         vars(module).update(int=_Narrow, ptr8=_Memory, ptr16=_Memory, ptr32=_Memory)
     frames = extremes.read_bytes()[: 600 * frame.SIZE]

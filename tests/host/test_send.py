@@ -76,8 +76,8 @@ def test_killed_at_any_moment_and_run_again(server, tmp_path):
     folder, state = tmp_path / "log", tmp_path / "state.json"
     folder.mkdir()
     _log(folder, "bus", 9000, 1000)
-    code = "import batmon.send as s; s._BATCH = 300; from batmon.cli import main; import sys; "
-    code += "sys.exit(main(sys.argv[1:]))"
+    code = "import batmon.log.influx as i; i.BATCH_ROWS = 300; "
+    code += "import sys; from batmon.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "send", str(folder), "--influx", server.url]
     command += ["--state", str(state)]
     killed = 0
@@ -256,7 +256,7 @@ def test_mistakes(tmp_path, capsys, monkeypatch, arguments, word):
 
 
 def test_a_server_that_is_not_there(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("batmon.send._TRIES", 1)
+    monkeypatch.setattr("batmon.log.influx._TRIES", 1)
     write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
     arguments = ["--influx", "http://127.0.0.1:9", "--state", str(tmp_path / "s")]
     assert main(["send", str(tmp_path), *arguments]) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import mipindex
 import pytest
 
-from batmon.serialboard import SerialBoard
+from batmon.virtual.serialboard import SerialBoard
 
 _MPREMOTE = Path(sys.executable).with_name("mpremote")
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
-from batmon import build, settingsdoc
-from batmon.interpreter import micropython
+from batmon.firmware import build, settingsdoc
+from batmon.firmware.interpreter import micropython
 
 _SETTINGS = settingsdoc.load()
 _KEYS = [row[0] for row in _SETTINGS.rows()]
@@ -182,7 +182,7 @@ def test_every_default_is_allowed_by_its_own_row(tmp_path):
 
 def test_the_document_is_current():
     assert settingsdoc.PATH.read_text() == settingsdoc.document(), (
-        "run python -m batmon.settingsdoc"
+        "run python -m batmon.firmware.settingsdoc"
     )
 
 

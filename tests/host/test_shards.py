@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from shardfiles import anchor, data, event, flush, raw, sealed, write
 
 import batmon
-from batmon import shards, timeline
-from batmon.board import frame
-from batmon.cli import UserError, main
+from batmon.cli import main
+from batmon.console import UserError
+from batmon.log import shards, timeline
+from batmon.log.formats import frame
 
 _START = 1_767_247_200
 

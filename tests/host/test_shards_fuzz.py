@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from shardfiles import anchor, data, event, raw, sealed
 
-from batmon import shards, verify
+from batmon.log import check, shards
 
 _START = 1_767_247_200
 _MOST_BYTES = 64 << 20  # that reading damaged files may take
@@ -78,7 +78,7 @@ def _read(rounds: int, seed: int) -> int:
             out = shard.frames.tobytes()
             assert {out[i : i + 13] for i in range(0, len(out), 13)} <= _KEPT, (seed, number)
             shards.logs([shard])
-            verify.check(shard)
+            check.check(shard)
             batch.append(shard)
             full += len(shard.frames) > 0
         table = shards.table(shards.logs(batch))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from shardfiles import anchor, data, write
 
-from batmon import sim, virtual
 from batmon.cli import main
+from batmon.virtual import process, sim
 
 # What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
 _STAND_IN = """#!{python}
@@ -125,7 +125,7 @@ def test_reset_starts_the_board_again(tmp_path, board, capsys):
 )
 def test_a_board_that_fails(tmp_path, board, capsys, monkeypatch, behaviour, words):
     if behaviour == "hang":
-        monkeypatch.setattr(virtual, "_SILENCE_S", 1)
+        monkeypatch.setattr(process, "_SILENCE_S", 1)
     board(behaviour)
     assert _sim(tmp_path) == 1
     said = capsys.readouterr().err
@@ -135,38 +135,38 @@ def test_a_board_that_fails(tmp_path, board, capsys, monkeypatch, behaviour, wor
 
 def _started(tmp_path):
     command = [sys.executable, "-m", "batmon", "sim", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
+    started = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     )
-    assert "connected" in process.stdout.readline()
-    return process
+    assert "connected" in started.stdout.readline()
+    return started
 
 
 def test_ctrl_c_lets_the_board_finish(tmp_path, board):
     board("stop")
-    with _started(tmp_path) as process:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
-        said, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+    with _started(tmp_path) as started:
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does it
+        said, error = started.communicate(timeout=120)
+    assert started.returncode == 0, error
     assert "(stopped early)" in said and error == ""
 
 
 def test_second_ctrl_c_kills_it(tmp_path, board):
     board("ignore")
-    with _started(tmp_path) as process:
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "ignored\n"
-        time.sleep(virtual._ECHO_S)  # within it, it would be the first one still
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=120)
-    assert process.returncode == 130
+    with _started(tmp_path) as started:
+        started.send_signal(signal.SIGINT)
+        assert started.stdout.readline() == "ignored\n"
+        time.sleep(process._ECHO_S)  # within it, it would be the first one still
+        started.send_signal(signal.SIGINT)
+        _, error = started.communicate(timeout=120)
+    assert started.returncode == 130
     assert error == "batmon: stopped\n"
 
 
 def test_two_ctrl_c_at_once_are_one(tmp_path, monkeypatch):
     now_s = 100.0
-    monkeypatch.setattr(virtual.time, "monotonic", lambda: now_s)
-    stop = virtual._Stop(tmp_path / "stop")
+    monkeypatch.setattr(process.time, "monotonic", lambda: now_s)
+    stop = process._Stop(tmp_path / "stop")
     for since_s in (0, 0.01, 0.2):  # as when a shell passes it on
         now_s = 100 + since_s
         stop._press()
@@ -230,7 +230,7 @@ def test_figures_against_the_truth(tmp_path):
         "heap_at": {},
         "truth": {"charge_in_ah": 3.0, "charge_out_ah": 1.004},
     }
-    result = sim._compare(end, Path(out))
+    result = sim.compare(end, Path(out))
     assert (result["charge_in_ah"], result["charge_out_ah"]) == (3.0, 1.0)
     assert result["charge_error_percent"] == pytest.approx(0.1, abs=0.001)
     assert result["voltage_max_error_mv"] == pytest.approx(23.1)

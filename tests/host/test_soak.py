@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from batmon import soak
 from batmon.cli import main
+from batmon.virtual import soak
 
 
 def test_hours_of_faults_leave_no_mark(capsys):

@@ -8,8 +8,8 @@ import pytest
 from shardfiles import anchor, data, event, write
 
 import batmon
-from batmon import shards, stream
-from batmon.board import frame
+from batmon.log import shards, stream
+from batmon.log.formats import frame
 
 _START = 1_767_247_200
 

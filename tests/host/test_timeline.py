@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shardfiles import anchor, data
 
-from batmon import timeline
+from batmon.log import timeline
 
 _START = 1_767_247_200
 # The store anchors before a silence gets this long, so that u16 times stay unique.

@@ -14,8 +14,8 @@ from aiobmsble._sample_calc import derive_missing_fields
 from aiobmsble.test_data import bms_advertisements, ignore_advertisements
 from aiobmsble.utils import bms_identify
 
-from batmon import build, drivers
-from batmon.drivers import allowlist, table
+from batmon.drivers import allowlist, table, translator
+from batmon.firmware import build
 
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 
@@ -24,7 +24,7 @@ _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micr
 def tree(tmp_path_factory):
     """All drivers, translated once."""
     out = tmp_path_factory.mktemp("drivers")
-    drivers.translate(out)
+    translator.translate(out)
     return out
 
 
@@ -38,7 +38,7 @@ def _run(tree, code: str) -> str:
 
 
 def test_every_driver_is_there_and_can_be_imported(tree):
-    names = drivers.drivers()
+    names = translator.drivers()
     assert len(names) == 53
     assert [path.stem for path in sorted((tree / "aiobmsble/bms").glob("*_bms.py"))] == names
     code = (
@@ -77,7 +77,7 @@ def test_what_a_bms_does_not_tell_is_derived_as_upstream_does(tree, tmp_path):
 
 
 def test_every_module_carries_its_licence_and_version(tree):
-    for name in drivers.drivers():
+    for name in translator.drivers():
         head = (tree / f"aiobmsble/bms/{name}.py").read_text().splitlines()[:2]
         assert f"aiobmsble.bms.{name} 0.31.0" in head[0]
         assert "aiobmsble" in head[1] and "Apache-2.0" in head[1]
@@ -85,7 +85,7 @@ def test_every_module_carries_its_licence_and_version(tree):
 
 def test_two_runs_write_the_same_bytes(tree, tmp_path):
     code = (
-        "import pathlib, sys; from batmon.drivers import translate; "
+        "import pathlib, sys; from batmon.drivers.translator import translate; "
         "translate(pathlib.Path(sys.argv[1]), sys.argv[2:])"
     )
     # Those that iterate sets, whose order may depend on the salt of the run.
@@ -99,20 +99,20 @@ def test_two_runs_write_the_same_bytes(tree, tmp_path):
 
 
 def test_only_takes_what_the_chosen_drivers_need(tmp_path):
-    written = drivers.translate(tmp_path, ["pwrxtreme", "dummy_bms"])
+    written = translator.translate(tmp_path, ["pwrxtreme", "dummy_bms"])
     assert [name for name in written if ".bms." in name] == [
         "aiobmsble.bms.dummy_bms",
         "aiobmsble.bms.pwrxtreme_bms",
         "aiobmsble.bms.topband_bms",
     ]
     with pytest.raises(ValueError, match="no driver 'nosuch'"):
-        drivers.translate(tmp_path, ["nosuch"])
+        translator.translate(tmp_path, ["nosuch"])
 
 
 def test_what_cannot_be_translated_is_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(allowlist, "METHODS", allowlist.METHODS - {"fromhex"})
     refused = []
-    written = drivers.translate(tmp_path, ["topband", "jbd"], refused)
+    written = translator.translate(tmp_path, ["topband", "jbd"], refused)
     assert "aiobmsble.bms.jbd_bms" in written and "aiobmsble.bms.topband_bms" not in written
     assert len(refused) == 1
     assert re.fullmatch(r"topband_bms\.py:\d+: method fromhex\(\)", refused[0])
@@ -120,11 +120,11 @@ def test_what_cannot_be_translated_is_listed(tmp_path, monkeypatch):
 
 def test_the_runtime_is_not_overwritten():
     with pytest.raises(ValueError, match="runtime"):
-        drivers.translate(build.ROOT, ["dummy"])
+        translator.translate(build.ROOT, ["dummy"])
 
 
 def test_the_table_of_supported_bms_is_current():
-    made = table.text_of(drivers.drivers())
+    made = table.text_of(translator.drivers())
     assert made.count("\n| `") == 52
     assert (build.ROOT / "docs/BMS.md").read_text() == made, "batmon drivers --table docs/BMS.md"
 

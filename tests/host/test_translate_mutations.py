@@ -11,7 +11,7 @@ import random
 import differential
 import pytest
 
-from batmon import build
+from batmon.firmware import build
 
 _SEED = int(os.environ.get("SEED", "1"))
 _MUTANTS = int(os.environ.get("MUTANTS", "20000"))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from batmon import build
 from batmon.drivers import allowlist
 from batmon.drivers.module import Module, Tables, tables_of
 from batmon.drivers.passes import PASSES
+from batmon.firmware import build
 
 _MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batmon import build, drivers
-from batmon.interpreter import micropython
+from batmon.drivers import translator, unused
+from batmon.firmware import build
+from batmon.firmware.interpreter import micropython
 
 _VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 _DEVICE = Path(__file__).parents[1] / "device"
@@ -33,7 +34,7 @@ def _small(folder, sources, user):
     for name, text in sources.items():
         (folder / f"{name}.py").write_text(text)
     (folder.parent / "user.py").write_text(user)
-    drivers.drop_unused(folder, [folder.parent / "user.py"])
+    unused.drop(folder, [folder.parent / "user.py"])
     return {name: (folder / f"{name}.py").read_text() for name in sources}
 
 
@@ -82,9 +83,9 @@ def test_alone_a_driver_gives_the_recorded_samples(names, tmp_path):
     users = [*build.ROOT.glob("*.py"), _DEVICE / "conversation.py"]
     for name in names:
         tree = tmp_path / name
-        drivers.translate(tree, [name])
+        translator.translate(tree, [name])
         before = sum(path.stat().st_size for path in tree.rglob("*.py"))
-        drivers.drop_unused(tree / "aiobmsble", users)
+        unused.drop(tree / "aiobmsble", users)
         assert sum(path.stat().st_size for path in tree.rglob("*.py")) < 0.95 * before
         paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), str(_DEVICE)]
         code = _PLAY.format(paths=[*paths, ".frozen"], file=str(_VECTORS / f"{name}.json"))

@@ -6,8 +6,8 @@ import math
 import pytest
 from shardfiles import anchor, data, event, raw, sealed, write
 
-from batmon.board import frame
 from batmon.cli import main
+from batmon.log.formats import frame
 
 _FRAMES = [anchor(0, 1_767_247_200)] + [data(10 * i, 13 + i / 1000) for i in range(1, 400)]
 

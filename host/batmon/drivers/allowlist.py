@@ -5,7 +5,7 @@ Checked behind the passes, so that what they replace needs no entry here.
 
 import ast
 
-from batmon.drivers.module import Module, last_name
+from batmon.drivers.module import Module, last_name, module_names
 
 # Modules of the board that drivers may import whole, with the names they may use of them.
 MODULES = {
@@ -155,7 +155,7 @@ def check(module: Module) -> None:
         for alias in node.names
     }
     known = BUILTINS | COPIED | set(HELPERS) | imported | set(module.constants)
-    known |= _bound(module.tree)
+    known |= module_names(module.tree)
     for node in ast.walk(module.tree):
         if type(node) not in NODES:
             raise module.refuse(node, type(node).__name__)
@@ -169,12 +169,6 @@ def check(module: Module) -> None:
             raise module.refuse(node, "starred assignment")
         if isinstance(node, ast.Constant) and node.value is Ellipsis:
             raise module.refuse(node, "Ellipsis")
-
-
-def _bound(tree: ast.Module) -> set[str]:
-    from batmon.drivers.passes.imports import module_names
-
-    return module_names(tree)
 
 
 def _check_attribute(module: Module, node: ast.Attribute) -> None:

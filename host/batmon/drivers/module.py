@@ -171,6 +171,21 @@ def tables_of(tree: ast.Module, host: object) -> Tables:
     return tables
 
 
+def module_names(tree: ast.Module) -> set[str]:
+    """Names that a module binds itself, at any depth, imports aside."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)
+    return found
+
+
 def is_record(node: ast.ClassDef) -> bool:
     """Whether a class is a frozen dataclass without methods and defaults: a named tuple."""
     decorators = {

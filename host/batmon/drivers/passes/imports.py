@@ -3,7 +3,7 @@
 import ast
 
 from batmon.drivers import allowlist, splice
-from batmon.drivers.module import RUNTIME, Module, Rewriter, literal, name
+from batmon.drivers.module import RUNTIME, Module, Rewriter, literal, module_names, name
 
 
 class Constants(Rewriter):
@@ -151,18 +151,3 @@ def add_helpers(module: Module) -> None:
         imports.append(ast.ImportFrom(source, [names[key] for key in order], 0))
     tree.body = imports + body
     ast.fix_missing_locations(tree)
-
-
-def module_names(tree: ast.Module) -> set[str]:
-    """Names that a module binds itself, at any depth, imports aside."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-    return found

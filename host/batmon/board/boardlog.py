@@ -1,0 +1,84 @@
+"""The files of the log on a board: listed, compared, fetched so that what comes is intact."""
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from batmon.board.remote import Remote
+
+_DATA = "/data"
+_CHUNK = 768
+
+# What the board does for us. Each line is a chunk with its CRC, so that nothing wrong is kept.
+_HELPERS = f"""
+import binascii, os, sys
+def _list():
+    for e in os.ilistdir({_DATA!r}):
+        if e[1] == 0x8000:
+            print(e[3] if len(e) > 3 else os.stat({_DATA!r} + '/' + e[0])[6], e[0])
+def _send(name, at):
+    with open({_DATA!r} + '/' + name, 'rb') as f:
+        f.seek(at)
+        while True:
+            b = f.read({_CHUNK})
+            if not b:
+                break
+            sys.stdout.write('%08x ' % (binascii.crc32(b) & 0xffffffff))
+            sys.stdout.write(binascii.b2a_base64(b))
+def _crc(name, size):
+    crc = 0
+    with open({_DATA!r} + '/' + name, 'rb') as f:
+        while size:
+            b = f.read(min(size, 1024))
+            if not b:
+                break
+            crc = binascii.crc32(b, crc)
+            size -= len(b)
+    print(crc & 0xffffffff)
+"""
+
+
+class BoardLog:
+    """The log on `board`, whose program stays in its memory. All methods raise UserError."""
+
+    def __init__(self, board: Remote):
+        self._board = board
+        board.run(_HELPERS)
+
+    def files(self) -> dict[str, int]:
+        """Return the sizes of the files of the log by name; empty if there is no log yet."""
+        return self._board.run("try:\n _list()\nexcept OSError:\n pass", meaning=_sizes)
+
+    def crc(self, name: str, size: int) -> int:
+        """Return the CRC-32 of the first `size` bytes of a file."""
+        return self._board.run(f"_crc({name!r}, {size})", meaning=int)
+
+    def fetch(self, name: str, at: int, take: Callable[[bytes], None]):
+        """Call `take` with the bytes of a file from `at` on, chunk by chunk, each intact."""
+        line = bytearray()
+
+        def consume(data: bytes):
+            line.extend(data)
+            if data == b"\n":
+                take(_chunk(bytes(line)))
+                line.clear()
+
+        self._board.run(f"_send({name!r}, {at})", consume)
+
+    def remove(self, name: str):
+        """Delete a file of the log."""
+        self._board.run(f"os.remove({_DATA + '/' + name!r})")
+
+
+def _sizes(said: str) -> dict[str, int]:
+    pairs = (line.split(" ", 1) for line in said.splitlines())
+    return {name: int(size) for size, name in pairs}
+
+
+def _chunk(line: bytes) -> bytes:
+    """Return the bytes of a line of `_send`; raises ValueError if they are not intact."""
+    crc, text = line.split()
+    chunk = base64.b64decode(text, validate=True)
+    if binascii.crc32(chunk) != int(crc, 16):
+        raise ValueError("wrong CRC")
+    return chunk

@@ -1,0 +1,229 @@
+"""Files onto a board, so that being cut off at any moment does no harm.
+
+They are copied beside what is there, verified, and put into place at the end by the board's own
+app/update.py. The manifest on the board tells what an earlier run installed.
+"""
+
+import argparse
+import contextlib
+import errno
+import io
+
+from batmon.board.remote import FULL, Remote
+from batmon.console import UserError, note
+from batmon.firmware.payload import CONN, SETTINGS, digest, head_digest
+from batmon.paths import ROOT
+
+# Parts of aioble: the whole takes twice the flash and memory, for what nobody calls here.
+PACKAGES = ("aioble-central@0.3.0", "aioble-client@0.3.0")
+INDEX = "https://micropython.org/pi/v2"
+_AIOBLE = "/lib/aioble/"
+_MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
+_BLOCK = 4096
+_FOLDERS = 16 * _BLOCK
+_SPARE = 4 * _BLOCK  # for the journal, and folders that grow
+_LOG_SHARE = 4  # the log keeps a quarter of the volume free for its next shards
+_AIOBLE_SPACE = 12 * _BLOCK
+
+
+def finish(board: Remote):
+    """Put what an earlier run has left complete into its place."""
+    board.run((ROOT / "app/update.py").read_text() + "\nfinish()\n")
+
+
+def manifest(board: Remote, found: dict) -> dict[str, str]:
+    """Return {path: SHA-256} of what the last run installed; "head" is that of conn.py here."""
+    text = board.read(_MANIFEST).decode() if _MANIFEST in found else ""
+    return {path: digest for digest, path in (line.split(" ", 1) for line in text.splitlines())}
+
+
+def dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str, str]:
+    """Install the packages unless they are there; return the hashes of their files."""
+    from mpremote import mip
+    from mpremote.commands import CommandError
+
+    class State:
+        transport = board.transport
+
+        def did_action(self):
+            pass
+
+        def ensure_raw_repl(self):
+            pass
+
+    theirs = {path: digest for path, digest in was.items() if path.startswith(_AIOBLE)}
+    pinned = was.get("packages") == digest(" ".join(PACKAGES).encode())
+    if theirs and pinned and all(found.get(path) == theirs[path] for path in theirs):
+        return theirs
+    print(f"installing {', '.join(PACKAGES)}", flush=True)
+    wanted = argparse.Namespace(
+        command=["install"], packages=list(PACKAGES), index=index, target="/lib", mpy=True
+    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            mip.do_mip(State(), wanted)
+    except (CommandError, OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise UserError(FULL, 1) from None
+        raise UserError(
+            f"aioble, which the board needs, cannot be installed ({error}); connect this"
+            " computer to the network and run this again.",
+            1,
+        ) from None
+    problem = board.get(
+        "try:\n import aioble.central, aioble.client\n _p = ''\n"
+        "except Exception as _e:\n _p = repr(_e)",
+        "_p",
+    )
+    if problem:
+        raise UserError(f"aioble was installed but does not start ({problem}).", 1)
+    now = board.hashes()
+    return {path: now[path] for path in now if path.startswith(_AIOBLE)}
+
+
+def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], replace: bool):
+    """See to it that `files` fit beside those they replace; raises UserError if they do not.
+
+    found: the hashes of the board's files; was: its manifest. With `replace` the installed program
+    goes first, if there is no room else: until the new one is complete, there is none.
+    """
+    want = {path: digest(data) for path, data in files.items()}
+    ready = {_staged(path, found): want[path] for path in files}
+    left = [p for p in found if ".new" in p and found[p] != ready.get(p)]
+    _remove(board, left, found)  # by a run that was cut off, of another version
+    missing = [p for p in files if want[p] not in (found.get(p), found.get(_staged(p, found)))]
+    if not missing:
+        return
+    needed = sum(_on_flash(files[path]) for path in missing) + _SPARE
+    if not any(path.startswith(_AIOBLE) for path in found):
+        needed += _AIOBLE_SPACE
+    old = [p for p in was if found.get(p) not in (None, want.get(p))]
+    own = [p for p in old if p not in (CONN, SETTINGS) and not p.startswith(_AIOBLE)]
+    if replace and needed > board.space()[0]:
+        _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
+    free, size = board.space()
+    program = sum(map(_on_flash, files.values())) + _AIOBLE_SPACE + _FOLDERS
+    if program > size - size // _LOG_SHARE:
+        many = sum("_bms." in path for path in files) > 1
+        remedy = "name one BMS with --bms and --name" if many else "take a board with more"
+        raise UserError(
+            f"the program would take {program >> 10} of the {size >> 10} kB of the board's flash,"
+            f" which leaves too little for the log; {remedy}.",
+            1,
+        )
+    if needed > free:
+        beside = " beside the old version; run this with --replace, which removes it first, or"
+        raise UserError(
+            f"the board's flash has {free >> 10} kB free, {needed >> 10} are needed"
+            f"{beside if own else ';'} make room with `batmon pull --free` or `mpremote fs rm`.",
+            1,
+        )
+
+
+def _on_flash(data: bytes) -> int:
+    return -(-len(data) // _BLOCK) * _BLOCK
+
+
+def _remove(board: Remote, paths: list[str], found: dict):
+    for path in paths:
+        board.run(f"import os\nos.remove({path!r})")
+        del found[path]
+
+
+def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
+    """Bring the board's files to `files`; return how many were copied.
+
+    found: the hashes of its files; was: its manifest.
+    """
+    want = {path: digest(data) for path, data in files.items()}
+    kept = {path: found[path] for path in found if path.startswith(_AIOBLE)}
+    lines = {**want, **kept, "head": head_digest()}
+    lines["packages"] = digest(" ".join(PACKAGES).encode())
+    text = "".join(f"{digest} {path}\n" for path, digest in sorted(lines.items())).encode()
+    changed = [path for path in files if found.get(path) != want[path]]
+    gone = _gone(found, was, want, kept)
+    if found.get(_MANIFEST) != digest(text):
+        files = {**files, _MANIFEST: text}
+        want[_MANIFEST] = digest(text)
+        changed.append(_MANIFEST)
+    elif not changed and not gone:
+        return 0
+    staged = {path: _staged(path, found) for path in changed}
+    missing = [path for path in changed if found.get(staged[path]) != want[path]]
+    _send(board, {staged[path]: files[path] for path in missing})
+    now = board.hashes()
+    bad = [path for path in changed if now.get(staged[path]) != want[path]]
+    if bad:
+        raise UserError(f"{bad[0]} did not arrive as it was sent; run this again.", 1)
+    if "/main.py" in staged and "/main.py" in found and not was:
+        note("the board had another program; it is kept as main.old.py.")
+        board.run(
+            "with open('/main.py', 'rb') as a, open('/main.old.py', 'wb') as b:"
+            "\n d = a.read(512)\n while d:\n  b.write(d)\n  d = a.read(512)"
+        )
+    board.write("/update.part", _journal(staged, gone).encode(), lambda _: None)
+    board.run("import os\nos.rename('/update.part', '/update.txt')")
+    finish(board)
+    now = board.hashes()
+    bad = [path for path in want if now.get(path) != want[path]]
+    if bad:
+        raise UserError(f"{bad[0]} is not what was installed; run this again.", 1)
+    return len([path for path in changed if path != _MANIFEST])
+
+
+def _staged(path: str, found: dict) -> str:
+    """Return where `path` lies ready: beside its place, .new behind its name.
+
+    A folder that would hide a module of the version that runs lies ready as a whole.
+    """
+    _, top, *below = path.split("/")
+    hides = below and (f"/{top}.mpy" in found or f"/{top}.py" in found)
+    if hides and not any(p.startswith(f"/{top}/") for p in found):
+        return "/".join(("", f"{top}.new", *below))
+    return f"{path}.new"
+
+
+def _journal(staged: dict[str, str], gone: list[str]) -> str:
+    """Return what app/update.py is to do: put what is `staged` into place, remove what is `gone`.
+
+    After a cut anywhere, boot.py finds what goes on: the new one app/update.mpy, and that of
+    version 0.1.0 /update.mpy, which therefore goes after it.
+    """
+    places = dict.fromkeys(
+        path if ready == f"{path}.new" else "/" + path.split("/")[1]
+        for path, ready in sorted(staged.items(), key=lambda item: item[0] == "/main.py")
+    )
+    first = [path for path in ("/app", "/app/update.mpy", "/boot.py") if path in places]
+    lines = [f"+{path}" for path in first]
+    lines += [f"-{path}" for path in gone]
+    lines += [f"+{path}" for path in places if path not in first]
+    return "\n".join([*lines, ""])
+
+
+def _gone(found: dict, was: dict, want: dict, kept: dict) -> list[str]:
+    """Return the files to remove: installed once but not any more, or hiding a new one."""
+    gone = []
+    for path in found:
+        if path in want or path in kept:
+            continue
+        twin = path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
+        ours = path in was and path not in (SETTINGS, _MANIFEST)
+        if ours or (path.endswith((".py", ".mpy")) and twin in want):
+            gone.append(path)
+    return gone
+
+
+def _send(board: Remote, files: dict[str, bytes]):
+    """Copy files, with a bar that moves where somebody looks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    size = sum(map(len, files.values()))
+    if files:
+        print(f"copying {len(files)} files, {size / 1024:.0f} kB", flush=True)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("copying", total=size)
+        for path, data in files.items():
+            progress.update(task, description=path.replace(".new", ""))
+            board.write(path, data, lambda n: progress.advance(task, n))

@@ -1,0 +1,110 @@
+"""From a board with MicroPython to one that logs: checked, filled, started, watched."""
+
+import argparse
+import re
+from dataclasses import dataclass
+
+from batmon.board import deploy
+from batmon.board.remote import Remote
+from batmon.console import UserError
+from batmon.firmware import payload
+
+_OLDEST = (1, 24)
+_LEAST_RAM = 120_000  # bytes free with nothing running; the program keeps 116 kB in use (32 bits)
+
+_FACTS = """
+import gc, sys
+gc.collect()
+_i = sys.implementation
+try:
+    import bluetooth as _b
+except ImportError:
+    _b = None
+_f = (_i.name, tuple(_i.version[:3]), getattr(_i, '_mpy', 0), getattr(_i, '_machine', ''))
+_f += gc.mem_free(), _b is not None
+"""
+
+
+@dataclass
+class Facts:
+    """What a board says of itself; sizes in bytes."""
+
+    name: str
+    version: tuple[int, ...]
+    mpy: int
+    machine: str
+    ram: int
+    bluetooth: bool
+    flash_free: int
+    flash: int
+
+
+def install(port: str | None, options: argparse.Namespace):
+    """Install, restart and wait for the first sample; raises UserError."""
+    wanted = payload.wishes(options)
+    with Remote(port) as board:
+        facts = _check(board)
+        deploy.finish(board)
+        found = board.hashes()
+        was = deploy.manifest(board, found)
+        files = payload.files(board.read, was, wanted, options, facts.mpy)
+        deploy.make_room(board, found, was, files, options.replace)
+        found.update(deploy.dependencies(board, found, was, options.index or deploy.INDEX))
+        changed = deploy.copy(board, found, was, files)
+        board.set_clock()
+        print(f"{changed} of {len(files)} files copied, clock set" if changed else "up to date")
+        if options.wait:
+            _follow(board, options.wait)
+        else:
+            for _ in board.restart(0):
+                pass
+
+
+def _check(board) -> Facts:
+    """Return what the board is; raises UserError if it will not do."""
+    facts = Facts(*board.get(_FACTS, "_f"), *board.space())
+    version = ".".join(map(str, facts.version))
+    print(
+        f"{facts.machine or 'a board'}: {facts.name} {version},"
+        f" {facts.flash_free >> 10} of {facts.flash >> 10} kB flash and"
+        f" {facts.ram >> 10} kB memory free"
+    )
+    flash = "flash a current one for your board from micropython.org/download"
+    if facts.name != "micropython":
+        raise UserError(f"the board runs {facts.name}, not MicroPython; {flash}.", 1)
+    if facts.version < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise UserError(f"MicroPython {version} is too old, {oldest} is needed; {flash}.", 1)
+    if not facts.bluetooth:
+        raise UserError("this chip or its MicroPython has no Bluetooth; take another board.", 1)
+    if not facts.flash:
+        raise UserError(f"the board has no file system; {flash}.", 1)
+    if facts.ram < _LEAST_RAM:
+        raise UserError(
+            f"the board has {facts.ram >> 10} kB memory free, {_LEAST_RAM >> 10} are needed.", 1
+        )
+    return facts
+
+
+def _follow(board, seconds: int):
+    """Restart, show what the board says, return when it has stored a sample."""
+    last = ""
+    failing = False
+    for line in board.restart(seconds):
+        if not line:
+            continue
+        print(f"  {line}", flush=True)
+        if re.search(r"\b[1-9]\d* frames$", line):
+            print("The first sample is stored; the board logs.")
+            return
+        if line.startswith("conn.py: ") or "safe mode" in line:
+            raise UserError(f"installed, but the board says: {line}.", 1)
+        if failing and "starts again" in line:
+            raise UserError(f"installed, but the board's program fails: {last}.", 1)
+        failing = failing or line.startswith("Traceback")
+        last = line
+    raise UserError(
+        f"installed, but no sample came within {seconds} s; the board's last words: {last or '-'}."
+        " README.md has causes under Troubleshooting.",
+        1,
+    )

@@ -1,0 +1,180 @@
+"""The log of a board into a folder: only what is new, and only what arrived intact."""
+
+import contextlib
+import os
+import re
+import zlib
+from pathlib import Path
+
+from batmon.console import UserError, meter, note
+from batmon.log import shards
+
+_SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
+_ERRORS = ("errors.old", "errors.txt")  # the board's log of what went wrong
+_PART = ".part"  # a file that is not whole, or not verified
+
+
+class Pull:
+    """One visit to a board."""
+
+    def __init__(self, log, folder: Path):
+        self.log = log
+        self.folder = folder
+        self.port = ""
+        self.clock_off_s = 0
+        self.problems: list[str] = []
+        self._sizes: dict[str, int] = {}
+        self._new: dict[str, int] = {}  # bytes that came, by file
+        self._freed: list[str] = []
+
+    def run(self):
+        """Bring the folder up to date with the board."""
+        files = self.log.files()
+        self._sizes = {n: s for n, s in files.items() if _SHARD.fullmatch(n)}
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._bring(files)
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:  # not the board's: those are UserErrors already
+            raise UserError(
+                f"cannot write in {self.folder}: {error.strerror}; mend that or name another "
+                "folder, then run the same command again.",
+                1,
+            ) from None
+
+    def _bring(self, files: dict[str, int]):
+        wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
+        total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
+        with meter("pulling", total) as advance:
+            for name in wanted:
+                self._fetch(name, advance)
+        for name in self._sizes:
+            if name.endswith(".bts"):
+                self._drop_raw(name)
+        for name in _ERRORS:
+            if name in files:
+                self._fetch_errors(name)
+
+    def _local(self, name: str) -> int:
+        """Return the size of our verified copy, -1 if there is none."""
+        path = self.folder / name
+        return path.stat().st_size if path.is_file() else -1
+
+    def _have(self, name: str) -> int:
+        part = self.folder / (name + _PART)
+        return max(self._local(name), part.stat().st_size if part.is_file() else 0, 0)
+
+    def _fetch(self, name: str, advance):
+        """Get what we lack of a file, verify all of it, and only then give it its name."""
+        path, part, size = self.folder / name, self.folder / (name + _PART), self._sizes[name]
+        mine = path.read_bytes() if path.is_file() else b""
+        if len(mine) > size or (mine and self.log.crc(name, len(mine)) != zlib.crc32(mine)):
+            self._refuse(name, path)
+            return
+        begun = part.read_bytes() if part.is_file() else b""
+        good = len(mine) < len(begun) <= size and begun.startswith(mine)
+        if good and self.log.crc(name, len(begun)) != zlib.crc32(begun):
+            good = False
+        if not good:
+            begun = mine
+            part.write_bytes(mine)
+        with open(part, "ab") as file:
+
+            def take(chunk: bytes):
+                with self._writing():
+                    file.write(chunk)
+                    file.flush()
+                advance(len(chunk))
+
+            self.log.fetch(name, len(begun), take)
+            os.fsync(file.fileno())
+        content = part.read_bytes()
+        if len(content) < size or self.log.crc(name, len(content)) != zlib.crc32(content):
+            part.unlink()
+            self.problems.append(f"{name} did not arrive whole; run the same command again")
+            return
+        twin = path.with_suffix(".raw" if path.suffix == ".bts" else ".bts")
+        if twin.is_file() and not _same(path, content, twin):
+            part.unlink()
+            self._refuse(name, twin)
+            return
+        part.replace(path)
+        self._new[name] = len(content) - len(mine)
+
+    def _refuse(self, name: str, path: Path):
+        self.problems.append(
+            f"{path} is another one than the board's {name}; if the board was erased, "
+            "pull its new log into a new folder"
+        )
+
+    def _fetch_errors(self, name: str):
+        """Get a small file that the board writes anew now and then."""
+        chunks = []
+        self.log.fetch(name, 0, chunks.append)
+        part = self.folder / (name + _PART)
+        part.write_bytes(b"".join(chunks))
+        part.replace(self.folder / name)
+
+    def _drop_raw(self, name: str):
+        """Remove our raw copy of a shard that is sealed here too, if nothing else is in it."""
+        raw = (self.folder / name).with_suffix(".raw")
+        if not raw.is_file():
+            return
+        old, new = shards.load(raw), shards.load(self.folder / name)
+        if not new.damage and new.frames.tobytes().startswith(old.frames.tobytes()):
+            raw.unlink()
+
+    def free(self):
+        """Delete sealed shards from the board of which we have an intact copy."""
+        for name in sorted(self._sizes):
+            path = self.folder / name
+            if not name.endswith(".bts") or not path.is_file():
+                continue
+            content = path.read_bytes()
+            same = len(content) == self._sizes[name] and self.log.crc(
+                name, len(content)
+            ) == zlib.crc32(content)
+            if not same or shards.load(path).damage:
+                self.problems.append(f"{name} stays on the board: our copy is not intact")
+                continue
+            self.log.remove(name)
+            self._freed.append(name)
+
+    def result(self) -> dict:
+        """Return what was done, for --json."""
+        return {
+            "port": self.port,
+            "folder": str(self.folder),
+            "clock_off_s": self.clock_off_s,
+            "on_board": self._sizes,
+            "new_bytes": self._new,
+            "freed": self._freed,
+            "problems": self.problems,
+        }
+
+    def say(self):
+        """Tell people what was done."""
+        for problem in self.problems:
+            note(problem)
+        count, size = len(self._new), sum(self._new.values()) / 1024
+        if not self._sizes and not self._freed:
+            print("the board has no log yet")
+        elif self._new:
+            print(f"{self.folder}: {size:.0f} kB new in {count} of {len(self._sizes)} shards")
+        else:
+            print(f"{self.folder}: up to date, {len(self._sizes)} shards")
+        if abs(self.clock_off_s) > 2:
+            print("the board's clock is set")
+        if self._freed:
+            print(f"deleted from the board, after checking our copies: {', '.join(self._freed)}")
+
+
+def _same(path: Path, content: bytes, twin: Path) -> bool:
+    """Do the raw and the sealed form of a shard begin with the same frame, its anchor?"""
+    first = shards.parse(path, content).frames[:1]
+    other = shards.load(twin).frames[:1]
+    return not len(first) or not len(other) or first == other

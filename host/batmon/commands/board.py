@@ -1,0 +1,50 @@
+"""`batmon board`: the virtual board as a serial port, for mpremote and others."""
+
+import time
+from pathlib import Path
+
+from batmon.console import UserError, add_interpreter, subcommand
+from batmon.paths import BUILD
+
+
+def _run(args) -> int:
+    from batmon.virtual.serialboard import FILES, SerialBoard
+
+    folder = Path(args.dir) if args.dir else BUILD / "board-out"
+    if folder.is_dir() and (foreign := [p for p in folder.iterdir() if p.name not in FILES]):
+        raise UserError(f"--dir {folder} holds other files ({foreign[0].name}); take a new folder.")
+    if args.erase:
+        (folder / "flash.img").unlink(missing_ok=True)
+    bms = "" if args.bms == "none" else args.bms
+    kind = {"bms": bms, "lcd": args.lcd, "interpreter": args.interpreter}
+    with SerialBoard(folder, installed=args.installed, **kind) as board:
+        print(f"The virtual board is at {board.port}; Ctrl-C here ends it. Try for example:")
+        print(f"  mpremote connect {board.port} repl", flush=True)
+        while board.running:
+            time.sleep(1)
+    raise UserError("the virtual board crashed.", 1)
+
+
+def add_parser(subparsers):
+    """Add `batmon board`."""
+    parser = subcommand(
+        subparsers,
+        "board",
+        "offer the virtual board as a serial port",
+        "  batmon board                    a board with an empty flash; install.sh fills it\n"
+        "  batmon board --installed        with everything on it, logging a simulated BMS\n"
+        "  mpremote connect PORT fs ls     in another terminal, with the port it names",
+    )
+    add = parser.add_argument
+    add("--dir", metavar="DIR", help="folder of its flash image (build/board-out)")
+    add("--erase", action="store_true", help="begin with an empty flash, not with that of before")
+    add("--installed", action="store_true", help="put the files of build/board on an empty flash")
+    add(
+        "--bms",
+        choices=("jikong", "jbd", "none"),
+        default="jikong",
+        help="the BMS in reach (%(default)s)",
+    )
+    add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
+    add_interpreter(parser)
+    parser.set_defaults(run=_run)

@@ -1,0 +1,55 @@
+"""`batmon drivers`: the drivers of aiobmsble as MicroPython source, or the table of them."""
+
+import argparse
+import importlib.metadata
+from pathlib import Path
+
+from batmon.console import UserError
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from batmon.drivers import table
+    from batmon.drivers.module import Unsupported
+    from batmon.drivers.translator import drivers, translate
+
+    if arguments.table:
+        arguments.table.write_text(table.text_of(drivers()), encoding="utf-8")
+        return 0
+    target = arguments.out / "aiobmsble"
+    if target.is_dir() and not (target / "matchers.py").exists():  # which upstream has not
+        raise UserError(f"{target} is not from here; take another folder for --out.")
+    try:
+        names = translate(arguments.out, arguments.only)
+    except (Unsupported, ValueError) as error:
+        print(error)
+        return 1
+    count = sum(name.startswith("aiobmsble.bms.") for name in names)
+    version = importlib.metadata.version("aiobmsble")
+    print(f"{count} drivers of aiobmsble {version} translated to {arguments.out}/aiobmsble")
+    return 0
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `batmon drivers [--out DIR] [--only NAME...] [--table FILE]`."""
+    parser = subparsers.add_parser(
+        "drivers",
+        help="translate aiobmsble's BMS drivers to MicroPython",
+        description="Translate the drivers of the pinned aiobmsble to MicroPython source.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/drivers"),
+        metavar="DIR",
+        help="folder that gets aiobmsble/ (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="driver modules, for example jikong_bms jbd"
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="only write the table of supported BMSs, as Markdown: docs/BMS.md",
+    )
+    parser.set_defaults(run=_run)

@@ -1,0 +1,97 @@
+"""`batmon export`: the shards of one or more batteries as CSV or Parquet tables."""
+
+import json
+from pathlib import Path
+
+from batmon.console import UserError, subcommand
+from batmon.log import tables
+
+
+def _run(args) -> int:
+    out = Path(args.out)
+    if args.partition:
+        _check_folder(out)
+    elif out.suffix not in tables.WRITERS:
+        formats = " or ".join(tables.WRITERS)
+        raise UserError(f"-o {out} does not end in {formats}, the formats there are.")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
+
+    # They bring pandas, for which `batmon --help` should not wait.
+    from batmon.log import resample, stream
+
+    if args.every:
+        resample.width_s(args.every)
+    if args.tz:
+        stream.zone(args.tz)
+    logs = stream.Logs(args.paths)
+    if not args.json:
+        logs.tell()
+    rows = stream.even(logs, args.every, args.tz)
+    write = tables.write_partitions if args.partition else tables.WRITERS[out.suffix]
+    try:
+        count = write(tables.batches(rows, logs), out)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror or error}.") from None
+    _say(args, logs, out, count)
+    return 1 if logs.damage else 0
+
+
+def _check_folder(out: Path):
+    """Raise UserError unless `out` is missing, empty, or what an earlier export made."""
+    if not out.exists():
+        return
+    if not out.is_dir() or any("battery=" not in path.name for path in out.iterdir()):
+        raise UserError(f"-o {out} holds something else; --partition needs a folder of its own.")
+
+
+def _say(args, logs, out: Path, rows: int):
+    if args.json:
+        result = {
+            "out": str(out),
+            "rows": rows,
+            "files": logs.files,
+            "batteries": logs.batteries,
+            "damage": [{"file": str(path), "what": what} for path, what in logs.damage],
+            "doubles": [str(path) for path in logs.doubles],
+            "foreign": [str(path) for path in logs.foreign],
+        }
+        print(json.dumps(result, indent=2))
+    else:
+        names = ", ".join(logs.batteries)
+        print(f"{out}: {rows} rows from {logs.files} shards of {names}")
+
+
+def add_parser(subparsers):
+    """Add `batmon export`."""
+    parser = subcommand(
+        subparsers,
+        "export",
+        "write shards as tables, CSV or Parquet",
+        "  batmon export data/ -o van.csv\n"
+        "  batmon export data/ -o van.csv --every 1min --tz Europe/Berlin\n"
+        "  batmon export van-00007.bts van-00008.raw -o van.parquet\n"
+        "  batmon export fleet/ -o table/ --partition\n"
+        "  duckdb -c \"SELECT battery, month, sum(energy_Wh) FROM 'table/*/*/*.parquet' GROUP BY"
+        ' ALL"\n\n'
+        "The names of the columns end in their units; what they mean: docs/PC.md.\n"
+        "Damaged parts are left out and told; then the exit code is 1.",
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="shards, or folders of them")
+    parser.add_argument(
+        "-o", "--out", metavar="FILE", required=True,
+        help="table to write, .csv or .parquet; a folder with --partition",
+    )  # fmt: skip
+    parser.add_argument(
+        "--partition", action="store_true",
+        help="a folder of Parquet files by battery and month, for DuckDB, Spark or Athena",
+    )  # fmt: skip
+    parser.add_argument(
+        "--every", metavar="WIDTH",
+        help="one row per 10s, 1min, 1h, 1d ...; charge and energy are kept exactly",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tz", metavar="ZONE", help="time zone such as Europe/Berlin (default: UTC)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(run=_run)

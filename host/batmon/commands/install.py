@@ -1,0 +1,57 @@
+"""`batmon install`: from a board with MicroPython to one that logs; install.sh calls it."""
+
+import argparse
+import sys
+
+from batmon.console import subcommand
+
+
+def _run(args) -> int:
+    if args.bms and not args.bms.endswith("_bms"):
+        args.bms += "_bms"
+    if args.wifi and args.wifi_password is None and sys.stdin.isatty():
+        import getpass
+
+        args.wifi_password = getpass.getpass(f"password of the WiFi network {args.wifi}: ")
+    from batmon.board.install import install
+
+    install(args.port, args)
+    return 0
+
+
+def _capacity(text: str) -> float:
+    try:
+        capacity = float(text)
+    except ValueError:
+        capacity = 0
+    if not 1 <= capacity <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a capacity from 1 to 10000 Ah")
+    return capacity
+
+
+def add_parser(subparsers):
+    """Add `batmon install`."""
+    parser = subcommand(
+        subparsers,
+        "install",
+        "install everything on a board and wait for its first sample",
+        "  ./install.sh                              the only board on USB, conn.py as it is\n"
+        "  ./install.sh /dev/ttyUSB0 --bms jbd --name JBD-SP25S020 --capacity 100\n"
+        "  ./install.sh --lcd 20x4 --set lcd.backlight=on --wifi boat\n\n"
+        "Run it again at any time: it copies what changed. The log is never touched.",
+    )
+    add = parser.add_argument
+    add("port", nargs="?", metavar="PORT", help="serial port (the only board on USB)")
+    add("--bms", metavar="NAME", help="make of the BMS, as in docs/BMS.md, e.g. jikong")
+    add("--name", help='Bluetooth name of the BMS; "" takes the nearest of any make')
+    add("--capacity", type=_capacity, metavar="AH", help="design capacity of the battery")
+    add("--lcd", choices=("16x2", "16x4", "20x2", "20x4", "none"), help="size of the display")
+    add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')
+    add("--wifi-password", metavar="TEXT", help="its password (asked for)")
+    add("--influx", metavar="HOST[:PORT]", help='InfluxDB server, over UDP; "" sends nothing')
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md")
+    add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
+    add("--replace", action="store_true", help="no room for two versions: remove the old one first")
+    add("--index", metavar="URL", help="where aioble comes from (mip's own)")
+    add("--wait", type=int, default=90, metavar="S", help="for the first sample; 0: do not (90)")
+    parser.set_defaults(run=_run)

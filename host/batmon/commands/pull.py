@@ -1,0 +1,66 @@
+"""`batmon pull`: the log of a board into a folder, only what is new, and the time to the board."""
+
+import json
+import re
+from pathlib import Path
+
+from batmon.console import UserError, subcommand
+
+
+def _run(args) -> int:
+    port, folder = _places(args.places)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the log.")
+    # They bring pandas, for which `batmon --help` should not wait.
+    from batmon.board.boardlog import BoardLog
+    from batmon.board.pull import Pull
+    from batmon.board.remote import Remote
+
+    with Remote(port, fresh=False) as board:
+        pull = Pull(BoardLog(board), folder)
+        pull.port = board.port
+        pull.clock_off_s = board.set_clock()
+        pull.run()
+        if args.free:
+            pull.free()
+    if args.json:
+        print(json.dumps(pull.result(), indent=2))
+    else:
+        pull.say()
+    return 1 if pull.problems else 0
+
+
+def _places(words: list[str]) -> tuple[str | None, Path]:
+    """Sort out [PORT] [DIR]: a port is /dev/..., COM7 or has ://."""
+    words = list(words)
+    port = None
+    if words and (words[0].startswith("/dev/") or re.match(r"(?i)com\d+$|\w+://", words[0])):
+        port = words.pop(0)
+    elif len(words) == 2:
+        raise UserError(f"{words[0]} is no port; they are called like /dev/ttyUSB0 or COM7.")
+    return port, Path(words[0] if words else "data")
+
+
+def add_parser(subparsers):
+    """Add `batmon pull`."""
+    parser = subcommand(
+        subparsers,
+        "pull",
+        "copy the log from a board, only what is new, and set its clock",
+        "  batmon pull                           the only board on USB, into data/\n"
+        "  batmon pull /dev/ttyUSB0 van/\n"
+        "  batmon pull COM7 van/ --free          then make room on the board\n\n"
+        "Logging stops meanwhile and starts again by itself. After an interruption the same\n"
+        "command goes on where it stopped. Nothing on the board is deleted without --free.\n"
+        "errors.txt and errors.old tell what went wrong there.",
+    )
+    parser.add_argument(
+        "places", metavar="[PORT] [DIR]", nargs="*",
+        help="serial port (default: the only board), folder (default: data)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--free", action="store_true",
+        help="delete sealed shards from the board of which the copy here is verified",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.set_defaults(run=_run)

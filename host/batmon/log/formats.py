@@ -1,0 +1,92 @@
+"""The board's own modules for the formats on flash, loaded from lib/ and shards/ of the checkout.
+
+One definition of frames and shards serves the board and the PC: `half`, `frame`, `shardcodec` and
+below it `shardmodel`, `shardmath` and `rangecoder`. With numba installed these three are compiled
+when first used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times
+faster.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from types import FunctionType, ModuleType
+
+from batmon.paths import ROOT
+
+_SHARDS = ROOT / "shards"
+_COMPILED = ("rangecoder", "numbers", "model")
+_NOT_COMPILED = ("new", "finish")
+_FILES = {"half": ROOT / "lib/half.py"}
+_FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("frame", *_COMPILED, "codec")}
+
+
+def _same(x):
+    return x
+
+
+# All that the formats need of MicroPython: marks for its compiler.
+_MICROPYTHON = ModuleType("micropython")
+_MICROPYTHON.const = _same
+_MICROPYTHON.viper = _same
+_POINTERS = ("ptr8", "ptr16", "ptr32")
+
+
+def load() -> list[ModuleType]:
+    """Return modules of their own, not compiled, in the order of the names below."""
+    modules = []
+    hidden = {name: sys.modules.pop(name, None) for name in (*_FILES, "shards", "micropython")}
+    try:
+        sys.modules["micropython"] = _MICROPYTHON
+        sys.modules["shards"] = package = ModuleType("shards")
+        for name, path in _FILES.items():
+            spec = importlib.util.spec_from_file_location(f"{__name__}.{path.stem}", path)
+            module = importlib.util.module_from_spec(spec)
+            vars(module).update(dict.fromkeys(_POINTERS, _same))
+            sys.modules[spec.name] = module  # where numba's cache looks for it
+            sys.modules[name] = module  # they import each other by these names
+            spec.loader.exec_module(module)
+            setattr(package, path.stem, module)
+            modules.append(module)
+    finally:
+        # Names this common must not stay taken in a program that imports batmon.
+        for name, module in hidden.items():
+            sys.modules.pop(name, None)
+            if module:
+                sys.modules[name] = module
+    return modules
+
+
+half, frame, rangecoder, shardmath, shardmodel, shardcodec = load()
+_plain = shardmodel.code
+
+
+def _code_first(*args):
+    """Stand for `shardmodel.code` until it is wanted: compile all of it, if numba is there."""
+    shardmodel.code = _plain
+    _compile()
+    shardmodel.code(*args)
+
+
+def _compile():
+    try:
+        import numba
+    except ImportError:
+        return
+    sources = b"".join((_SHARDS / f"{name}.py").read_bytes() for name in _COMPILED)
+    kept, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(
+        ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()
+    )
+    try:
+        jit = numba.njit(cache=True)
+        compiled = {_same: jit(_same)}
+        for module in (rangecoder, shardmath, shardmodel):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, FunctionType) and name not in _NOT_COMPILED:
+                    if value not in compiled:
+                        compiled[value] = jit(value)
+                    vars(module)[name] = compiled[value]
+    finally:
+        numba.config.CACHE_DIR = kept
+
+
+shardmodel.code = _code_first

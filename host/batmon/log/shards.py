@@ -1,0 +1,311 @@
+"""Reads shards, raw and sealed, of one or more batteries into one table.
+
+Nothing a file may hold stops the reader: what is damaged is described and left out, the rest
+is delivered. docs/FORMAT.md specifies the bytes.
+"""
+
+import collections
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from batmon.console import UserError
+from batmon.log import sealing, timeline
+from batmon.log.formats import frame, shardcodec
+from batmon.log.timeline import FRAME
+
+# What a board or `batmon pull` keeps beside shards.
+_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
+_FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
+# A board rolls over at 256 kB. Far more is no shard, and not worth the memory.
+_MAX_BYTES = 1 << 24
+# A flush holds what a board buffers, 1 kB; a commit that claims far more is garbage.
+_MAX_FLUSH_FRAMES = 4096
+# An interrupted flush is no more than this; the board writes its frames again or restarts.
+_TORN_BYTES = 1040
+_COMMIT = np.dtype(
+    [("time", "<u2"), ("kind", "<u2"), ("crc", "<u4"), ("count", "<u2"), ("rest", "3u1")]
+)
+
+
+@dataclass
+class Shard:
+    """One file: its intact frames without commits, and what is wrong with it."""
+
+    path: Path
+    battery: str
+    number: int
+    kind: str  # "raw" or "bts"
+    size: int = 0
+    frames: np.ndarray = field(default_factory=lambda: np.empty(0, FRAME))
+    breaks: list[int] = field(default_factory=list)  # indices in frames where some are lost
+    damage: list[str] = field(default_factory=list)  # sentences
+
+
+@dataclass
+class Log:
+    """All shards of one battery in order, and the time of their frames."""
+
+    battery: str
+    shards: list[Shard]
+    frames: np.ndarray
+    line: timeline.Timeline
+
+
+def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
+    """Return the shard files named by or below `paths`, and the files there that are none."""
+    found, foreign = {}, []
+    for path in map(Path, paths):
+        if path.is_dir():
+            for inner in sorted(path.rglob("*")):
+                if not inner.is_file() or inner.name in _COMPANIONS:
+                    continue
+                if _FILE_NAME.fullmatch(inner.name):
+                    found[inner.resolve()] = inner
+                else:
+                    foreign.append(inner)
+        elif not path.exists():
+            raise UserError(f"{path} does not exist; name a shard or a folder of shards.")
+        elif _FILE_NAME.fullmatch(path.name):
+            found[path.resolve()] = path
+        else:
+            foreign.append(path)
+    if not found:
+        where = " ".join(str(path) for path in paths)
+        raise UserError(f"no shards in {where}; they are called like NAME-00042.raw or .bts.", 1)
+    return list(found.values()), foreign
+
+
+def load(path: Path) -> Shard:
+    """Read one shard file; whatever is wrong with it becomes a sentence in `damage`."""
+    try:
+        size = path.stat().st_size
+        if size <= _MAX_BYTES:
+            return parse(path, path.read_bytes())
+        why = f"{size} bytes are too many for a shard"
+    except OSError as error:
+        size, why = 0, f"cannot be read: {error.strerror}"
+    shard = _named(path)
+    shard.size, shard.damage = size, [why]
+    return shard
+
+
+def parse(path: Path, data: bytes) -> Shard:
+    """Read the content of the shard file that is called `path`; nothing is read from disk."""
+    shard = _named(path)
+    shard.size = len(data)
+    if shard.kind == "raw":
+        _load_raw(shard, data)
+    else:
+        _load_sealed(shard, data)
+    return shard
+
+
+def _named(path: Path) -> Shard:
+    battery, number, kind = _FILE_NAME.fullmatch(path.name).groups()
+    return Shard(path, battery, int(number), kind)
+
+
+def _load_raw(shard: Shard, data: bytes):
+    """Take the frames of every flush whose commit holds."""
+    frames = np.frombuffer(data, FRAME, len(data) // FRAME.itemsize)
+    commits = np.flatnonzero(timeline.kinds(frames) == frame.COMMIT)
+    said = frames[commits].view(_COMMIT)
+    parts, total, end = [], 0, 0
+    for commit, crc, count in zip(
+        commits.tolist(), said["crc"].tolist(), said["count"].tolist(), strict=True
+    ):
+        first = commit - count
+        if first < end or count > _MAX_FLUSH_FRAMES:
+            continue
+        if zlib.crc32(data[first * FRAME.itemsize : commit * FRAME.itemsize]) != crc:
+            continue
+        if first > end:
+            _note_gap(shard, end, first)
+            shard.breaks.append(total)
+        parts.append(frames[first:commit])
+        total += count
+        end = commit + 1
+    rest = len(data) - end * FRAME.itemsize
+    if rest:
+        shard.damage.append(f"torn end: {rest} bytes after the last whole flush are left out")
+    if rest > _TORN_BYTES:
+        shard.breaks.append(total)
+    if parts:
+        shard.frames = np.concatenate(parts)
+
+
+def _note_gap(shard: Shard, first: int, end: int):
+    size = FRAME.itemsize
+    shard.damage.append(
+        f"bytes {first * size} to {end * size} are damaged, {end - first} frames are left out"
+    )
+
+
+def _load_sealed(shard: Shard, data: bytes):
+    """Take the frames of every block whose CRC holds."""
+    header = shardcodec.HEADER
+    if not data.startswith(header):
+        if data[:3] == header[:3] and len(data) >= len(header):
+            shard.damage.append(
+                f"is of format version {data[3]}, this batmon reads {header[3]}: "
+                "take the batmon that wrote it"
+            )
+            return
+        shard.damage.append("does not begin as a sealed shard")
+    parts, total, end, said = [], 0, len(header), None
+    for start, block in sealing.blocks(data):
+        if start > end:
+            shard.damage.append(f"bytes {end} to {start} are damaged")
+            shard.breaks.append(total)
+        end = start + len(block)
+        said = shardcodec.end_total(block)
+        if said >= 0:
+            break
+        try:
+            count = shardcodec.check(block)
+            out = bytearray(count * FRAME.itemsize)
+            collections.deque(shardcodec.decode(block, out), maxlen=0)
+        except ValueError as error:
+            shard.damage.append(f"block at byte {start}: {error}")
+            shard.breaks.append(total)
+            continue
+        parts.append(np.frombuffer(bytes(out), FRAME))
+        total += count
+    if said is None or said < 0:
+        shard.damage.append(f"is cut off after byte {min(end, len(data))}")
+        shard.breaks.append(total)
+    else:
+        if end < len(data):
+            shard.damage.append(f"{len(data) - end} bytes follow its end")
+        if said != total:
+            shard.damage.append(f"{said} frames were sealed, {total} are intact")
+    if parts:
+        shard.frames = np.concatenate(parts)
+
+
+def choose(shards: Iterable[Shard]) -> tuple[list[Shard], list[Shard]]:
+    """Return one shard per battery and number, ordered by both, and the superfluous ones.
+
+    A shard can be there twice, raw and sealed after a cut of power, or in copies: the one with
+    the most intact frames is taken, and of equals the undamaged and then the sealed one. What is
+    in another one alone is told in its `damage`.
+    """
+    taken, doubles = {}, []
+    for shard in shards:
+        key = (shard.battery, shard.number)
+        other = taken.setdefault(key, shard)
+        if other is not shard:
+            worse, better = sorted((other, shard), key=_worth)
+            taken[key] = better
+            doubles.append(worse)
+            lost = len(set(worse.frames.tolist()) - set(better.frames.tolist()))
+            if lost:
+                worse.damage.append(
+                    f"{lost} of its frames are not in {better.path}, which is used in its place; "
+                    "if these are two logs (of a board that was erased), read one at a time"
+                )
+    return [taken[key] for key in sorted(taken)], doubles
+
+
+def _worth(shard: Shard) -> tuple:
+    return len(shard.frames), not shard.damage, shard.kind == "bts", str(shard.path)
+
+
+def logs(shards: Iterable[Shard]) -> list[Log]:
+    """Order shards by battery and number, and date their frames."""
+    chosen: dict[str, list[Shard]] = {}
+    for shard in choose(shards)[0]:
+        chosen.setdefault(shard.battery, []).append(shard)
+    return [_log(battery, of_battery) for battery, of_battery in chosen.items()]
+
+
+def _log(battery: str, shards: list[Shard]) -> Log:
+    breaks, total, expected = [], 0, shards[0].number
+    for shard in shards:
+        if shard.number != expected or not len(shard.frames):
+            breaks.append(total)
+        breaks += [total + at for at in shard.breaks]
+        total += len(shard.frames)
+        expected = shard.number + 1
+    frames = np.concatenate([shard.frames for shard in shards])
+    line = timeline.reconstruct(frames, np.array(breaks, np.int64))
+    return Log(battery, shards, frames, line)
+
+
+def table(of: list[Log]) -> pd.DataFrame:
+    """Return samples as the DataFrame that `batmon.read` describes, without energy."""
+    names = [log.battery for log in of]
+    parts = [_table(log, names) for log in of]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _table(log: Log, names: list[str]) -> pd.DataFrame:
+    rows = np.flatnonzero(timeline.kinds(log.frames) == 0)
+    frames, line = log.frames[rows], log.line
+    no_cells = frames["cell_min"] == frame.UNKNOWN_U16
+    index = frames["cell_index"]
+    return pd.DataFrame(
+        {
+            "battery": pd.Categorical.from_codes(
+                np.full(len(rows), names.index(log.battery)), names
+            ),
+            "time_utc": utc(line.unix[rows]),
+            "time_known": line.known[rows],
+            "boot": _nullable(line.boot[rows], line.boot[rows] == timeline.NO_BOOT, "Int64"),
+            "uptime_s": line.uptime[rows],
+            "voltage_V": _finite(frames["voltage"]),
+            "current_A": _finite(frames["current"]),
+            "temperature_degC": _halves(frames["temperature"]) - 40,
+            "soc_percent": _halves(frames["soc"]),
+            "cell_min_mV": _nullable(frames["cell_min"], no_cells, "UInt16"),
+            "cell_max_mV": _nullable(
+                frames["cell_max"], frames["cell_max"] == frame.UNKNOWN_U16, "UInt16"
+            ),
+            "cell_min_index": _nullable(index & 15, no_cells, "UInt8"),
+            "cell_max_index": _nullable(index >> 4, no_cells, "UInt8"),
+            "interval_s": _intervals(log, rows),
+        }
+    )
+
+
+def _intervals(log: Log, rows: np.ndarray) -> np.ndarray:
+    """Return the seconds between each row and the one before, 0 where a run begins."""
+    begins = np.zeros(len(log.frames), np.int64)
+    begins[log.line.starts] = 1
+    events = np.flatnonzero(timeline.kinds(log.frames) == frame.EVENT)
+    begins[events[log.frames[events].view(timeline.EVENT)["code"] == frame.GAP]] = 1
+    run = np.cumsum(begins)[rows]
+    uptime = log.line.uptime[rows]
+    intervals = np.diff(uptime, prepend=uptime[:1])
+    intervals[np.diff(run, prepend=-1) != 0] = 0
+    return np.maximum(intervals, 0)
+
+
+def utc(unix: np.ndarray) -> pd.DatetimeIndex:
+    """Return unix seconds as UTC timestamps, NaT for NO_TIME."""
+    unknown = unix == timeline.NO_TIME
+    times = np.where(unknown, 0, unix).astype("datetime64[s]").astype("datetime64[ms]")
+    times[unknown] = np.datetime64("NaT", "ms")
+    return pd.DatetimeIndex(times).tz_localize("UTC")
+
+
+def _finite(patterns: np.ndarray) -> np.ndarray:
+    # no board writes infinity, and one would spoil every sum; `batmon verify` tells of it
+    values = patterns.view("<f2").astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _halves(counts: np.ndarray) -> np.ndarray:
+    return np.where(counts == frame.UNKNOWN_U8, np.nan, counts / 2)
+
+
+def _nullable(values: np.ndarray, missing: np.ndarray, dtype: str) -> pd.Series:
+    column = pd.Series(values).astype(dtype)
+    column[missing] = pd.NA
+    return column

@@ -1,0 +1,169 @@
+"""Tables as files: CSV, Parquet, or a folder of Parquet by battery and month."""
+
+import shutil
+from pathlib import Path
+
+from batmon.console import track
+
+# The rows of a batch of output, in memory until they are written.
+BATCH_ROWS = 200_000
+# Ten times finer than what a half float can tell.
+_DIGITS = 6
+_UNDATED = "unknown"
+
+
+def batches(tables, logs):
+    """Yield the tables joined to batches of at least BATCH_ROWS; one at least, if an empty one."""
+    import pandas as pd
+
+    waiting, rows, any_rows = [], 0, False
+    for table in track(tables, "writing", logs.files):
+        waiting.append(table)
+        rows += len(table)
+        any_rows = True
+        if rows >= BATCH_ROWS:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting, rows = [], 0
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+    elif not any_rows:
+        yield logs.empty()
+
+
+def _write_csv(batches, out: Path) -> int:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    rows, options = 0, csv.WriteOptions(quoting_style="none", quoting_header="none")
+    with open(out, "wb") as file:
+        for batch in batches:
+            table = pa.Table.from_pandas(_plain(batch), preserve_index=False)
+            options.include_header = rows == 0
+            csv.write_csv(table, file, options)
+            rows += len(batch)
+    return rows
+
+
+def _plain(table):
+    """Return a table as CSV tells it: times as ISO 8601 text, six digits of every number."""
+    import numpy as np
+    import pandas as pd
+
+    columns = {}
+    for name, column in table.items():
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            column = _iso(column)
+        elif column.dtype == np.float64:
+            column = _rounded(column.to_numpy())
+        columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def _iso(times):
+    """Return times as 2026-01-01T06:00:00Z, or with their offset from UTC."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    seconds = pa.array(times).cast(pa.timestamp("s", str(times.dt.tz)))
+    utc = str(times.dt.tz) == "UTC"
+    return pc.strftime(seconds, "%Y-%m-%dT%H:%M:%S" + ("Z" if utc else "%z")).to_pandas()
+
+
+def _rounded(values):
+    """Return numbers rounded to _DIGITS significant digits, which makes their text short."""
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = _DIGITS - 1 - np.floor(np.log10(np.abs(values)))
+        scale = 10.0 ** np.clip(np.where(np.isfinite(places), places, 0), 0, 15)
+        return np.round(values * scale) / scale
+
+
+def _write_parquet(batches, out: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows, writer = 0, None
+    try:
+        for batch in batches:
+            table = pa.Table.from_pandas(batch, preserve_index=False)
+            writer = writer or pq.ParquetWriter(out, table.schema)
+            writer.write_table(table)
+            rows += len(batch)
+    finally:
+        if writer:
+            writer.close()
+    return rows
+
+
+WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}
+
+
+def write_partitions(batches, out: Path) -> int:
+    """Write out/battery=NAME/month=YYYY-MM/part-N.parquet; replaces those of the same batteries.
+
+    Each battery is written beside its old files and takes their place when it is whole.
+    """
+    rows, writer = 0, None
+    out.mkdir(exist_ok=True)
+    try:
+        for batch in batches:
+            rows += len(batch)
+            for battery, of_battery in batch.groupby("battery", observed=True, sort=False):
+                if writer is None or writer.battery != battery:
+                    if writer:
+                        writer.finish()
+                    writer = _Partitions(out, battery)
+                writer.write(of_battery.drop(columns="battery"))
+        if writer:
+            writer.finish()
+            writer = None
+    finally:
+        if writer:
+            writer.discard()
+    return rows
+
+
+class _Partitions:
+    """Writes the months of one battery."""
+
+    def __init__(self, out: Path, battery: str):
+        self.battery = battery
+        self._final = out / f"battery={battery}"
+        self._new = out / f".battery={battery}.new"
+        shutil.rmtree(self._new, ignore_errors=True)
+        self._month = None
+        self._writer = None
+
+    def write(self, table):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        times = table[table.columns[0]]
+        months = times.dt.strftime("%Y-%m").fillna(_UNDATED)
+        for month, part in table.groupby(months, sort=False):
+            rows = pa.Table.from_pandas(part, preserve_index=False)
+            if month != self._month:
+                self._close()
+                folder = self._new / f"month={month}"
+                folder.mkdir(parents=True, exist_ok=True)
+                # A clock that was set back may bring a month back.
+                path = folder / f"part-{len(list(folder.iterdir()))}.parquet"
+                self._writer = pq.ParquetWriter(path, rows.schema)
+                self._month = month
+            self._writer.write_table(rows)
+
+    def _close(self):
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    def finish(self):
+        """Put what was written into its place."""
+        self._close()
+        shutil.rmtree(self._final, ignore_errors=True)
+        self._new.rename(self._final)
+
+    def discard(self):
+        self._close()
+        shutil.rmtree(self._new, ignore_errors=True)

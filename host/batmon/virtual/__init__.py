@@ -1,0 +1,1 @@
+"""The virtual board: the board's own code on this computer, for simulation and pictures."""

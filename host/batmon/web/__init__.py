@@ -1,0 +1,1 @@
+"""The page that `batmon report` writes."""
