@@ -134,7 +134,9 @@ class LCD:
         Without a display the text is kept until there is one.
         """
         if isinstance(lines, bytearray):
-            self._want[:] = lines
+            # one by one: on MicroPython 1.25 a slice takes memory
+            for i in range(len(lines)):
+                self._want[i] = lines[i]
         else:
             self._spell(lines)
         if glyphs is not None:

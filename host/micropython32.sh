@@ -39,6 +39,7 @@ cat >"$work/apt.conf" <<EOF
 APT::Architecture "i386";
 APT::Architectures { "i386"; };
 APT::Sandbox::User "root"; // another user may not get at the checkout
+APT::Update::Error-Mode "any"; // else what cannot be fetched is a warning
 Acquire::Languages "none";
 Acquire::Retries "3";
 Dir::State::lists "$work/lists";
@@ -48,13 +49,13 @@ Dir::Etc::sourcelist "$work/sources.list";
 Dir::Etc::sourceparts "-";
 EOF
 
-words() { # the last ones of apt
-    grep -E '^[EW]:' "$work/log" | tail -n 1 | cut -c 4-
+words() { # what apt complains of first
+    grep -E '^[EW]:' "$work/log" | head -n 1 | cut -c 4-
 }
 
 echo "batmon: fetching the 32-bit MicroPython into build/ (for tests only)"
 apt-get -c "$work/apt.conf" update >"$work/log" 2>&1 &&
-    found=$(apt-cache -c "$work/apt.conf" show micropython 2>"$work/log" |
+    found=$(apt-cache -c "$work/apt.conf" show micropython 2>>"$work/log" |
         sed -n 's/^Version: //p' | head -n 1) && [ -n "$found" ] ||
     without "apt cannot read Debian $suite: $(words)"
 [ "$found" = "$version" ] ||
@@ -63,7 +64,7 @@ cd "$work/archives" &&
     apt-get -c "$work/apt.conf" download "micropython=$version" $libraries >"$work/log" 2>&1 ||
     without "apt cannot fetch it: $(words)"
 for package in *.deb; do
-    dpkg-deb -x "$package" "$work/tree" || without "$package is damaged."
+    dpkg-deb -x "$package" "$work/tree" 2>/dev/null || without "$package is damaged."
 done
 cat >"$work/tree/micropython" <<EOF
 #!/bin/sh

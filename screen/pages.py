@@ -333,15 +333,18 @@ class Screen:
                 if sign:
                     text[at - 1] = sign
                 return
-        if places:
-            text[at - 5 : at] = b"--.--"
-        elif width > 1:
-            text[at - 2 : at] = b"--"
+        dashes = b"--.--" if places else b"--" if width > 1 else b""
+        self._at = at - len(dashes)
+        self._put(dashes)
 
     def _put(self, words):
-        end = self._at + len(words)
-        self.text[self._at : end] = words
-        self._at = end
+        # one by one: on MicroPython 1.25 a slice takes memory
+        text = self.text
+        at = self._at
+        for code in words:
+            text[at] = code
+            at += 1
+        self._at = at
 
     def _wrapped(self, i, words):
         # the lines of `words`, made when they change

@@ -1,7 +1,8 @@
 """Runs tests/device/test_*.py on MicroPython and reports each of their functions to pytest.
 
-tests/device/runner.py runs one file on the interpreter and prints a JSON line per function.
-A file runs once, when its first function is wanted, and all its functions on one worker.
+tests/device/runner.py runs one file on an interpreter and prints a JSON line per function.
+A file runs once on each interpreter there is, when its first function is wanted, and all of it on
+one worker: test_x[64-bit 1.29.0], test_x[32-bit 1.25.0].
 """
 
 import ast
@@ -14,13 +15,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from batmon.firmware import build
 from batmon.console import UserError
-from batmon.firmware.interpreter import micropython
+from batmon.firmware import build, interpreter
 
 _DEVICE = Path(__file__).parent / "device"
 _TIMEOUT_S = 600
 _HEAP = "heapsize=8M"  # tests keep what a board would not: days of samples, whole volumes
+# What the second interpreter would only repeat, by file: slow, and nothing in it depends on one.
+_NOT_ON_32 = {
+    "test_peripherals.py": "the simulated batteries and BMSs, which no board runs; integers only",
+}
 
 
 class DeviceFailure(Exception):
@@ -31,21 +35,27 @@ class DeviceFile(pytest.File):
     """A file of tests/device."""
 
     def collect(self):
-        for node in ast.parse(self.path.read_text(), str(self.path)).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                if node.name.startswith("test_"):
-                    item = DeviceItem.from_parent(self, name=node.name)
-                    item.line = node.lineno - 1
-                    item.add_marker(pytest.mark.xdist_group(self.path.name))
-                    yield item
+        tree = ast.parse(self.path.read_text(), str(self.path))
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        tests = [n for n in tree.body if isinstance(n, functions) and n.name.startswith("test_")]
+        for which in interpreter.present():
+            if which == "32" and self.path.name in _NOT_ON_32:
+                continue
+            label = interpreter.label(which)
+            for test in tests:
+                item = DeviceItem.from_parent(self, name=f"{test.name}[{label}]")
+                item.function, item.which, item.line = test.name, which, test.lineno - 1
+                item.add_marker(pytest.mark.xdist_group(self.path.name))
+                yield item
 
-    @functools.cached_property
-    def outcome(self) -> tuple[dict[str, dict], str]:
-        """Run the file: results by function name, and all other output."""
+    @functools.cache  # noqa: B019 - a file lives as long as the tests
+    def outcome(self, which: str) -> tuple[dict[str, dict], str]:
+        """Run the file on an interpreter: results by function name, and all other output."""
         if problem := _build():
             return {}, f"the board's files could not be built: {problem}"
         environment = {"BOARD": str(build.BOARD), **os.environ}
-        command = [micropython(), "-X", _HEAP, str(_DEVICE / "runner.py"), str(self.path)]
+        program = interpreter.micropython(which)
+        command = [program, "-X", _HEAP, str(_DEVICE / "runner.py"), str(self.path)]
         try:
             done = subprocess.run(
                 command, env=environment, cwd=build.ROOT, capture_output=True, timeout=_TIMEOUT_S
@@ -67,11 +77,9 @@ class DeviceFile(pytest.File):
 class DeviceItem(pytest.Item):
     """A test function of a DeviceFile."""
 
-    line = 0
-
     def runtest(self):
-        results, output = self.parent.outcome
-        result = results.get(self.name)
+        results, output = self.parent.outcome(self.which)
+        result = results.get(self.function)
         if not (result and result["ok"]):
             self.add_report_section("call", "MicroPython", output)
             error = _with_source(result["error"]) if result else "the test did not end; see below"

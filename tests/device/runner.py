@@ -31,6 +31,9 @@ import vclock
 
 vclock.install()
 
+# One after the other, as start.py does: imports inside imports take stack.
+import aioble  # noqa: F401
+import bleak  # noqa: F401
 import asyncio
 import json
 

@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from batmon.firmware import build
-from batmon.firmware.interpreter import micropython
+from batmon.firmware import build, interpreter
 
 _HERE = Path(__file__).parent
 _DEVICE = _HERE.parent / "device"
@@ -40,16 +39,16 @@ def on_pc(cases: list[Case], folder: Path, package: Path | None = None) -> list:
     return _answers(command, cases, folder / "pc.jsonl", [package] if package else [])
 
 
-def on_board(cases: list[Case], folder: Path, tree: Path) -> list:
-    """What the drivers in `tree` answer on MicroPython; see conversation.py."""
-    command = [micropython(), "-X", "heapsize=8M", str(_DEVICE / "replay.py")]
+def on_board(cases: list[Case], folder: Path, tree: Path, which: str = "64") -> list:
+    """What the drivers in `tree` answer on an interpreter; see conversation.py."""
+    command = [interpreter.micropython(which), "-X", "heapsize=8M", str(_DEVICE / "replay.py")]
     return _answers(command, cases, folder / "board.jsonl", _paths(tree))
 
 
 def run_on_board(code: str, tree: Path) -> str:
     """Run device code with the drivers in `tree`; returns what it prints."""
     paths = [str(path) for path in _paths(tree)]
-    command = [micropython(), "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
+    command = [interpreter.micropython(), "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return done.stdout + done.stderr
 

@@ -90,6 +90,8 @@ _HEAD = "import asyncio\nfrom typing import NamedTuple\nfrom enum import IntEnum
          "x = decoded_leniently(b'a', 'ignore')"),
         (values.Methods.run, "x = b'a'.decode()\ny = b'a'.decode('ascii', errors='ignore')",
          "x = decoded(b'a', 'utf-8', 'strict')\ny = decoded(b'a', 'ascii', 'ignore')"),
+        (values.Searches.run, "x = b'ab'.rfind(0xFF)\ny = 'ab'.find('b')",
+         "x = b'ab'.rfind(b'\\xff')\ny = 'ab'.find('b')"),
         (values.Bytearrays.run, "x = bytearray([1])", "x = bytearray(bytes([1]))"),
         (values.BufferSums.run, "def f(self, x):\n    self._frame += x",
          "def f(self, x):\n    self._frame.extend(x)"),
@@ -206,6 +208,7 @@ def test_iterated_dicts_keep_their_order():
         ("from functools import wraps\n@wraps(print)\ndef f():\n    return 1", 3, "wraps"),
         ("y = 0\nx = lambda: b''.decode('ascii', 'replace')", 2, "decode"),
         ("y = 0\nx = lambda: (1).to_bytes(2, signed=True)", 2, "to_bytes"),
+        ("y = 0\ndef f(data, part):\n    return data.rfind(part)", 3, r"rfind\(\)"),
     ],
 )
 def test_what_is_not_known_is_refused_with_file_and_line(source, line, what):

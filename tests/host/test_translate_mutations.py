@@ -11,7 +11,7 @@ import random
 import differential
 import pytest
 
-from batmon.firmware import build
+from batmon.firmware import build, interpreter
 
 _SEED = int(os.environ.get("SEED", "1"))
 _MUTANTS = int(os.environ.get("MUTANTS", "20000"))
@@ -101,9 +101,10 @@ def _compare(first: int, count: int, folder, tree) -> dict[str, int]:
     recorded = differential.recorded()
     mutants = [_mutant(recorded, number) for number in range(first, first + count)]
     expected = differential.on_pc(mutants, folder)
-    got = differential.on_board(mutants, folder, tree)
     wrong = [
-        f"{module} {case['case']}, unchecked {case['unchecked']}: {text}"
+        f"{module} {case['case']}, unchecked {case['unchecked']}, {which}-bit: {text}"
+        for which in interpreter.present()
+        for got in [differential.on_board(mutants, folder, tree, which)]
         for (module, case), want, have in zip(mutants, expected, got, strict=True)
         for text in differential.disagreements(want, have)[:1]
     ]

@@ -6,7 +6,6 @@ A snippet prints; the same text must come from CPython and, translated, from Mic
 import ast
 import contextlib
 import io
-import os
 import subprocess
 import types
 from pathlib import Path
@@ -16,9 +15,7 @@ import pytest
 from batmon.drivers import allowlist
 from batmon.drivers.module import Module, Tables, tables_of
 from batmon.drivers.passes import PASSES
-from batmon.firmware import build
-
-_MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
+from batmon.firmware import build, interpreter
 
 _SNIPPETS = {
     "keys equal": r"""
@@ -173,6 +170,12 @@ print(b'abc'.removeprefix(b'a'), b'abc'.removeprefix(b'x'), b'abc'.removesuffix(
     "count of a byte": r"""
 print(b'a_b_'.count(95), b'a_b_'.count(b'_'), 'abca'.count('a'))
 """,
+    "search for a byte": r"""
+class BMS:
+    _SEP = 0x2C
+print(b'a,b,\xff'.find(0x2C), b'a,b'.rfind(BMS._SEP), bytearray(b'abc').find(0xFF))
+print(b'a,b,c'.rfind(b','), 'a,b'.find(','))
+""",
     "bit_count": r"""
 print((0).bit_count(), (255).bit_count(), (1 << 40).bit_count())
 """,
@@ -283,8 +286,9 @@ def _module(source: str) -> tuple[Module, str]:
     return Module("aiobmsble.bms.x_bms", Path("x_bms.py"), tree, host, tables), out.getvalue()
 
 
+@pytest.mark.parametrize("which", interpreter.present(), ids=interpreter.label)
 @pytest.mark.parametrize("name", _SNIPPETS)
-def test_prints_the_same_on_micropython(name, tmp_path, monkeypatch):
+def test_prints_the_same_on_micropython(name, which, tmp_path, monkeypatch):
     monkeypatch.setattr(allowlist, "BUILTINS", allowlist.BUILTINS | {"print"})
     module, expected = _module(_SNIPPETS[name])
     for run in PASSES:
@@ -297,7 +301,35 @@ def test_prints_the_same_on_micropython(name, tmp_path, monkeypatch):
     for helper in ("compat", "exact"):
         source = build.ROOT / "aiobmsble" / f"{helper}.py"
         (package / f"{helper}.py").write_text(source.read_text())
-    done = subprocess.run(
-        [_MICROPYTHON, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    command = [interpreter.micropython(which), "snippet.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stdout == expected, ast.unparse(module.tree) + done.stderr
+
+
+# Methods on the allowlist that are the runtime's or the client's, not MicroPython's.
+_OURS = set(
+    "disconnect error exception get_characteristic get_service read_gatt_char removesuffix "
+    "start_notify stop_notify warning write_gatt_char".split()
+)
+_PROBE = """
+import asyncio, builtins
+async def nothing():
+    pass
+task = asyncio.new_event_loop().create_task(nothing())
+owners = (str, bytes, bytearray, int, list, dict, set, asyncio.Event, asyncio.Lock, task, Exception)
+absent = [n for n in names if not hasattr(builtins, n)]
+absent += [n for n in methods if not any(hasattr(owner, n) for owner in owners)]
+for module, parts in modules:
+    absent += [n for n in parts if not hasattr(__import__(module), n)]
+print(absent)
+"""
+
+
+@pytest.mark.parametrize("which", interpreter.present(), ids=interpreter.label)
+def test_what_the_allowlist_allows_exists(which):
+    names = sorted(allowlist.BUILTINS - {"None", "True", "False", "const"})
+    methods = sorted(allowlist.METHODS - _OURS)
+    modules = [(module, sorted(parts)) for module, parts in allowlist.MODULES.items()]
+    code = f"{names = }\n{methods = }\n{modules = }\n{_PROBE}"
+    command = [interpreter.micropython(which), "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"

@@ -179,8 +179,14 @@ def _check_attribute(module: Module, node: ast.Attribute) -> None:
         raise module.refuse(node, f"{owner}.{node.attr}")
 
 
+def _wanted(module: Module, node: ast.Call) -> object:
+    return module.constant(node.args[0]) if node.args else None
+
+
 def _check_method(module: Module, node: ast.Call) -> None:
     label = node.func.attr
+    if label in {"find", "rfind"} and not isinstance(_wanted(module, node), bytes | str):
+        raise module.refuse(node, f"{label}() of what may be a number")
     if label in METHODS or label in module.tables.functions or label in module.tables.tuples:
         return
     fields = {field for names, _ in module.tables.tuples.values() for field in names}

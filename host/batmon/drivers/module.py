@@ -69,6 +69,14 @@ class Module:
         """The driver class on the PC, or None."""
         return getattr(self.host, "BMS", None)
 
+    def constant(self, node: ast.AST) -> object:
+        """The value of a literal, a constant of the module or one of the class; else None."""
+        if isinstance(node, ast.Name):
+            node = self.constants.get(node.id)
+        elif isinstance(node, ast.Attribute) and last_name(node.value) == "BMS":
+            return getattr(self.host_class(), node.attr, None)
+        return node.value if isinstance(node, ast.Constant) else None
+
 
 _LEAVES = (ast.expr_context, ast.operator, ast.cmpop, ast.unaryop, ast.boolop, ast.Constant)
 

@@ -32,6 +32,7 @@ PASSES = (
     values.Views.run,
     values.IntBytes.run,
     values.Methods.run,
+    values.Searches.run,
     values.Bytearrays.run,
     values.BufferSums.run,
     values.Builtins.run,

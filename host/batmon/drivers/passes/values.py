@@ -101,6 +101,18 @@ class Methods(Rewriter):
         return call("decoded", owner, ast.Constant(kind), ast.Constant(errors))
 
 
+class Searches(Rewriter):
+    """`data.rfind(0xFF)` becomes `data.rfind(b"\\xff")`: releases of MicroPython find no number."""
+
+    def visit_Call(self, node: ast.Call):
+        node = self.generic_visit(node)
+        if getattr(node.func, "attr", "") in {"find", "rfind"} and node.args:
+            wanted = self.module.constant(node.args[0])
+            if isinstance(wanted, int):
+                node.args[0] = ast.Constant(bytes([wanted]))
+        return node
+
+
 class Bytearrays(Rewriter):
     """A bytearray checks its values and can be cleared and appended to, as upstream expects."""
 
