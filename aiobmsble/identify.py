@@ -31,7 +31,7 @@ def identify(device, adv):
             matches, at = _match(TABLE, at, device, adv)
             if matches:
                 # The next call reads the table again; until then its memory is free.
-                del sys.modules["aiobmsble.matchers"]
+                del sys.modules["aiobmsble.matchers"], sys.modules["aiobmsble"].matchers
                 return str(TABLE[name:start], "ascii") + "_bms"
     return None
 

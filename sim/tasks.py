@@ -1,11 +1,11 @@
 # asyncio's Task and TaskQueue for the virtual clock
 # The built-in ones stamp tasks with the host's time. Written to be fast: all waits pass here.
-import vclock
 from micropython import const
 
 _MASK = const((1 << 30) - 1)  # of ticks, see sim/time.py
 _HALF = const(1 << 29)
 
+clock = None  # its `now` and `boot`, in ms; the virtual clock puts itself here
 _ctx = None  # globals of asyncio.core: cur_task, _task_queue, CancelledError
 _known = None  # all tasks that may still run, if somebody counts them
 
@@ -31,7 +31,7 @@ class TaskQueue:
     def push(self, task, ticks=None):
         task.data = None
         if ticks is None:
-            ticks = vclock.now - vclock.boot & _MASK
+            ticks = clock.now - clock.boot & _MASK
         task.ph_key = ticks
         tasks = self.tasks
         i = len(tasks)
@@ -93,7 +93,7 @@ class Task:
         if hasattr(task.data, "remove"):
             task.data.remove(task)
             queue.push(task)
-        elif (task.ph_key - (vclock.now - vclock.boot) - 1) & _MASK < _HALF:  # it sleeps
+        elif (task.ph_key - (clock.now - clock.boot) - 1) & _MASK < _HALF:  # it sleeps
             queue.remove(task)
             queue.push(task)
         task.data = _ctx["CancelledError"]

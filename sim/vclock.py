@@ -1,6 +1,8 @@
 # The virtual clock: time stands still while code runs and jumps while everybody waits
 # asyncio's time source and idle wait are replaced, so that a month passes in minutes.
 import sys
+
+import tasks
 import utime
 from micropython import const
 
@@ -107,8 +109,7 @@ def install(realtime=False, start_ms=0):
     global _realtime, now, boot
     _realtime = realtime
     now = boot = start_ms
-    import tasks
-
+    tasks.clock = sys.modules[__name__]
     sys.modules["_asyncio"] = tasks
     import asyncio.core as core
 

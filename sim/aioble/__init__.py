@@ -4,3 +4,4 @@
 from .core import GattError, config, stop
 from .device import Device, DeviceDisconnectedError
 from .central import scan
+from . import client

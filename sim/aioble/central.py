@@ -83,6 +83,25 @@ async def _connect(connection, timeout_ms, scan_duration_ms, min_interval_us, ma
         _connecting.remove(device)
 
 
+async def _connect_device(
+    device,
+    timeout_ms=10000,
+    scan_duration_ms=None,
+    min_conn_interval_us=None,
+    max_conn_interval_us=None,
+):
+    # fault: what an earlier attempt left behind counts as a connection, alive or not
+    if not device._connection:
+        interval_us = min_conn_interval_us, max_conn_interval_us
+        connection = DeviceConnection(device)
+        await _connect(connection, timeout_ms, scan_duration_ms, *interval_us)
+        connection._run_task()
+    return device._connection
+
+
+Device.connect = _connect_device
+
+
 class ScanResult:
     """What one advertiser says; the same object comes again whenever something is new."""
 

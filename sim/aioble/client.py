@@ -152,6 +152,13 @@ class ClientDescriptor(_Attribute):
         )
 
 
+def _services(connection, uuid=None, timeout_ms=2000):
+    return ClientDiscover(connection, ClientService, connection, uuid)
+
+
+DeviceConnection.services = _services
+
+
 def _irq(event, data):
     if not _SERVICE_RESULT <= event <= _INDICATE:
         return

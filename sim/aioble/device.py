@@ -70,22 +70,7 @@ class Device:
     def addr_hex(self):
         return binascii.hexlify(self.addr, ":").decode()
 
-    async def connect(
-        self,
-        timeout_ms=10000,
-        scan_duration_ms=None,
-        min_conn_interval_us=None,
-        max_conn_interval_us=None,
-    ):
-        # fault: what an earlier attempt left behind counts as a connection, alive or not
-        if not self._connection:
-            from .central import _connect
-
-            interval_us = min_conn_interval_us, max_conn_interval_us
-            connection = DeviceConnection(self)
-            await _connect(connection, timeout_ms, scan_duration_ms, *interval_us)
-            connection._run_task()
-        return self._connection
+    connect = None  # central.py's, which puts it here
 
 
 class DeviceConnection:
@@ -150,10 +135,7 @@ class DeviceConnection:
             await self._mtu_event.wait()
         return self.mtu
 
-    def services(self, uuid=None, timeout_ms=2000):
-        from .client import ClientDiscover, ClientService
-
-        return ClientDiscover(self, ClientService, self, uuid)
+    services = None  # client.py's, which puts it here
 
     async def __aenter__(self):
         return self

@@ -167,6 +167,7 @@ def _varied(adv, address):
 
 _IDENTIFY = """
 import json
+import aiobmsble
 from aiobmsble.identify import identify
 
 class Thing:
@@ -180,7 +181,9 @@ for line in open({path!r}):
     adv.service_uuids = part["services"]
     adv.manufacturer_data = {{key: bytes.fromhex(data) for key, data in part["manufacturer"]}}
     adv.service_data = {{key: bytes.fromhex(data) for key, data in part["service_data"]}}
-    print(json.dumps(identify(device, adv)))
+    found = identify(device, adv)
+    assert not (found and hasattr(aiobmsble, "matchers")), "its table stays in memory"
+    print(json.dumps(found))
 """
 
 
