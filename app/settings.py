@@ -154,7 +154,7 @@ def _parse(word):
 
 def _pins():
     """Return (SDA, SCL) of the chip: pins that its usual boards have and use for nothing else."""
-    machine = getattr(sys.implementation, "_machine", "")
+    machine = getattr(sys.implementation, "_machine", "").replace("-", "").upper()
     if "ESP32S3" in machine:
         return 8, 9
     return (6, 7) if "ESP32C" in machine else (21, 22)

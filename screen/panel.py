@@ -22,7 +22,7 @@ def make(want):
 
 def _pin(number):
     # a pin of the flash may not even be looked at: the chip would crash at every start
-    machine_name = getattr(sys.implementation, "_machine", "")
+    machine_name = getattr(sys.implementation, "_machine", "").replace("-", "").upper()
     for chip, first, last in _FLASH:
         if chip in machine_name:
             break

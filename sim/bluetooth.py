@@ -4,6 +4,8 @@ import errno
 import sys
 
 import air
+import machine
+import sysmem
 import vclock
 from micropython import const
 
@@ -127,6 +129,7 @@ class _Link:
             vclock.cancel(self._lost)
         peer = self.forget_peer()
         radio.links.pop(self.handle)
+        sysmem.give("link")
         if told:
             for done, handle, _ in self._procedures:
                 radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)
@@ -229,6 +232,13 @@ class _Link:
         return 0
 
 
+def _claim(who):
+    """Take the system's memory, without which ESP-IDF does not go on."""
+    sysmem.look()
+    if not sysmem.take(who):
+        machine.panic("no memory for %s, %d bytes are free" % (who, sysmem.free()))
+
+
 class _Radio:
     """The one BLE object."""
 
@@ -280,7 +290,9 @@ class _Radio:
 
     def active(self, on=None):
         if on is not None and bool(on) != self._active:
-            if not on:
+            if on:
+                _claim("bluetooth")
+            else:
                 self._stop_scan()
                 self._stop_connecting()
                 self._active = False  # first: the links end without events
@@ -288,6 +300,7 @@ class _Radio:
                     link.drop()
                 self._finding_chars = False
                 self.deaf &= 2
+                sysmem.give("bluetooth")
             self._active = bool(on)
         return self._active
 
@@ -401,6 +414,7 @@ class _Radio:
                 raise OSError(errno.EIO)
         if len(self.links) >= _MAX_LINKS:
             raise OSError(errno.ENOMEM)
+        _claim("link")
         timer = vclock.call_later(scan_duration_ms or 2000, self._cancel_connect)
         self._connecting = (addr_type, bytes(addr), timer)
         self._listen()
@@ -418,6 +432,7 @@ class _Radio:
                 vclock.cancel(self._connecting[2])
             self._connecting = None
             self._listening += 1
+            sysmem.give("link")
 
     def _connect_failed(self, conn_handle, listening):
         if listening == self._listening:
@@ -441,6 +456,7 @@ class _Radio:
         handle = 0
         while handle in self.links:
             handle += 1
+        _claim("link")  # the attempt's becomes the link's
         link = self.links[handle] = _Link(self, handle, p)
         p._link = link
         p._next_ms = 0

@@ -1,8 +1,10 @@
 # Stand-in for the esp32 module: how much memory the system has left for its radios
+import sysmem
 
-free_bytes = 120_000  # changed by tests
+HEAP_DATA = 4
+HEAP_EXEC = 1
 
 
 def idf_heap_info(capabilities):
-    """Return (size, free, largest free, least ever free) of each area, here of two."""
-    return [(8000, 1000, 900, 500), (200_000, free_bytes - 1000, 60_000, 40_000)]
+    """Return (size, free, largest free, least ever free) of each area."""
+    return sysmem.areas()

@@ -2,6 +2,7 @@
 # What survives a reset (RTC memory, the reason) is kept in a file; see `keep`.
 import sys
 
+import sysmem
 import vclock
 from micropython import const
 
@@ -24,16 +25,18 @@ class Reset(BaseException):
 
 
 class Pin:
-    """A pin of an ESP32; one of its flash's is the end."""
+    """A pin of the chip; one of its flash's is the end."""
 
     OPEN_DRAIN = 7
 
     def __init__(self, number, mode=None, pull=None, value=None):
-        if not 0 <= number <= 39:
+        chip = sysmem.chip
+        if not chip["pins"][0] <= number <= chip["pins"][1]:
             raise ValueError("invalid pin")
-        if 6 <= number <= 11 and getattr(_Implementation, "_machine", "ESP32").endswith("ESP32"):
+        if chip["flash"][0] <= number <= chip["flash"][1]:
             _reset(WDT_RESET)
-        if number >= 34 and mode is not None:
+        self.input_only = chip["inputs"][0] <= number <= chip["inputs"][1]
+        if self.input_only and mode is not None:
             raise ValueError("pin can only be input")
         self.number = number
         self._level = value or 0
@@ -49,7 +52,7 @@ class I2C:
 
     def __init__(self, bus=0, *, scl=None, sda=None, freq=400000, timeout=50000):
         self._freq_hz = freq
-        if scl and (scl.number >= 34 or sda.number >= 34 or scl.number == sda.number):
+        if scl and (scl.input_only or sda.input_only or scl.number == sda.number):
             _reset(HARD_RESET)  # as the newer driver does
 
     def scan(self):
@@ -119,6 +122,12 @@ def soft_reset():
     _reset(SOFT_RESET)
 
 
+def panic(words):
+    """The system gives up; the chip restarts, and says that it was a hard reset."""
+    print("Guru Meditation Error:", words)
+    raise Reset(HARD_RESET, words)
+
+
 def unique_id():
     return b"\x24\x6f\x28\x00\x00\x01"
 
@@ -143,10 +152,13 @@ def _reset(cause):
 
 
 def keep(path, reset):
-    """Write to the file `path` what outlives the Reset `reset`."""
+    """Write to the file `path` what outlives the Reset `reset`: with the power all is gone, and
+    the reset button (EN) is the same to the chip."""
+    cause = reset.args[0]
     with open(path, "wb") as f:
-        f.write(bytes((reset.args[0],)))
-        f.write(memoryview(_memory)[:_used])
+        f.write(bytes((cause,)))
+        if cause != PWRON_RESET:
+            f.write(memoryview(_memory)[:_used])
 
 
 class _Implementation:

@@ -2,6 +2,7 @@
 # Sockets are in sim/socket.py; `world` says what is there, and may change at any time.
 import struct
 
+import sysmem
 import vclock
 from micropython import const
 
@@ -12,7 +13,8 @@ STAT_GOT_IP = 1010
 STAT_NO_AP_FOUND = 201
 STAT_WRONG_PASSWORD = 202
 
-_STAT_BEACON_TIMEOUT = const(200)
+_ASSOC_LEAVE = const(8)
+_BEACON_TIMEOUT = const(200)
 _SCAN_MS = const(2400)
 _NTP_UNIX_S = const(2208988800)
 
@@ -40,72 +42,106 @@ answers = {}  # by address: how many were given
 
 
 class WLAN:
-    """The station; there is one, however often this is made."""
+    """The station; there is one, however often this is made. It keeps its memory and, until it has
+    an address, the reason of its last failure: neither `connect()` nor `active()` clears it."""
 
     _on = False
-    _status = STAT_IDLE
+    _up = False  # it has an address
+    _asked = False  # to connect
+    _reason = 0  # of the last failure
     _coming = None  # what the radio is about to find out
-    _reconnects = -1
+    _reconnects = 0  # as ESP-IDF's driver counts: at most so many attempts, 0: no end
+    _tried = 0
 
     def __init__(self, interface=STA_IF):
-        pass
+        if not sysmem.has("wifi"):
+            sysmem.look()
+            if not sysmem.take("wifi"):
+                raise RuntimeError("Wifi Unknown Error 0x0101")  # no memory
 
     def active(self, on=None):
         if on is not None:
             WLAN._on = on
-            if not on:
-                _end(STAT_IDLE)
+            if on:
+                WLAN._tried = 0
+            else:
+                _leave()
         return WLAN._on
 
     def config(self, reconnects=-1):
-        WLAN._reconnects = reconnects
+        WLAN._reconnects = reconnects + 1
 
     def connect(self, ssid, key=None):
         if not WLAN._on:
             raise OSError("Wifi Not Started")
-        _end(STAT_CONNECTING)
+        _leave()
+        WLAN._tried = 0
+        WLAN._asked = True
         WLAN._coming = vclock.call_later(_SCAN_MS, _associate, ssid, key or "")
 
     def disconnect(self):
-        _end(STAT_IDLE)
+        WLAN._asked = False
+        _leave()
 
     def isconnected(self):
-        return WLAN._status == STAT_GOT_IP
+        return WLAN._up
 
     def status(self):
-        return WLAN._status
+        if WLAN._up:
+            return STAT_GOT_IP
+        if WLAN._reason in (STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD):
+            return WLAN._reason
+        if WLAN._reason == _ASSOC_LEAVE:
+            return STAT_IDLE
+        if WLAN._asked and (not WLAN._reconnects or WLAN._tried < WLAN._reconnects):
+            return STAT_CONNECTING
+        return WLAN._reason or STAT_IDLE
 
     def ifconfig(self):
         return ("10.0.0.7", "255.255.255.0", "10.0.0.1", "10.0.0.1")
 
 
-def _end(status):
+def _forget_event():
     if WLAN._coming:
         vclock.cancel(WLAN._coming)
         WLAN._coming = None
-    WLAN._status = status
+
+
+def _leave():
+    _forget_event()
+    if WLAN._up:
+        WLAN._reason = _ASSOC_LEAVE
+    WLAN._up = False
+
+
+def _failed(reason, ssid, key):
+    WLAN._coming = None
+    WLAN._up = False
+    WLAN._reason = reason
+    if WLAN._asked:
+        WLAN._tried += 1
+        if not WLAN._reconnects or WLAN._tried < WLAN._reconnects:
+            WLAN._coming = vclock.call_later(_SCAN_MS, _associate, ssid, key)
 
 
 def _associate(ssid, key):
-    WLAN._coming = None
     gone = world["drop_s"] and vclock.now_ms() // 1000 % world["drop_s"] < world["down_s"]
     if ssid != world["ssid"] or (gone and vclock.now_ms() // 1000 >= world["drop_s"]):
-        _end(STAT_NO_AP_FOUND)
+        _failed(STAT_NO_AP_FOUND, ssid, key)
     elif key != world["password"]:
-        _end(STAT_WRONG_PASSWORD)
+        _failed(STAT_WRONG_PASSWORD, ssid, key)
     else:
-        WLAN._coming = vclock.call_later(world["dhcp_ms"], _joined)
-    if WLAN._status != STAT_CONNECTING and WLAN._reconnects < 0:
-        WLAN._coming = vclock.call_later(_SCAN_MS, _associate, ssid, key)
+        WLAN._coming = vclock.call_later(world["dhcp_ms"], _joined, ssid, key)
 
 
-def _joined():
+def _joined(ssid, key):
     WLAN._coming = None
-    WLAN._status = STAT_GOT_IP
+    WLAN._up = True
+    WLAN._reason = 0
     if world["drop_s"]:
         period_ms = world["drop_s"] * 1000
         next_ms = (vclock.now_ms() // period_ms + 1) * period_ms
-        WLAN._coming = vclock.call_at(next_ms, _end, _STAT_BEACON_TIMEOUT)
+        WLAN._coming = vclock.call_at(next_ms, _failed, _BEACON_TIMEOUT, ssid, key)
 
 
 # ---- who answers

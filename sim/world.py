@@ -11,6 +11,7 @@ import battery
 import lcd
 import machine
 import records
+import sysmem
 import utime
 import vclock
 import vfs
@@ -25,6 +26,14 @@ _DAY_MS = const(24 * _HOUR_MS)
 
 # what a board has built in
 _BOARD_MODULES = ("bluetooth", "esp", "esp32", "network", "ntptime", "socket", "time")
+
+# The heap that the board's code takes on the 64-bit port, in percent of a chip's: measured with one
+# state of the board on both kinds of interpreter, see docs/PORTING.md.
+_PERCENT_64 = const(147)
+_USABLE = const(125)  # of 128 bytes of a chip's heap; the rest is the collector's own
+_ROOM = const(4096)  # what the world takes now and then while it runs, beyond what it takes at rest
+_HOLE = const(512)  # the world's own holes, up to this size, are the board's as well
+_LOOK_MS = const(10_000)  # between two looks at how far the heap has grown
 
 _PC = const("/pc")  # where the PC's own files are seen from the board
 
@@ -97,6 +106,8 @@ class World:
     def boot(self):
         """Mount the volume at / as on a board; the PC's files move to /pc."""
         machine.power_on(self._config["rtc"])
+        sysmem.power_on(self._config["chip"], machine.reset_cause() == machine.SOFT_RESET
+                        and self._past.get("wifi"))  # fmt: skip
         fresh = not self._past["t_ms"] and (self.flash.blank or not self._config.get("serial"))
         if fresh:
             self._volume.mkfs(self.flash)
@@ -157,6 +168,12 @@ class World:
                 import lcdfaults
 
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
+        for name in _BOARD_MODULES:
+            try:
+                __import__(name)
+            except ImportError:
+                pass  # not simulated
+        machine.pretend(self._config["machine"], self._config["version"])
         if self._config.get("serial"):
             return
         vclock.call_at(vclock.now_ms(), self._status)
@@ -164,9 +181,37 @@ class World:
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
         if vclock.now_ms() < _HOUR_MS:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
+        self._leave_heap()
+
+    def _leave_heap(self):
+        """Take so much of the interpreter's heap that the board has left what its chip has.
+
+        What is taken lies between two free pieces, as the system's own memory does on a chip: the
+        heap it begins with, and the one by which that grows.
+        """
         _fill_names()
         gc.collect()
+        percent = 100 if sys.maxsize >> 31 == 0 else _PERCENT_64
+        whole = self._config["heap"]  # of a board that has it elsewhere than the radios
+        first = 0 if whole else sysmem.chip["heap"] * _USABLE // 128 * percent // 100
+        whole = whole or sysmem.chip["limit"] * _USABLE // 128 * percent // 100
+        piece = bytearray(first)
+        self._ballast = []
+        surplus = gc.mem_free() - (whole - first) - _ROOM
+        while surplus >= _HOLE:
+            size = min(surplus, _largest_free())
+            self._ballast.append(bytearray(size))
+            surplus -= size
+        del piece
+        gc.collect()
         self._own_heap = gc.mem_alloc()
+        sysmem.measure(self._own_heap, percent, first > 0)
+        if not self._config.get("serial"):
+            self._look()
+
+    def _look(self):
+        sysmem.look()
+        vclock.call_later(_LOOK_MS, self._look)
 
     def _play(self, peripheral):
         import faults
@@ -203,15 +248,9 @@ class World:
         """Run as a board on a serial line; never returns."""
         from repl import Repl
 
-        for name in _BOARD_MODULES:
-            try:
-                __import__(name)
-            except ImportError:
-                pass  # not simulated
-        machine.pretend(self._config["machine"], self._config["version"])
         sys.path[:] = ["", ".frozen", "/lib"]  # nothing else helps the board's own files
         repl = Repl(self)
-        gc.collect()
+        self._leave_heap()
         vfs.umount(_PC)  # a board does not see it
         try:
             repl.run(self._past.get("raw"))
@@ -226,10 +265,14 @@ class World:
 
     def _power_down(self, reset):
         """Keep what outlives a reset, and end: the caller starts the board again."""
+        cause = reset.args[0]
         machine.keep(_PC + self._config["rtc"], reset)
-        unix_ms = vclock.rtc_ms()
-        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": unix_ms, "raw": self.start_raw}
+        now = {"t_ms": vclock.now_ms() + 1, "unix_ms": vclock.rtc_ms(), "raw": self.start_raw}
+        if cause == machine.PWRON_RESET:
+            now["unix_ms"] = None
+        now["wifi"] = sysmem.has("wifi")
         now["faults"] = self._past.get("faults", {})
+        now["panics"] = self._past.get("panics", []) + list(reset.args[1:])
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
         self.close()
@@ -245,8 +288,15 @@ class World:
         vclock.call_at((day + 1) * _DAY_MS - 1, self._end_day)
 
     def _measure_heap(self, name):
-        gc.collect()
-        records.send("heap", {"at": name, "heap": gc.mem_alloc() - self._own_heap})
+        held = sysmem.used()
+        record = {"at": name, "heap": gc.mem_alloc() - self._own_heap, "chip_heap": held}
+        areas = sysmem.areas()
+        record["system_free"] = sum(area[1] for area in areas)
+        record["system_largest"] = max(area[2] for area in areas)
+        record["system_least"] = sysmem.least
+        record["heap_size"] = sysmem.heap
+        record["largest_free"] = _largest_free()
+        records.send("heap", record)
 
     # ---- records
 
@@ -274,6 +324,7 @@ class World:
                     "polls": self._truth.polls,
                 },
                 "faults": self._past.get("faults", {}),
+                "panics": self._past.get("panics", []),
                 "stats": self._link_stats(),
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
@@ -309,6 +360,19 @@ class World:
         if self._display:
             record["lcd"] = self._display.snapshot()
         records.send(kind, record)
+
+
+def _largest_free():
+    """Return the largest number of bytes that the heap would give at once."""
+    low, high = 0, 1 << 20
+    while high - low > 16:
+        middle = (low + high) // 2
+        try:
+            bytearray(middle)
+            low = middle
+        except MemoryError:
+            high = middle
+    return low
 
 
 def _fill(path):

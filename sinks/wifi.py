@@ -3,21 +3,17 @@
 import asyncio
 
 import network
+from bleradio import left
 from micropython import const
-
-try:
-    from esp32 import idf_heap_info
-except ImportError:
-    idf_heap_info = None  # the radios of other boards have memory of their own
 
 _JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
-# Of what Bluetooth takes its memory from: to begin, and to go on. Chosen with room to spare,
-# for a connection takes a few kB and a scan less.
-_BEGIN_BYTES = const(72 * 1024)
-_KEEP_BYTES = const(24 * 1024)
-_INTERNAL = const(0x804)  # ESP-IDF's name for memory that radios can use
+# Bytes of what Bluetooth takes its memory from, all and in one block. To begin: 40 kB or so, which
+# WiFi keeps until a hard reset, and what is to be left. To go on: for a Bluetooth connection.
+_BEGIN_FREE = const(56_000)
+_BEGIN_LARGEST = const(40_000)
+_KEEP_FREE = const(12_000)
 
 
 class Wifi:
@@ -50,8 +46,8 @@ class Wifi:
         """Is the board in the network? Where memory runs short it leaves it."""
         if not (self._wlan and self._wlan.isconnected()):
             return False
-        free = _free_bytes()
-        if free < _KEEP_BYTES:
+        free, _ = left()
+        if free < _KEEP_FREE:
             self._short = True
             self.off("switched off, only %d bytes were free and Bluetooth needs them" % free)
             return False
@@ -63,31 +59,36 @@ class Wifi:
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""
-        free = _free_bytes()
-        if free < _BEGIN_BYTES:
-            return "not started, it needs %d free bytes and there are %d" % (_BEGIN_BYTES, free)
+        free, largest = left()
+        if self._wlan:
+            if free < _KEEP_FREE:
+                return "not started, only %d bytes are free and Bluetooth needs them" % free
+        elif free < _BEGIN_FREE or largest < _BEGIN_LARGEST:
+            need = _BEGIN_FREE, _BEGIN_LARGEST, free, largest
+            return "not started, it needs %d free bytes, %d in one block; there are %d, %d" % need
         try:
-            wlan = self._wlan = network.WLAN(network.STA_IF)
+            wlan = self._wlan = self._wlan or network.WLAN(network.STA_IF)
             wlan.active(True)
             wlan.config(reconnects=0)  # else the radio tries for ever, at Bluetooth's cost
+            before = wlan.status()  # an old failure, told until there is an address
             wlan.connect(self._ssid, self._password or None)
             for _ in range(_JOIN_S):
                 await asyncio.sleep(1)
                 if wlan.isconnected():
                     return ""
-                if wlan.status() != network.STAT_CONNECTING:
+                status = wlan.status()
+                if status != network.STAT_CONNECTING and status != before:
                     break
-            status = wlan.status()
         except (OSError, RuntimeError) as exc:
             return "error: %s" % exc
         if status == network.STAT_NO_AP_FOUND:
             return "finds no network " + self._ssid
-        if status == network.STAT_CONNECTING:
+        if status in (network.STAT_CONNECTING, network.STAT_IDLE):
             return self._ssid + " does not answer"
         return "%s does not let the board in (%d), check the password" % (self._ssid, status)
 
     def off(self, why):
-        """Leave the network and give its memory back; `why` is said."""
+        """Leave the network; `why` is said. Its memory comes back at the next hard reset only."""
         self._say(why)
         try:
             if self._wlan:
@@ -99,7 +100,3 @@ class Wifi:
         if text != self._said:
             self._said = text
             print("WiFi:", text)
-
-
-def _free_bytes():
-    return sum(area[1] for area in idf_heap_info(_INTERNAL)) if idf_heap_info else _BEGIN_BYTES

@@ -45,6 +45,13 @@ def days(text: str) -> float:
     return days
 
 
+def heap(text: str) -> str:
+    """Return the size that an option says, the type of `--heap`."""
+    if not re.fullmatch(r"chip|\d{2,5}[kK]|\d{1,2}[mM]", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a heap size like 256k, 1M or `chip`")
+    return text
+
+
 def seed(text: str) -> int:
     """Return the whole number that an option says, the type of `--seed`."""
     if not re.fullmatch(r"\d{1,9}", text):
@@ -52,8 +59,14 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def add_interpreter(parser: argparse.ArgumentParser):
-    """Add --interpreter to a command that runs a board."""
+def add_board(parser: argparse.ArgumentParser):
+    """Add --chip and --interpreter to a command that runs a board."""
+    parser.add_argument(
+        "--chip",
+        choices=("esp32", "c3", "s3", "c6"),
+        default="esp32",
+        help="what the board has of memory and pins (%(default)s)",
+    )
     parser.add_argument(
         "--interpreter",
         choices=("64", "32"),

@@ -5,6 +5,7 @@ import random
 
 import lcd as model
 import machine
+import sysmem
 import vclock
 from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
@@ -446,18 +447,22 @@ def test_no_chip_loses_its_flash_to_the_display():
     import sys
 
     settings = {"lcd.wiring": "common", "lcd.address": 0, "lcd.cols": 16, "lcd.rows": 2}
-    for chip, good, first, last in (
-        ("ESP32", (21, 22), 6, 11),
-        ("ESP32S3", (8, 9), 26, 32),
-        ("ESP32C3", (6, 7), 11, 17),
-        ("ESP32C6", (6, 7), 24, 30),
+    for name, chip, good, first, last in (
+        ("esp32", "ESP32", (21, 22), 6, 11),
+        ("s3", "ESP32S3", (8, 9), 26, 32),
+        ("c3", "ESP32C3", (6, 7), 11, 17),
+        ("c6", "ESP32C6", (6, 7), 24, 30),
+        ("s3", "ESP32-S3", (8, 9), 26, 32),
+        ("c3", "ESP32-C3FH4", (6, 7), 11, 17),
+        ("c6", "ESP32-C6", (6, 7), 24, 30),
     ):
+        sysmem.power_on(name, False)
         machine.pretend("Generic %s module with %s" % (chip, chip), (1, 26, 0))
         sys.modules.pop("screen.panel", None)
         from screen import panel
 
-        for pin in range(34):
-            if pin == good[0]:
+        for pin in range(sysmem.chip["pins"][1] + 1):
+            if pin == good[0] or pin >= sysmem.chip["inputs"][0]:
                 continue
             try:
                 panel.make(dict({"lcd.sda_pin": good[0], "lcd.scl_pin": pin}, **settings))
@@ -467,3 +472,4 @@ def test_no_chip_loses_its_flash_to_the_display():
                 assert refused
             assert refused == (first <= pin <= last), (chip, pin)
     del sys.modules["sys"]
+    sysmem.power_on("esp32", False)

@@ -2,8 +2,8 @@
 import asyncio
 import builtins
 
-import esp32
 import network
+import sysmem
 from sinks.wifi import Wifi
 
 _PASSWORD = "open sesame"
@@ -28,8 +28,17 @@ class _Words:
 def _world(**changes):
     network.world.update({"ssid": "net", "password": _PASSWORD, "drop_s": 0, "dhcp_ms": 900})
     network.world.update(changes)
+    sysmem.power_on("s3", False)
+    network.WLAN._reason = 0
     network.WLAN().active(False)
-    esp32.free_bytes = 120_000
+    sysmem.hog = 0
+    sysmem.give("wifi")
+
+
+def _leave(free):
+    """Let something else take all the system's memory but so much."""
+    sysmem.hog = 0
+    sysmem.hog = sysmem.free() - free
 
 
 async def _attempts(wifi, seconds):
@@ -90,6 +99,23 @@ async def test_comes_back_after_a_loss():
     assert words.text.count("joined net") >= 4
 
 
+async def test_rejoins_although_the_status_keeps_the_last_failure():
+    _world(ssid="other")
+    wifi = Wifi("net", _PASSWORD)
+    task = asyncio.create_task(wifi.join())
+    await asyncio.sleep(20)
+    wlan = network.WLAN()
+    assert wlan.status() == network.STAT_NO_AP_FOUND
+    network.world.update(ssid="net", dhcp_ms=5000)
+    await asyncio.sleep(60)
+    assert task.done() and wifi.connected()
+    wlan.disconnect()
+    wlan.connect("nowhere")
+    await asyncio.sleep(5)
+    wlan.connect("net", _PASSWORD)  # the port says that it fails until there is an address
+    assert wlan.status() == network.STAT_NO_AP_FOUND
+
+
 async def test_long_failures_are_forgotten_once_it_has_joined():
     _world(ssid="other")
     wifi = Wifi("net", _PASSWORD)
@@ -108,18 +134,18 @@ async def test_long_failures_are_forgotten_once_it_has_joined():
 async def test_memory_of_bluetooth_is_left_alone():
     _world()
     wifi = Wifi("net", _PASSWORD)
-    esp32.free_bytes = 60_000
+    _leave(50_000)
     with _Words() as words:
         assert await _attempts(wifi, 600) == 0  # the radio was never on
-    assert "60000" in words.text
-    esp32.free_bytes = 100_000
+    assert "50000" in words.text
+    _leave(100_000)
     await asyncio.wait_for(wifi.join(), 1200)
     assert wifi.connected()
-    esp32.free_bytes = 20_000
+    _leave(10_000)
     with _Words() as words:
         assert not wifi.connected() and not network.WLAN().active()
-    assert "20000" in words.text
-    esp32.free_bytes = 100_000  # some of which was its own: to begin anew would take it again
+    assert "10000" in words.text
+    _leave(100_000)
     assert await _attempts(wifi, 590) == 0
     await asyncio.wait_for(wifi.join(), 1200)
     assert wifi.connected()

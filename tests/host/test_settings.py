@@ -158,7 +158,15 @@ def test_the_limits_of_every_setting(tmp_path, row):
 
 @pytest.mark.parametrize(
     "chip, pins",
-    [("ESP32", (21, 22)), ("ESP32S3", (8, 9)), ("ESP32C3", (6, 7)), ("ESP32C6", (6, 7))],
+    [
+        ("ESP32", (21, 22)),
+        ("ESP32S3", (8, 9)),
+        ("ESP32C3", (6, 7)),
+        ("ESP32C6", (6, 7)),
+        ("ESP32-S3", (8, 9)),  # as of 1.29
+        ("ESP32-C3FH4", (6, 7)),
+        ("esp32-c6", (6, 7)),
+    ],
 )
 def test_the_pins_are_those_of_the_chip(monkeypatch, chip, pins):
     board = SimpleNamespace(_machine=f"Generic {chip} module with {chip}")

@@ -1,5 +1,6 @@
 """`batmon sim` against a stand-in for the interpreter that speaks the virtual board's protocol."""
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from shardfiles import anchor, data, write
 
 from batmon.cli import main
+from batmon.console import add_board
 from batmon.virtual import process, sim
 
 # What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
@@ -32,7 +34,7 @@ def status():
 
 def end(reason):
     for at, size in (("first_hour", 1024), ("end", 2048)):
-        record("heap", at=at, heap=size)
+        record("heap", at=at, heap=size, system_free=9216, system_largest=3072, system_least=1024)
     record("end", reason=reason,
            truth={{"charge_in_ah": 3.0, "charge_out_ah": 1.0, "polls": 2}})
 
@@ -93,6 +95,8 @@ def test_plain_lines_and_summary(tmp_path, board, capsys):
     assert "hello\n" in said and "\x1e" not in said and "\x1b" not in said
     assert "day 1 12:00  connected  2 frames, 0.1 kB on flash  50%" in said
     assert "12.0 hours in" in said and "heap           1 kB after an hour, 2 kB at the end" in said
+    system = "system         9 kB free at the end, largest block 3 kB, never less than 1 kB"
+    assert system in said
     assert (tmp_path / "out" / "repl.txt").read_text() == "hello\n"
 
 
@@ -192,6 +196,7 @@ def test_out_must_hold_nothing_foreign(tmp_path, board, capsys):
         (["--days", "x"], "x is not a number of days"),
         (["--size", "2T"], "2T is not a flash size"),
         (["--heap", "lots"], "lots is not a heap size"),
+        (["--chip", "s2"], "s2"),
         (["--seed", "-1"], "-1 is not a whole number"),
         (["--lcd", "8x1"], "8x1"),
         (["--battery", "lemon"], "neither one of van, house, ebike nor a file"),
@@ -235,3 +240,12 @@ def test_figures_against_the_truth(tmp_path):
     assert result["charge_error_percent"] == pytest.approx(0.1, abs=0.001)
     assert result["voltage_max_error_mv"] == pytest.approx(23.1)
     assert (result["frames"], result["shards"], result["bytes"]) == (3, 1, 65)
+
+
+def test_the_options_know_every_chip():
+    parser = argparse.ArgumentParser()
+    add_board(parser)
+    for chip in process.CHIPS:
+        assert parser.parse_args(["--chip", chip]).chip == chip
+    (option,) = (action for action in parser._actions if action.dest == "chip")
+    assert set(option.choices) == set(process.CHIPS)

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from batmon.console import UserError, add_interpreter, subcommand
+from batmon.console import UserError, add_board, subcommand
 from batmon.paths import BUILD
 
 
@@ -16,7 +16,7 @@ def _run(args) -> int:
     if args.erase:
         (folder / "flash.img").unlink(missing_ok=True)
     bms = "" if args.bms == "none" else args.bms
-    kind = {"bms": bms, "lcd": args.lcd, "interpreter": args.interpreter}
+    kind = {"bms": bms, "lcd": args.lcd, "chip": args.chip, "interpreter": args.interpreter}
     with SerialBoard(folder, installed=args.installed, **kind) as board:
         print(f"The virtual board is at {board.port}; Ctrl-C here ends it. Try for example:")
         print(f"  mpremote connect {board.port} repl", flush=True)
@@ -46,5 +46,5 @@ def add_parser(subparsers):
         help="the BMS in reach (%(default)s)",
     )
     add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
-    add_interpreter(parser)
+    add_board(parser)
     parser.set_defaults(run=_run)

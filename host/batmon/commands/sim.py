@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from batmon.console import UserError, add_interpreter, days, seed, subcommand
+from batmon.console import UserError, add_board, days, heap, seed, subcommand
 from batmon.paths import BUILD
 
 _LINE_S = 2  # of our time, between two lines where there is no terminal
@@ -137,6 +137,13 @@ def _print_summary(result: dict):
         )
     print(f"  heap           {_kb(result['heap_first_hour'])} after an hour,", end="")
     print(f" {_kb(result['heap_end'])} at the end")
+    if last := result["memory"].get("end"):
+        print(
+            f"  system         {_kb(last['system_free'])} free at the end, largest block"
+            f" {_kb(last['system_largest'])}, never less than {_kb(last['system_least'])}"
+        )
+    for panic in result["panics"]:
+        print(f"  PANIC          {panic}")
     beside = _short(Path(sys.executable).with_name("batmon"))
     batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
     print(f"Open it with:  {batmon} export {out}/data -o {out}.csv")
@@ -158,12 +165,6 @@ def _size(text: str) -> int:
     if size % 4096 or not 1 << 17 <= size <= 1 << 26:
         raise argparse.ArgumentTypeError(f"{text} is not a flash size from 128k to 64M, like 2M")
     return size
-
-
-def _heap(text: str) -> str:
-    if not re.fullmatch(r"\d{2,5}[kK]|\d{1,2}[mM]", text):
-        raise argparse.ArgumentTypeError(f"{text} is not a heap size like 256k or 1M")
-    return text
 
 
 def add_parser(subparsers):
@@ -193,12 +194,12 @@ def add_parser(subparsers):
     add("--size", type=_size, default=2 << 20, metavar="SIZE", help="size of the flash volume (2M)")
     add(
         "--heap",
-        type=_heap,
+        type=heap,
         default="256k",
         metavar="SIZE",
-        help="memory for the board's code, on the 64-bit port (%(default)s)",
+        help="memory for the board's code: chip, or of a board with its own (%(default)s)",
     )
-    add_interpreter(parser)
+    add_board(parser)
     add("--seed", type=seed, default=1, metavar="N", help="another battery of its kind (1)")
     add("--out", metavar="DIR", help="folder for the shards (one below build/sim-out)")
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")

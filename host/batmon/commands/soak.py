@@ -2,7 +2,7 @@
 
 import json
 
-from batmon.console import UserError, add_interpreter, days, seed, subcommand
+from batmon.console import UserError, add_board, days, heap, seed, subcommand
 
 
 def _run(args) -> int:
@@ -12,7 +12,8 @@ def _run(args) -> int:
     if problems := settingsdoc.problems({"poll_s": args.poll_s}):
         what = problems[0].removeprefix("settings.json: poll_s").partition(";")[0]
         raise UserError(f"--poll-s{what}.")
-    result = soak(args.days, args.seed, not args.calm, args.poll_s, args.interpreter)
+    kind = {"interpreter": args.interpreter, "chip": args.chip, "heap": args.heap}
+    result = soak(args.days, args.seed, not args.calm, args.poll_s, **kind)
     if args.json:
         print(json.dumps(result))
     else:
@@ -55,7 +56,8 @@ def add_parser(subparsers):
     add("--days", type=days, default=30.0, metavar="N", help="how long, in simulated days (30)")
     add("--seed", type=seed, default=1, metavar="N", help="another sequence of faults (1)")
     add("--poll-s", type=float, default=8, metavar="S", help="seconds between polls (8)")
+    add("--heap", type=heap, default="320k", metavar="SIZE", help="as for `sim` (%(default)s)")
     add("--calm", action="store_true", help="without faults")
-    add_interpreter(parser)
+    add_board(parser)
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")
     parser.set_defaults(run=_run)

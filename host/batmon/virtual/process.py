@@ -3,6 +3,7 @@
 The board prints its REPL, and between those lines records: JSON after the character \\x1e.
 """
 
+import importlib.util
 import json
 import queue
 import signal
@@ -14,7 +15,19 @@ from pathlib import Path
 
 from batmon.console import UserError
 from batmon.firmware.interpreter import micropython
-from batmon.paths import SIMS
+from batmon.paths import ROOT, SIMS
+
+
+def _chips() -> dict[str, dict]:
+    spec = importlib.util.spec_from_file_location("batmon_chips", ROOT / "sim/chips.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CHIPS
+
+
+CHIPS = _chips()  # what the virtual board can be
+CHIP = "esp32"
+VERSION = (1, 29, 0)  # of its MicroPython
 
 _MARK = b"\x1e"
 _RESET = 75  # the exit code of a board that wants to start again
@@ -24,11 +37,11 @@ _SILENCE_S = 60
 _STARTS = 5
 # Two Ctrl-C within this time are one.
 _ECHO_S = 0.3
-# The board's; an ESP32 has some 160k, where everything is smaller by a third.
+# "chip": what the chip has; else as much as is said, on a board that has it beside the radios'.
 HEAP = "256k"
 START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
-# What the simulator, which shares the interpreter with the board, takes besides.
-_SIMULATOR_KB = 84
+# The interpreter's heap, that the simulator shares: it leaves the board what the board has.
+_SPACE_KB = 512
 
 
 def configure(out: Path, board: Path | None, **changes) -> Path:
@@ -56,17 +69,30 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
         "realtime": False,
         "start_unix": START_UNIX,
         "settings": {},
+        "chip": CHIP,
+        "heap": HEAP,
+        "machine": None,
+        "version": VERSION,
     } | changes
+    config["heap"] = 0 if config["heap"] == "chip" else _kb(config["heap"]) << 10
+    config["machine"] = config["machine"] or machine_name(config["chip"])
     path = out / "config.json"
     path.write_text(json.dumps(config, indent=2))
     return path
 
 
-def board_command(config: Path, heap_kb: int) -> list[str]:
+def board_command(config: Path) -> list[str]:
     """Return the command that starts a board once; the simulator shares the heap with it."""
     settings = json.loads(config.read_text())
     program = micropython(settings["interpreter"])
-    return [program, "-X", f"heapsize={heap_kb}k", f"{settings['sim']}/board.py", str(config)]
+    heap = f"heapsize={_SPACE_KB + (settings['heap'] >> 10)}k"
+    return [program, "-X", heap, f"{settings['sim']}/board.py", str(config)]
+
+
+def machine_name(chip: str, release: int = 0) -> str:
+    """Return what a board with that chip says of itself; release 1: before MicroPython 1.29."""
+    name = CHIPS[chip]["names"][-release]
+    return f"Generic {name} module with {name}"
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:
@@ -76,11 +102,10 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
     board cleanly, a second one at once (KeyboardInterrupt). Raises UserError when it crashes.
     """
     settings = json.loads(config.read_text())
-    heap_kb = _kb(settings.get("heap", HEAP)) + _SIMULATOR_KB
-    command = board_command(config, heap_kb)
+    command = board_command(config)
     stop = _Stop(Path(settings["out"]) / "stop")
     starts = 0
-    heap_at = {}
+    heap_at, memory_at = {}, {}
     while starts < _STARTS:
         board = subprocess.Popen(
             command,
@@ -103,10 +128,11 @@ def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str
                 starts = 0
                 if last["type"] == "heap":
                     heap_at[last["at"]] = last["heap"]
+                    memory_at[last["at"]] = last
                 else:
                     on_record(last)
         if board.returncode == 0 and last and last["type"] == "end":
-            return last | {"heap_at": heap_at}
+            return last | {"heap_at": heap_at, "memory_at": memory_at}
         if stop.presses > 1:
             raise KeyboardInterrupt
         if board.returncode != _RESET:

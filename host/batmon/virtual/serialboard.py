@@ -16,10 +16,9 @@ from pathlib import Path
 
 from batmon.firmware.build import build
 from batmon.paths import BOARD
-from batmon.virtual.process import board_command, configure
+from batmon.virtual.process import CHIP, HEAP, VERSION, board_command, configure
 
 _RESET = 75  # the exit code of a board that wants to start again
-_HEAP_KB = 320  # the board's 256k, and the simulator's
 _DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
 _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
 _CTRL_C = b"\x03"
@@ -31,9 +30,9 @@ class SerialBoard:
 
     port: the path of its serial port, for mpremote. installed: a new flash holds build/board
     already, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd" or ""
-    for none in reach. machine, version: what MicroPython says of itself. size: of the flash
-    volume in bytes. battery, seed and interpreter as `batmon sim` has them. lcd: as 16x2, or
-    none.
+    for none in reach. machine, version: what MicroPython says of itself, if not as such a board.
+    size: of the flash volume in bytes. battery, seed, chip, heap and interpreter as `batmon sim`
+    has them. lcd: as 16x2, or none.
     """
 
     def __init__(
@@ -48,8 +47,10 @@ class SerialBoard:
         lcd: str = "16x2",
         size: int = 2 << 20,
         volume: str = "lfs2",
-        machine: str = "Generic ESP32 module with ESP32",
-        version: tuple[int, int, int] = (1, 29, 0),
+        chip: str = CHIP,
+        heap: str = HEAP,
+        machine: str | None = None,
+        version: tuple[int, int, int] = VERSION,
         interpreter: str = "64",
     ):
         folder = folder.resolve()
@@ -69,6 +70,8 @@ class SerialBoard:
             battery=battery,
             lcd=lcd,
             seed=seed,
+            chip=chip,
+            heap=heap,
             machine=machine,
             version=version,
             interpreter=interpreter,
@@ -111,7 +114,7 @@ class SerialBoard:
     def _start(self):
         self._power_lost = False
         self._process = subprocess.Popen(
-            board_command(self._config, _HEAP_KB),
+            board_command(self._config),
             stdin=self._stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -73,6 +73,8 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
         days=args.days,
         lcd=args.lcd,
         seed=args.seed,
+        chip=args.chip,
+        heap=args.heap,
         realtime=args.realtime,
         interpreter=args.interpreter,
         start_unix=start_unix,
@@ -124,6 +126,8 @@ def compare(end: dict, out: Path) -> dict:
         "heap_first_hour": heap.get("first_hour"),
         "heap_days": [heap[f"day{day}"] for day in range(1, int(days) + 1) if f"day{day}" in heap],
         "heap_end": heap.get("end"),
+        "panics": end.get("panics", []),
+        "memory": end.get("memory_at", {}),
         "reason": end["reason"],
         "out": str(out),
     }

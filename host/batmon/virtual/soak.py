@@ -35,6 +35,8 @@ def soak(
     faults: bool = True,
     poll_s: float = POLL_S,
     interpreter: str = "64",
+    chip: str = process.CHIP,
+    heap: str = _HEAP,
 ) -> dict:
     """Run the board for `days` and return the figures; `missed` lists the targets not reached.
 
@@ -51,7 +53,8 @@ def soak(
         board,
         days=days,
         seed=seed,
-        heap=_HEAP,
+        chip=chip,
+        heap=heap,
         faults=faults,
         interpreter=interpreter,
         settings={"poll_s": poll_s, "lcd": {"fitted": False}},
@@ -107,6 +110,8 @@ def _figures(end: dict, healed: list[tuple[str, float]], looks: dict, poll_s: fl
         "leaked_connections": played["leaks"],
         "tasks_left": last["tasks"] - then["tasks"],
         "heap_growth_bytes": last["heap"] - then["heap"],
+        "panics": end["panics"],
+        "memory": end["memory_at"],
         "dropped": end["dropped"],
         "link": end["stats"],
     }
@@ -151,6 +156,7 @@ def _missed(result: dict) -> list[str]:
     checks = [
         (result["healed"] == result["faults"], "a fault did not heal"),
         (result["leaked_connections"] == 0, "connections were left behind"),
+        (not result["panics"], "the chip panicked"),
         (result["tasks_left"] <= 0, "tasks were left behind"),
         (result["heap_growth_bytes"] <= _HEAP_BYTES, "the heap grew by more than 2 kB"),
         (result["wrong_samples"] == 0, "samples were stored that the BMS never sent"),
