@@ -24,7 +24,7 @@ class _Characteristic:
         self.listed = extra
 
 
-class _Service:
+class Service:
     def __init__(self, uuid, characteristics):
         self.uuid = uuid
         self.characteristics = [_Characteristic(*part) for part in characteristics]
@@ -32,7 +32,7 @@ class _Service:
 
 class _Services:
     def __init__(self, services):
-        self._services = [_Service(*part) for part in services]
+        self._services = [Service(*part) for part in services]
 
     def __iter__(self):
         return iter(self._services)

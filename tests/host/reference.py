@@ -12,8 +12,23 @@ from pathlib import Path
 sys.path[:0] = [*sys.argv[2:], str(Path(__file__).parents[1] / "device")]
 
 import conversation  # noqa: E402
+from bleak.uuids import uuidstr_to_str  # noqa: E402
 
 from aiobmsble import basebms  # noqa: E402
+
+
+class _Service(conversation.Service):
+    """A service with what upstream's drivers write of it into their log; the board has no such."""
+
+    @property
+    def handle(self) -> int:
+        """The handle of its declaration, which lies before those of its characteristics."""
+        return min((char.handle for char in self.characteristics), default=2) - 1
+
+    @property
+    def description(self) -> str:
+        """What its UUID stands for."""
+        return uuidstr_to_str(self.uuid)
 
 
 class _Jump(selectors.SelectSelector):
@@ -47,6 +62,7 @@ async def _nothing(*args, **options):
 
 def main():
     logging.disable()
+    conversation.Service = _Service
     basebms.BleakClient = conversation.Client
     basebms.establish_connection = _connected
     basebms.close_stale_connections = _nothing

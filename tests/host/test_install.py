@@ -244,7 +244,7 @@ def test_no_micropython(monkeypatch, capsys):
 def test_too_old(tmp_path, index):
     with SerialBoard(tmp_path, version=(1, 19, 1)) as board:
         code, said = _install(board.port, "--index", index)
-        assert code == 1 and "MicroPython 1.19.1 is too old, 1.24 is needed" in said
+        assert code == 1 and "MicroPython 1.19.1 is too old, 1.25 is needed" in said
         assert _hashes(board) == {}
 
 
@@ -254,7 +254,7 @@ def test_too_old(tmp_path, index):
         ("micropython", 26, 100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
         ("micropython", 26, 150_000, False, 1 << 21, "has no Bluetooth"),
         ("micropython", 26, 150_000, True, 0, "has no file system"),
-        ("micropython", 23, 150_000, True, 1 << 21, "1.23.0 is too old, 1.24 is needed"),
+        ("micropython", 24, 150_000, True, 1 << 21, "1.24.0 is too old, 1.25 is needed"),
         ("circuitpython", 26, 150_000, True, 1 << 21, "runs circuitpython, not MicroPython"),
     ],
 )

@@ -5,24 +5,34 @@ If the first test passes, the script has worked; below, apt is a stand-in that h
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 
 import pytest
 
+from batmon.board.install import OLDEST
 from batmon.console import UserError
 from batmon.firmware import interpreter
 from batmon.firmware.build import ROOT
 
+_OLDEST = ".".join(map(str, OLDEST))
+
 
 def test_the_32_bit_one_is_there():
     if "32" in interpreter.present():
-        assert interpreter.label("32").startswith("32-bit ")
+        assert interpreter.label("32").startswith(f"32-bit {_OLDEST}.")
         return
     sentence = "no 32-bit MicroPython: the device tests run on one interpreter only"
     if os.environ.get("CI") == "true":
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+def test_the_readme_asks_for_what_is_tested():
+    for name in ("README.md", "docs/HARDWARE.md"):
+        text = " ".join((ROOT / name).read_text().split())
+        assert re.search(rf"MicroPython {_OLDEST} or newer|at least {_OLDEST} ", text), name
 
 
 def test_another_one_can_be_chosen(monkeypatch):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import batmon
+from batmon.firmware import interpreter
 
 _DATA = Path(__file__).parents[1] / "data"
 _CONN = "from aiobmsble.bms.jikong_bms import BMS"
@@ -37,12 +38,14 @@ def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
         assert text in glass, text
 
 
+@pytest.mark.parametrize("which", interpreter.present(), ids=interpreter.label)
 @pytest.mark.parametrize("bms, battery", [("jikong", "van"), ("jbd", "ebike")])
-def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery):
+def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery, which):
     name = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}[bms]
     capacity = {"van": 280, "ebike": 24}[battery]
     end, words, _ = run(
         120,
+        interpreter=which,
         bms=bms,
         battery=battery,
         driver=bms + "_bms",

@@ -9,7 +9,7 @@ from batmon.board.remote import Remote
 from batmon.console import UserError
 from batmon.firmware import payload
 
-_OLDEST = (1, 24)
+OLDEST = (1, 25)  # of MicroPython: what the tests run on, see host/micropython32.sh
 _LEAST_RAM = 120_000  # bytes free with nothing running; the program keeps 116 kB in use (32 bits)
 
 _FACTS = """
@@ -72,8 +72,8 @@ def _check(board) -> Facts:
     flash = "flash a current one for your board from micropython.org/download"
     if facts.name != "micropython":
         raise UserError(f"the board runs {facts.name}, not MicroPython; {flash}.", 1)
-    if facts.version < _OLDEST:
-        oldest = ".".join(map(str, _OLDEST))
+    if facts.version < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
         raise UserError(f"MicroPython {version} is too old, {oldest} is needed; {flash}.", 1)
     if not facts.bluetooth:
         raise UserError("this chip or its MicroPython has no Bluetooth; take another board.", 1)
