@@ -7,7 +7,10 @@ def main(path):
     import vclock
 
     vclock.install()
+    # One after the other, as app/start.py does: imports inside imports take stack.
+    import aioble  # noqa: F401
     import asyncio
+    import bleak  # noqa: F401
     import gc
 
     import conversation

@@ -31,7 +31,7 @@ import vclock
 
 vclock.install()
 
-# One after the other, as start.py does: imports inside imports take stack.
+# One after the other, as app/start.py does: imports inside imports take stack.
 import aioble  # noqa: F401
 import bleak  # noqa: F401
 import asyncio

@@ -15,9 +15,7 @@ from aiobmsble.test_data import bms_advertisements, ignore_advertisements
 from aiobmsble.utils import bms_identify
 
 from batmon.drivers import allowlist, table, translator
-from batmon.firmware import build
-
-_MICROPYTHON = os.environ.get("MICROPYTHON") or str(build.ROOT / ".venv/bin/micropython")
+from batmon.firmware import build, interpreter
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +26,23 @@ def tree(tmp_path_factory):
     return out
 
 
-def _run(tree, code: str) -> str:
-    """Run device code with the translated tree and the project's lib; returns what it prints."""
+@pytest.fixture(params=interpreter.present(), ids=interpreter.label)
+def run(request, tree):
+    """Return a function that runs device code with the translated tree; what it prints."""
     paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), ".frozen"]
-    command = [_MICROPYTHON, "-c", f"import sys\nsys.path[:] = {paths!r}\n{code}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+
+    def run(code: str) -> str:
+        # one after the other, as app/start.py does: imports inside imports take stack
+        code = f"import sys\nsys.path[:] = {paths!r}\nimport asyncio, aioble, bleak\n{code}"
+        command = [interpreter.micropython(request.param), "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
-def test_every_driver_is_there_and_can_be_imported(tree):
+def test_every_driver_is_there_and_can_be_imported(tree, run):
     names = translator.drivers()
     assert len(names) == 53
     assert [path.stem for path in sorted((tree / "aiobmsble/bms").glob("*_bms.py"))] == names
@@ -45,12 +50,12 @@ def test_every_driver_is_there_and_can_be_imported(tree):
         "from aiobmsble.identify import driver\n"
         f"for name in {names!r}:\n    print(driver(name).bms_id())"
     )
-    printed = _run(tree, code).splitlines()
+    printed = run(code).splitlines()
     assert len(printed) == len(names)
     assert "Jikong smart BMS" in printed
 
 
-def test_what_a_bms_does_not_tell_is_derived_as_upstream_does(tree, tmp_path):
+def test_what_a_bms_does_not_tell_is_derived_as_upstream_does(run, tmp_path):
     some = random.Random(4)
     told = {
         "voltage": 52.97, "current": -2.33, "battery_level": 56, "cycle_charge": 113.2,
@@ -70,7 +75,7 @@ def test_what_a_bms_does_not_tell_is_derived_as_upstream_does(tree, tmp_path):
         f"for sample, raw in json.load(open({str(tmp_path / 'cases.json')!r})):\n"
         "    derive_missing_fields(sample, raw)\n    print(json.dumps(sample))"
     )
-    derived = [json.loads(line) for line in _run(tree, code).splitlines()]
+    derived = [json.loads(line) for line in run(code).splitlines()]
     for (sample, raw), ours in zip(cases, derived, strict=True):
         derive_missing_fields(sample, frozenset(raw))
         assert ours == pytest.approx(sample, rel=1e-6)
@@ -187,20 +192,18 @@ for line in open({path!r}):
 """
 
 
-def test_identifies_every_advertisement_as_upstream_does(tree, tmp_path):
+def test_identifies_every_advertisement_as_upstream_does(run, tmp_path):
     advertisements = _advertisements()
     assert len({part["driver"] for part in advertisements}) > 40
     path = tmp_path / "advertisements.jsonl"
     path.write_text("".join(json.dumps(part) + "\n" for part in advertisements))
     answers = [
-        json.loads(line)
-        for line in _run(tree, _IDENTIFY.format(path=str(path))).split("\n")
-        if line
+        json.loads(line) for line in run(_IDENTIFY.format(path=str(path))).split("\n") if line
     ]
     assert answers == [part["driver"] for part in advertisements]
 
 
-def test_patterns_match_as_on_the_pc(tree):
+def test_patterns_match_as_on_the_pc(run):
     from fnmatch import fnmatchcase
 
     long = "[0-5][2-8]V[0-9]*A[Hh]-[0-9]*"
@@ -211,4 +214,4 @@ def test_patterns_match_as_on_the_pc(tree):
         f"for p in {patterns!r}:\n    print([glob(p, t) for t in {texts!r}])"
     )
     expected = [str([fnmatchcase(text, p) for text in texts]) for p in patterns]
-    assert _run(tree, code).splitlines() == expected
+    assert run(code).splitlines() == expected
