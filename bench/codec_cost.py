@@ -10,8 +10,7 @@ from pathlib import Path
 
 from batmon.firmware import build
 from batmon.firmware.interpreter import cpu, micropython
-from batmon.log import sealing
-from batmon.log.formats import shardcodec
+from batmon.log import formats, sealing
 from bench import codec
 
 _SEAL = Path(__file__).with_name("codec_cost_board.py")
@@ -55,9 +54,9 @@ def reading_rate(path: Path, frames=1 << 20) -> float:
         count = 0
         start = time.process_time()
         for _, block in sealing.blocks(data):
-            if shardcodec.end_total(block) < 0:
-                n = shardcodec.check(block)
-                collections.deque(shardcodec.decode(block, bytearray(n * 13)), maxlen=0)
+            if formats.codec.end_total(block) < 0:
+                n = formats.codec.check(block)
+                collections.deque(formats.codec.decode(block, bytearray(n * 13)), maxlen=0)
                 count += n
         best = max(best, count / (time.process_time() - start))
     return best

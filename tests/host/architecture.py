@@ -40,6 +40,7 @@ def problems(root: Path) -> list[str]:
         found += _walls(modules, allowed)
         found += _circles(modules) + _private(modules)
     simulator = _modules(root / "sim", "", "sim/")
+    found += _unreal(board_modules(root, board), simulator, text)
     found += _circles(simulator) + _private(simulator)
     files = sorted(path.name for path in root.glob("*.py"))
     if len(files) > TOP_LEVEL_FILES:
@@ -127,6 +128,18 @@ def _walls(modules: list[Module], allowed: dict[str, list[str]]) -> list[str]:
             room = lies_in.get(name) or lies_in.get(name.split(".")[0])
             if room and room != module.room and room not in allowed.get(module.room, ()):
                 found.append(f"{module.name}:{line} in {module.room} imports {name} of {room}")
+    return found
+
+
+def _unreal(board: list[Module], simulator: list[Module], text: str) -> list[str]:
+    """The board's code imports of the simulator only what a real board has."""
+    real = re.search(r"no more than these names:\s+`([^`]+)`", text)
+    unreal = {module.name for module in simulator} - {module.name for module in board}
+    found = []
+    for module in board:
+        for name, _, line in _imports(module, set()):
+            if name in unreal and name.split(".")[0] not in (real[1].split() if real else ()):
+                found.append(f"{module.name}:{line} imports {name}, which only the simulator has")
     return found
 
 

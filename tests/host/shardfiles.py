@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from batmon.log.formats import frame, half, shardcodec
+from batmon.log.formats import codec, frame, half
 
 
 def data(uptime_s=0, voltage=13.2, current=-2.5, **fields) -> bytes:
@@ -44,15 +44,15 @@ def raw(frames: list[bytes], per_flush=60) -> bytes:
 
 def sealed(frames: list[bytes], per_block=320) -> bytes:
     """A sealed shard."""
-    encoder = shardcodec.Encoder()
-    out = bytearray(shardcodec.HEADER)
-    for i in range(0, len(frames), shardcodec.CHUNK_FRAMES):
-        part = frames[i : i + shardcodec.CHUNK_FRAMES]
+    encoder = codec.Encoder()
+    out = bytearray(codec.HEADER)
+    for i in range(0, len(frames), codec.CHUNK_FRAMES):
+        part = frames[i : i + codec.CHUNK_FRAMES]
         for block in encoder.encode(bytearray(b"".join(part)), len(part)):
             out += block or b""
         if (i + len(part)) % per_block == 0:
             out += encoder.end()
-    return bytes(out + encoder.end() + shardcodec.end_block(len(frames)))
+    return bytes(out + encoder.end() + codec.end_block(len(frames)))
 
 
 def write(folder: Path, name: str, frames: list[bytes]) -> Path:

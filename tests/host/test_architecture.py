@@ -33,6 +33,9 @@ _DOCUMENT = """
 | `made/` | at build time | nothing |
 | `lib/` | of use to others | nothing |
 
+The above find of it no more than these names:
+`time socket`.
+
 ## On the PC
 
 | room | what is in it | may import |
@@ -83,6 +86,7 @@ def test_a_small_tree_that_is_good(tmp_path):
         # a room below that is not its business, and one made at build time
         ("main.py", "import clock\n", "main:1 in main.py imports clock of lib/"),
         ("high/top.py", "import made.later\n", "high.top:1 in high/ imports made.later of made/"),
+        ("low/first.py", "import world\n", "imports world, which only the simulator has"),
         # circles: of two, of three, within a package, through a function, in the simulator
         ("low/second.py", "import low.first\n", "low.first > low.second > low.first"),
         ("low/second.py", "def f():\n from low import first\n", "circle of imports: low.first"),

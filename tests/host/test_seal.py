@@ -16,7 +16,7 @@ from batmon import cli
 from batmon.firmware import build
 from batmon.firmware.interpreter import micropython
 from batmon.log import formats, sealing, shards
-from batmon.log.formats import frame, shardcodec
+from batmon.log.formats import codec, frame
 
 _FRAMES = [anchor(0, 1_780_000_000), *(data(i * 7, 13.2 + i % 5 / 10) for i in range(700)), event()]
 _REAL = sorted((build.ROOT / "tests/data/frames").glob("*.bin"))
@@ -59,17 +59,17 @@ def test_any_frames(frames, times):
 
 
 def _round_trip(frames):
-    encoder = shardcodec.Encoder()
-    out = bytearray(shardcodec.HEADER)
-    for i in range(0, len(frames), shardcodec.CHUNK_FRAMES):
-        part = frames[i : i + shardcodec.CHUNK_FRAMES]
+    encoder = codec.Encoder()
+    out = bytearray(codec.HEADER)
+    for i in range(0, len(frames), codec.CHUNK_FRAMES):
+        part = frames[i : i + codec.CHUNK_FRAMES]
         for block in encoder.encode(bytearray(b"".join(part)), len(part)):
             out += block or b""
     out += encoder.end()
     got = b""
     for _, block in sealing.blocks(bytes(out)):
-        room = bytearray(shardcodec.check(block) * frame.SIZE)
-        for _ in shardcodec.decode(block, room):
+        room = bytearray(codec.check(block) * frame.SIZE)
+        for _ in codec.decode(block, room):
             pass
         got += room
     assert got == b"".join(frames)
@@ -77,16 +77,16 @@ def _round_trip(frames):
 
 def test_blocks_finds_what_is_intact():
     parts = [sealing.sealed(b"".join(_FRAMES[i : i + 50]))[5:-14] for i in range(4)]
-    data = bytearray(shardcodec.HEADER + b"".join(parts) + shardcodec.end_block(200))
+    data = bytearray(codec.HEADER + b"".join(parts) + codec.end_block(200))
     found = [block for _, block in sealing.blocks(bytes(data))]
-    assert found[:4] == parts and shardcodec.end_total(found[4]) == 200
-    data[len(shardcodec.HEADER) + len(parts[0]) + 30] ^= 4
+    assert found[:4] == parts and codec.end_total(found[4]) == 200
+    data[len(codec.HEADER) + len(parts[0]) + 30] ^= 4
     found = [block for _, block in sealing.blocks(bytes(data))]
     assert found[0] == parts[0] and found[1:3] == parts[2:]
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=300), st.integers(1, shardcodec.BLOCK_FRAMES), st.integers(0, 2))
+@given(st.binary(max_size=300), st.integers(1, codec.BLOCK_FRAMES), st.integers(0, 2))
 def test_garbage_with_a_good_crc_is_frames_or_damage(payload, n, method):
     head = struct.pack("<HH", n, len(payload) + 1)
     payload = bytes([method]) + payload
@@ -94,9 +94,9 @@ def test_garbage_with_a_good_crc_is_frames_or_damage(payload, n, method):
     out = bytearray(77 * frame.SIZE)
     got = 0
     try:
-        for count in shardcodec.decode(block, out):
+        for count in codec.decode(block, out):
             got += count
-    except shardcodec.ShardError:
+    except codec.ShardError:
         pass
     assert got <= n and len(out) == 77 * frame.SIZE
 
@@ -105,21 +105,21 @@ def test_garbage_with_a_good_crc_is_frames_or_damage(payload, n, method):
 _ON_THE_BOARD = """
 import hashlib, sys
 sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib", ".frozen"]
-from shards import codec as shardcodec
+from shards import codec
 for name in sys.argv[2:]:
-    encoder = shardcodec.Encoder()
-    out = hashlib.sha256(shardcodec.HEADER)
-    chunk = bytearray(shardcodec.CHUNK_FRAMES * 13)
+    encoder = codec.Encoder()
+    out = hashlib.sha256(codec.HEADER)
+    chunk = bytearray(codec.CHUNK_FRAMES * 13)
     with open(name, "rb") as f:
         left = 1500
         while left:
-            n = min(left, shardcodec.CHUNK_FRAMES)
+            n = min(left, codec.CHUNK_FRAMES)
             f.readinto(memoryview(chunk)[: n * 13])
             for block in encoder.encode(chunk, n):
                 out.update(block or b"")
             left -= n
     out.update(encoder.end())
-    out.update(shardcodec.end_block(1500))
+    out.update(codec.end_block(1500))
     print("".join("%02x" % byte for byte in out.digest()))
 """
 _WITHOUT_NUMBA = """
@@ -212,8 +212,8 @@ class _Memory:
 
 
 def test_no_number_needs_more_than_32_bits(extremes):
-    rangecoder, shardmath, model = formats.load()[2:5]
-    for module in (rangecoder, shardmath, model):
+    rangecoder, numbers, model = formats.load()[2:5]
+    for module in (rangecoder, numbers, model):
         vars(module).update(int=_Narrow, ptr8=_Memory, ptr16=_Memory, ptr32=_Memory)
     frames = extremes.read_bytes()[: 600 * frame.SIZE]
     data = bytearray(len(frames) * 3)

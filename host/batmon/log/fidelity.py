@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from batmon.log.formats import frame, shardcodec
+from batmon.log.formats import codec, frame
 from batmon.log.polllog import PollLog
 
 _GAP_S = 10  # as the sampler: a longer silence between polls is none of its intervals
@@ -143,10 +143,10 @@ def days_of(log: PollLog) -> float:
 
 def _sealed_bytes(frames: np.ndarray) -> int:
     """Return the size of the sealed shard of `frames`."""
-    encoder = shardcodec.Encoder()
+    encoder = codec.Encoder()
     data = frames.tobytes()
-    chunk = shardcodec.CHUNK_FRAMES * frame.SIZE
-    size = len(shardcodec.HEADER) + len(shardcodec.end_block(len(frames)))
+    chunk = codec.CHUNK_FRAMES * frame.SIZE
+    size = len(codec.HEADER) + len(codec.end_block(len(frames)))
     for at in range(0, len(data), chunk):
         part = bytearray(data[at : at + chunk])
         for block in encoder.encode(part, len(part) // frame.SIZE):

@@ -1,9 +1,8 @@
 """The board's own modules for the formats on flash, loaded from lib/ and shards/ of the checkout.
 
-One definition of frames and shards serves the board and the PC: `half`, `frame`, `shardcodec` and
-below it `shardmodel`, `shardmath` and `rangecoder`. With numba installed these three are compiled
-when first used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times
-faster.
+One definition of frames and shards serves the board and the PC: `half`, `frame`, `codec` and below
+it `model`, `numbers` and `rangecoder`. With numba installed these three are compiled when first
+used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times faster.
 """
 
 import hashlib
@@ -56,15 +55,15 @@ def load() -> list[ModuleType]:
     return modules
 
 
-half, frame, rangecoder, shardmath, shardmodel, shardcodec = load()
-_plain = shardmodel.code
+half, frame, rangecoder, numbers, model, codec = load()
+_plain = model.code
 
 
 def _code_first(*args):
-    """Stand for `shardmodel.code` until it is wanted: compile all of it, if numba is there."""
-    shardmodel.code = _plain
+    """Stand for `model.code` until it is wanted: compile all of it, if numba is there."""
+    model.code = _plain
     _compile()
-    shardmodel.code(*args)
+    model.code(*args)
 
 
 def _compile():
@@ -72,14 +71,15 @@ def _compile():
         import numba
     except ImportError:
         return
-    sources = b"".join((_SHARDS / f"{name}.py").read_bytes() for name in _COMPILED)
+    sources = __name__.encode()  # what is kept names the modules
+    sources += b"".join((_SHARDS / f"{name}.py").read_bytes() for name in _COMPILED)
     kept, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(
         ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()
     )
     try:
         jit = numba.njit(cache=True)
         compiled = {_same: jit(_same)}
-        for module in (rangecoder, shardmath, shardmodel):
+        for module in (rangecoder, numbers, model):
             for name, value in list(vars(module).items()):
                 if isinstance(value, FunctionType) and name not in _NOT_COMPILED:
                     if value not in compiled:
@@ -89,4 +89,4 @@ def _compile():
         numba.config.CACHE_DIR = kept
 
 
-shardmodel.code = _code_first
+model.code = _code_first

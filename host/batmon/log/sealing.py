@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from batmon.log.formats import frame, shardcodec
+from batmon.log.formats import codec, frame
 
 _MARK = b"BK"  # begins a block, see docs/FORMAT.md
 _FLUSH_FRAMES = 77  # as many as the board's buffer holds beside the commit
@@ -11,15 +11,15 @@ _FLUSH_FRAMES = 77  # as many as the board's buffer holds beside the commit
 
 def sealed(frames: bytes) -> bytes:
     """Return the sealed shard of `frames`, control frames among them but no commits."""
-    encoder = shardcodec.Encoder()
-    out = bytearray(shardcodec.HEADER)
-    step = shardcodec.CHUNK_FRAMES * frame.SIZE
+    encoder = codec.Encoder()
+    out = bytearray(codec.HEADER)
+    step = codec.CHUNK_FRAMES * frame.SIZE
     for at in range(0, len(frames), step):
         chunk = bytearray(frames[at : at + step])
         for block in encoder.encode(chunk, len(chunk) // frame.SIZE):
             out += block or b""
     out += encoder.end()
-    return bytes(out + shardcodec.end_block(len(frames) // frame.SIZE))
+    return bytes(out + codec.end_block(len(frames) // frame.SIZE))
 
 
 def raw(frames: bytes) -> bytes:
@@ -41,17 +41,17 @@ def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
     Bytes between two yields that no block covers are damage: the reader finds the next intact
     block by itself. Ends with the file; an intact shard ends with an end block.
     """
-    pos = len(shardcodec.HEADER)
-    while pos + shardcodec.HEAD_BYTES < len(data):
-        length = shardcodec.block_bytes(data[pos : pos + shardcodec.HEAD_BYTES])
+    pos = len(codec.HEADER)
+    while pos + codec.HEAD_BYTES < len(data):
+        length = codec.block_bytes(data[pos : pos + codec.HEAD_BYTES])
         if length and pos + length <= len(data):
             block = data[pos : pos + length]
             try:
-                shardcodec.check(block)
+                codec.check(block)
                 yield pos, block
                 pos += length
                 continue
-            except shardcodec.ShardError:
+            except codec.ShardError:
                 pass
         pos = data.find(_MARK, pos + 1)
         if pos < 0:

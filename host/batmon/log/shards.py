@@ -16,7 +16,7 @@ import pandas as pd
 
 from batmon.console import UserError
 from batmon.log import sealing, timeline
-from batmon.log.formats import frame, shardcodec
+from batmon.log.formats import codec, frame
 from batmon.log.timeline import FRAME
 
 # What a board or `batmon pull` keeps beside shards.
@@ -149,7 +149,7 @@ def _note_gap(shard: Shard, first: int, end: int):
 
 def _load_sealed(shard: Shard, data: bytes):
     """Take the frames of every block whose CRC holds."""
-    header = shardcodec.HEADER
+    header = codec.HEADER
     if not data.startswith(header):
         if data[:3] == header[:3] and len(data) >= len(header):
             shard.damage.append(
@@ -164,13 +164,13 @@ def _load_sealed(shard: Shard, data: bytes):
             shard.damage.append(f"bytes {end} to {start} are damaged")
             shard.breaks.append(total)
         end = start + len(block)
-        said = shardcodec.end_total(block)
+        said = codec.end_total(block)
         if said >= 0:
             break
         try:
-            count = shardcodec.check(block)
+            count = codec.check(block)
             out = bytearray(count * FRAME.itemsize)
-            collections.deque(shardcodec.decode(block, out), maxlen=0)
+            collections.deque(codec.decode(block, out), maxlen=0)
         except ValueError as error:
             shard.damage.append(f"block at byte {start}: {error}")
             shard.breaks.append(total)
