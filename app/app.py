@@ -89,15 +89,17 @@ class App:
     def _configure(self):
         """Make link, sampler and store from conn.py and the settings; say what is wrong."""
         want = self.settings
-        from app import choice  # for the start only
+        from app import choice, claim  # for the start only
 
         try:
+            claim.claim(_DATA)
             driver, name, capacity = choice.choose(self.conn, want)
         except ValueError as exc:
             self._refuse(str(exc))
             return
         finally:
             _forget("app", "choice")
+            _forget("app", "claim")
         self.sampler = Sampler(max(1, int(capacity)))
         self._step_a = capacity / 100
         if name:
@@ -124,7 +126,7 @@ class App:
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
-        self.status.link = "edit it and restart"
+        self.status.link = "mend it and restart"
         print(sentence)
 
     # ---- link → sampler → store

@@ -6,6 +6,7 @@ import sys
 import time
 
 import machine
+from app.version import VERSION
 from micropython import const
 
 _SIZE = const(4096)  # bytes per file
@@ -75,8 +76,8 @@ class ErrorLog:
         if len(text) > _ENTRY:
             text = "..." + text[-_ENTRY:]
         skipped = " (%d not logged)" % self._skipped if self._skipped else ""
-        entry = "%s boot %d +%d s %s%s: %s\n" % (
-            _date(self._clock.unix_s()), self.boot, now_s, where, skipped, text
+        entry = "%s batmon %s boot %d +%d s %s%s: %s\n" % (
+            _date(self._clock.unix_s()), VERSION, self.boot, now_s, where, skipped, text
         )  # fmt: skip
         path = self._path + "/errors.txt"
         try:

@@ -5,6 +5,7 @@ import sys
 import time
 
 import machine
+from app.version import VERSION
 from micropython import const
 
 _CRASHES = "/crashes"  # how many starts in a row came to nothing; absent when none
@@ -17,7 +18,7 @@ _RESTART_S = const(10)
 def make_app():
     """Return the App; None after Ctrl-C, and None or never when it cannot be made."""
     try:
-        print("batmon-mp: press Ctrl-C now for the REPL")
+        print("batmon %s: press Ctrl-C now for the REPL" % VERSION)
         time.sleep_ms(_ESCAPE_MS)
         if _count_start() > _MOST:
             from app import safemode

@@ -6,6 +6,7 @@ import os
 import sys
 
 from batmon.console import UserError, note
+from batmon.version import VERSION
 
 # Each module has add_parser(subparsers), which sets `run=function(args) -> exit code or None`.
 _COMMANDS = (
@@ -49,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"batmon {VERSION}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
         importlib.import_module(f"batmon.commands.{name}").add_parser(subparsers)

@@ -5,6 +5,7 @@ import machine
 import vfs
 from app import errorlog
 from app.errorlog import ErrorLog
+from app.version import VERSION
 
 
 class Clock:
@@ -65,14 +66,14 @@ def _raise(exc):
         return caught
 
 
-def test_an_entry_has_time_boot_place_and_traceback():
+def test_an_entry_has_time_version_boot_place_and_traceback():
     log, clock = _fresh()
     log.note("link", _raise(ValueError("short")))
     log.boot = 7
     clock.unix = 1
     log.note("sealing", "it ended")
-    first, _, last = _text().partition("Z boot 7")
-    assert first.startswith("time unknown, boot 0 +100 s link: Traceback")
+    first, _, last = _text().partition("Z batmon %s boot 7" % VERSION)
+    assert first.startswith("time unknown, batmon %s boot 0 +100 s link: Traceback" % VERSION)
     assert "in _raise" in first and "ValueError: short" in first
     assert last == " +100 s sealing: it ended\n", last
 

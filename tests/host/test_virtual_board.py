@@ -98,7 +98,7 @@ def test_an_unknown_bms_module(run, tmp_path, where):
     end, words, glass = run(5, settings=settings, lcd="20x4")
     # every minute, for whoever connects a PC later; of two sentences the one that matters
     assert words.count(f"{where}: there is no BMS driver jikonk_bms") >= 4
-    assert "edit it and restart" in glass
+    assert "mend it and restart" in glass
     assert end["reason"] == "done" and "jikonk_bms" in glass.replace("\n", "")
 
 

@@ -8,6 +8,8 @@ from batmon.board import deploy
 from batmon.board.remote import Remote
 from batmon.console import UserError
 from batmon.firmware import payload
+from batmon.log.formats import frame
+from batmon.version import VERSION, parts
 
 OLDEST = (1, 25)  # of MicroPython: what the tests run on, see host/micropython32.sh
 _LEAST_RAM = 120_000  # bytes free with nothing running; the program keeps 116 kB in use (32 bits)
@@ -23,6 +25,20 @@ except ImportError:
 _f = (_i.name, tuple(_i.version[:3]), getattr(_i, '_mpy', 0), getattr(_i, '_machine', ''))
 _f += gc.mem_free(), _b is not None
 """
+# Version 0.1.0 does not say what it is.
+_VERSION = """
+import os
+_v = ''
+try:
+    from app.version import VERSION as _v
+except ImportError:
+    try:
+        os.stat('/installed.txt')
+        _v = '0.1.0'
+    except OSError:
+        pass
+"""
+_LOG_VERSION = "/data/version"  # docs/FORMAT.md
 
 
 @dataclass
@@ -45,6 +61,7 @@ def install(port: str | None, options: argparse.Namespace):
     with Remote(port) as board:
         facts = _check(board)
         deploy.finish(board)
+        _check_version(board)
         found = board.hashes()
         was = deploy.manifest(board, found)
         files = payload.files(board.read, was, wanted, options, facts.mpy)
@@ -84,6 +101,25 @@ def _check(board) -> Facts:
             f"the board has {facts.ram >> 10} kB memory free, {_LEAST_RAM >> 10} are needed.", 1
         )
     return facts
+
+
+def _check_version(board):
+    """Tell what takes whose place; raises UserError for what a newer version left on the board."""
+    theirs = board.get(_VERSION, "_v")
+    newer = theirs if parts(theirs) > parts(VERSION) else ""
+    # whatever program is there now: an older one may have been copied, or none be left
+    match = re.fullmatch(rb"(\S+) (\d{1,5})\n", board.read(_LOG_VERSION))
+    if match and int(match[2]) > frame.VERSION:
+        newer = match[1].decode(errors="replace")
+    if newer:
+        raise UserError(
+            f"the board has batmon {newer}, which is newer than this, {VERSION}: install {newer} or"
+            " newer; to go back all the same, `batmon pull` the log with that version and erase the"
+            " board as docs/HARDWARE.md shows.",
+            1,
+        )
+    if theirs != VERSION:
+        print(f"installing batmon {VERSION}" + (f" in place of {theirs}" if theirs else ""))
 
 
 def _follow(board, seconds: int):

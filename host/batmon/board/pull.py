@@ -10,7 +10,7 @@ from batmon.console import UserError, meter, note
 from batmon.log import shards
 
 _SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
-_ERRORS = ("errors.old", "errors.txt")  # the board's log of what went wrong
+_TEXTS = ("errors.old", "errors.txt", "version")  # what went wrong; which batmon wrote the log
 _PART = ".part"  # a file that is not whole, or not verified
 
 
@@ -55,9 +55,9 @@ class Pull:
         for name in self._sizes:
             if name.endswith(".bts"):
                 self._drop_raw(name)
-        for name in _ERRORS:
+        for name in _TEXTS:
             if name in files:
-                self._fetch_errors(name)
+                self._fetch_text(name)
 
     def _local(self, name: str) -> int:
         """Return the size of our verified copy, -1 if there is none."""
@@ -111,7 +111,7 @@ class Pull:
             "pull its new log into a new folder"
         )
 
-    def _fetch_errors(self, name: str):
+    def _fetch_text(self, name: str):
         """Get a small file that the board writes anew now and then."""
         chunks = []
         self.log.fetch(name, 0, chunks.append)

@@ -1,0 +1,12 @@
+"""Which batmon this is: what app/version.py says, on the PC as on the board."""
+
+import re
+
+from batmon.paths import ROOT
+
+VERSION = re.search(r'^VERSION = "(.+)"$', (ROOT / "app/version.py").read_text(), re.M)[1]
+
+
+def parts(version: str) -> tuple[int, ...]:
+    """Return a version such as "0.10.2" so that newer ones are larger."""
+    return tuple(map(int, re.findall(r"\d+", version)))

@@ -1,0 +1,174 @@
+# Files in the flash image of a virtual board; and updates there, the power cut at each operation
+# Usage: micropython flashfiles.py SIM REQUEST.json, which tests/host/flashimage.py does.
+import hashlib
+import json
+import os
+import sys
+from binascii import hexlify
+
+import vfs
+
+sys.path[:] = [sys.argv[1], ".frozen"]
+from flash import Flash, PowerCut
+
+_PC = "/pc"  # where the PC's own files are meanwhile
+_BLOCK = 4096
+
+
+class Sheet(Flash):
+    """A flash on which nothing stays: what is written covers an image that does not change."""
+
+    def __init__(self, image):
+        self.block_size = _BLOCK
+        self.blocks = len(image) // _BLOCK
+        self.reads = self.programs = self.erases = self.bytes_programmed = 0
+        self.erases_of = bytearray(2 * self.blocks)
+        self.cut_in = None
+        self._file = self  # reads and writes through what follows
+        self._image = image
+        self._written = {}  # block: its content
+        self._at = 0
+
+    def seek(self, at):
+        self._at = at
+
+    def readinto(self, buf):
+        block, offset = divmod(self._at, _BLOCK)
+        if block in self._written:
+            buf[:] = memoryview(self._written[block])[offset : offset + len(buf)]
+        else:
+            buf[:] = memoryview(self._image)[self._at : self._at + len(buf)]
+
+    def write(self, buf):
+        block, offset = divmod(self._at, _BLOCK)
+        if block not in self._written:
+            self._written[block] = bytearray(self._image[block * _BLOCK : (block + 1) * _BLOCK])
+        self._written[block][offset : offset + len(buf)] = buf
+        self._at += len(buf)
+
+
+def files(folder=""):
+    """Return {path: SHA-256} of all files of the volume."""
+    found = {}
+    for entry in os.ilistdir(folder or "/"):
+        path = folder + "/" + entry[0]
+        if path == _PC:
+            continue
+        if entry[1] == 0x4000:
+            found.update(files(path))
+            continue
+        digest = hashlib.sha256()
+        with open(path, "rb") as f:
+            chunk = f.read(4096)
+            while chunk:
+                digest.update(chunk)
+                chunk = f.read(4096)
+        found[path] = hexlify(digest.digest()).decode()
+    return found
+
+
+def put(new, gone):
+    """Write files, given as {path: file of the PC}; remove `gone`."""
+    for path in gone:
+        os.remove(path)
+    for path in sorted(new):
+        at = path.find("/", 1)
+        while at > 0:
+            try:
+                os.mkdir(path[:at])
+            except OSError:
+                pass  # it is there
+            at = path.find("/", at + 1)
+        _copy(_PC + new[path], path)
+
+
+def get(folder, out):
+    """Copy the files of a folder to the PC."""
+    for name in os.listdir(folder):
+        _copy(folder + "/" + name, _PC + out + "/" + name)
+
+
+def _copy(source, target):
+    with open(source, "rb") as f, open(target, "wb") as out:
+        chunk = f.read(4096)
+        while chunk:
+            out.write(chunk)
+            chunk = f.read(4096)
+
+
+def cuts(image, program, at, again):
+    """Run `program`, and after a power cut boot.py; say what is then on the flash.
+
+    The power goes at operation `at` of the program and `again` of the first boot (0: not), of
+    those that write or erase. Returns ({path: SHA-256}, operations that the program came to).
+    """
+    sheet = Sheet(image)
+    _power(sheet, program, at)
+    came_to = sheet.programs + sheet.erases
+    if again:
+        _power(sheet, _boot, again)
+    _power(sheet, _boot, 0)
+    sheet.cut_in = None
+    vfs.mount(vfs.VfsLfs2(sheet), "/")
+    found = files()
+    vfs.umount("/")
+    return found, came_to
+
+
+def _power(sheet, program, cut_in):
+    """Switch on, run until it ends or the power is cut."""
+    sheet.cut_in = None
+    vfs.mount(vfs.VfsLfs2(sheet), "/")
+    os.chdir("/")
+    sheet.cut_in = cut_in or None
+    try:
+        program()
+    except (PowerCut, OSError):
+        pass
+    sheet.cut_in = 0  # what is still open must never write
+    vfs.umount("/")
+
+
+def _boot():
+    before = set(sys.modules)
+    sys.path[:] = ["", "/lib"]
+    try:
+        with open("/boot.py") as f:
+            exec(compile(f.read(), "/boot.py", "exec"), {"__name__": "__main__"})
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def main():
+    with open(sys.argv[2]) as f:
+        request = json.load(f)
+    vfs.umount("/")
+    vfs.mount(vfs.VfsPosix("/"), _PC)
+    if "cuts" in request:
+        with open(_PC + request["image"], "rb") as f:
+            image = f.read()
+        code = compile(request["program"], "update.py", "exec")
+        for at, again in request["cuts"]:
+            _answer(cuts(image, lambda: exec(code, {}), at, again))
+    else:
+        flash = Flash(_PC + request["image"], request["size"], _BLOCK)
+        vfs.mount(vfs.VfsLfs2(flash), "/")
+        os.chdir("/")
+        put(request.get("put", {}), request.get("gone", ()))
+        if "get" in request:
+            get(request["get"], request["out"])
+        if "read" in request:
+            with open(request["read"]) as f:
+                _answer(f.read())
+        else:
+            _answer(files())
+        vfs.umount("/")
+        flash.close()
+
+
+def _answer(what):
+    print("\x1e" + json.dumps(what))
+
+
+main()
