@@ -115,7 +115,9 @@ def test_what_becomes_of_the_link_is_in_the_log():
         link = board.app.link
         assert (link.name, link.polled_ms, link.secret) == ("jk-pak01", 2500, "1234")
         assert board.app.store.cells == 4  # for the next anchor
-        assert not [name for name in ("choice", "settings") if name in sys.modules]  # memory
+        for name in ("app.choice", "app.settings", "shards.recovery", "screen.panel"):
+            package, module = name.split(".")  # both would keep its memory
+            assert name not in sys.modules and not hasattr(sys.modules[package], module), name
         board.app.stop()
         got = board.stored()
         assert len(got) < 60  # what is small for 280 Ah is left out
