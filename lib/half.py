@@ -58,15 +58,23 @@ def from_milli(n):
 
     In small integers: allocates nothing where floats would. Too large becomes +-inf.
     """
+    return from_fraction(n, 1000)
+
+
+def from_fraction(n, unit):
+    """Return the 16 bits of the half float nearest to `n` / `unit`, ties to even.
+
+    Small integers while `unit` is at most 500,000 and the result no subnormal, which it must not
+    be unless `n` is 0. Too large becomes +-inf.
+    """
     sign = 0
     if n < 0:
         sign = 0x8000
         n = -n
     if n == 0:
         return 0
-    if n >= 65520000:
+    if n // unit >= 65520:
         return sign | 0x7C00
-    unit = 1000
     exponent = 25
     while n // unit >= 2048:
         unit <<= 1
@@ -84,17 +92,18 @@ def from_milli(n):
 def times_milli(bits, n):
     """Return `n` x 1000 x the value of `bits`, rounded; small integers if the result is one.
 
-    `bits` is no NaN, infinity or subnormal but 0; 0 <= n < 65536. Values below 2 / 1000 may take
-    large integers meanwhile if n is over 1000.
+    `bits` is no NaN, infinity or subnormal but 0; 0 <= n < 65536.
     """
     if bits & 0x7FFF == 0:
         return 0
-    milli = (1024 | bits & 0x3FF) * 1000
+    x = (1024 | bits & 0x3FF) * n
     shift = 25 - (bits >> 10 & 31)
+    if shift > 20:  # below a thousandth: the last bits do not matter
+        x >>= shift - 20
+        shift = 20
     if shift > 0:
-        whole = milli >> shift
-        rest = milli & (1 << shift) - 1
-        x = whole * n + (rest * n + (1 << shift - 1) >> shift)
+        rest = x & (1 << shift) - 1
+        x = (x >> shift) * 1000 + (rest * 1000 + (1 << shift - 1) >> shift)
     else:
-        x = (milli << -shift) * n
+        x = (x << -shift) * 1000
     return -x if bits & 0x8000 else x

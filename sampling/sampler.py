@@ -5,28 +5,37 @@ from micropython import const
 from shards import frame
 
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
-_SILENCE_S = const(1800)  # longest time between frames, near zero current
-_SILENCE_MIN_S = const(300)  # the same at high current
+_SILENCE_S = const(1800)  # longest time between frames
 _CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
+_FINE_MA = const(16)  # less is told in sixteenths of a mA
+_STEP_PERCENT = const(5)  # of the capacity: more is a step of the current in any case
+_JITTER_PERCENT = const(100)  # of the capacity: more is no jitter
 _CELL_BAND_MV = const(10)
-_NOISE_MA = const(200)
 _COARSE_MV = const(100)  # resolution of the coarsest BMS
 _COARSE_POLLS = const(60)
 _BRIDGED_POLLS = const(15)
-_SOC_STEP = const(5)  # tenths of a percent
-_SOC_NOISE = const(10)  # tenths
+_TEMPERATURE_BAND = const(3)  # half degrees
+_SOC_BAND = const(4)  # tenths of a percent
+_SOC_STEP = const(10)  # tenths: what a BMS changes by that tells whole percents
 _SOC_UNKNOWN = const(1275)  # so that 255 is stored
-_TEMPERATURE_STEP = const(4)  # half degrees
+_BAND_MOST = const(1 << 15)  # so that slopes stay small integers
+_NOISE_LEAST = const(1024)  # one band
+_NOISE_USUAL = const(1280)  # a ride is not much
+_NOISE_MOST = const(1 << 16)
+_WIDEST = const(5)
+_HOUR_S = const(3600)
+_WEEK_H = const(168)
+_DAY_H = const(24)
 
-# where a poll keeps what; the first four have doors
+# where a poll keeps what; the first four have doors, the five but charge have noise
 _V = const(0)
 _MIN = const(1)
 _MAX = const(2)
 _Q = const(3)  # charge since the last stored frame, mA s
-_T = const(4)  # s
-_I = const(5)
-_TEMP = const(6)
-_SOC = const(7)  # tenths
+_TEMP = const(4)
+_SOC = const(5)  # tenths
+_T = const(6)  # s
+_I = const(7)
 _INDEX = const(8)
 _AREA = const(9)  # twice what voltage was above the last stored frame's poll, summed: 2 mV s
 
@@ -53,23 +62,27 @@ class Sampler:
     whole seconds as in frames:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
       held since the poll before); what rounding leaves is carried to the next frame;
-    - current: at every poll the charge drawn as a line between frames is within 30 s x (1 % of
-      `capacity_ah` + 10 % of the mean) of the polled one, so that any minute's mean is within
-      1 % of `capacity_ah` (as A) + 10 % of its value. Where polls jitter less, 30 s x (0.05 % +
-      2 % + half the jitter);
-    - a step: between two polls more than 1 % of `capacity_ah` + 10 % of the larger + the jitter.
-      It is stored in the poll that sees it, together with the poll before. So is one of the
-      voltage by more than 0.4 %, and a current that comes or goes;
-    - voltage: at every poll the line between frames is within 0.4 % of the polled value (0.25 %
-      where it does not jitter) plus the half-float step of the ends, which are rounded such that
-      the line has the polled mean; within 0.1 V when the BMS tells no more than tenths of a volt;
+    - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
+      `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
+      (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;
+    - a step: between two polls more than 1 % of `capacity_ah` + 15 % of the larger + the jitter,
+      or more than 5 % of `capacity_ah`; but what is less than 1.5 x the jitter is none, it
+      wobbles. The poll before it is stored when it is seen, so that its time is exact, and so is
+      the height of a peak of one poll. So is one where a current becomes known or unknown;
+    - voltage: at every poll the line between frames is within 0.4 % of the polled value plus the
+      half-float step of the ends, which are rounded such that the line has the polled mean;
+      within 0.1 V when the BMS tells no more than tenths of a volt;
     - cell extremes: within 10 mV of the line;
-    - state of charge: within 1 % of the frame before, whose value holds until the next frame (no
-      line is drawn); half a percent is stored at once unless it only goes back and forth.
-      Temperature: within 2 degrees of the frame before;
-    - never more than 30 min or 18 Ah between frames, down to 5 min as the current rises.
-    Jitter is what eight of nine changes between polls stay below, but at most 1 % of
-    `capacity_ah` or 0.2 A.
+    - state of charge and temperature: no line is drawn, the frame before holds. The first within
+      half a percent of it, or one percent if that is the BMS's step; the other within 2 degrees;
+    - never more than 30 min or 18 Ah between frames.
+    The jitter is what eight of nine changes of current between polls stay below, lately.
+
+    Noise widens the band of its own value: when half of all changes between polls are beyond it
+    for half an hour or more (a sense wire that rattles), it grows to six times the noise. And
+    `frames_a_day`, unless 0, is how many frames are stored at most in the mean of a week: beyond,
+    all bands but the 5 % of a step are doubled, `widened` times, at most once an hour; and halved
+    when there is room again. The charge stays exact.
 
     What a poll lacks counts as in the poll before, for 15 polls in a row; from the next on it is
     unknown, and an unknown current adds no charge. Nothing is carried over from before a gap.
@@ -83,6 +96,8 @@ class Sampler:
     """
 
     def __init__(self, capacity_ah):
+        self.frames_a_day = 0
+        self.widened = 0
         self._percent_ma = max(1, int(capacity_ah * 10))
         self.frames = bytearray(3 * frame.SIZE)
         self.held = bytearray(frame.SIZE)
@@ -95,9 +110,11 @@ class Sampler:
         self._uptime_ms = 0
         self._usual_ms = _USUAL_MS
         self._rest_mams = 0  # charge, mA ms: less than one mA s
-        self._mean_ma = 0
-        self._jitter_ma = 0  # x 8
-        self._jitter_mv = 0  # x 8
+        self._jitter_ma = 0
+        self._noise = [_NOISE_LEAST] * 8  # of a value: what half of its changes stay below
+        self._hour_s = 0  # begin of the hour whose frames are counted
+        self._hour_frames = 0
+        self._debt = 0  # frames beyond `frames_a_day`, times 24
         self._coarse = 0  # polls in a row that told tenths of a volt
         self._lacked = bytearray(9)  # for how many polls, of each value
         # the last stored frame
@@ -105,7 +122,7 @@ class Sampler:
         self._told_mv = 0
         self._t0_s = 0
         self._temp0 = 0
-        self._soc0 = self._soc_low = self._soc_high = 0
+        self._soc0 = self._soc_before = 0  # of the frame, and of the one before
         # slopes of the lines from there that are within the bands of all polls since
         self._low = [0] * _DOORS
         self._high = [0] * _DOORS
@@ -118,6 +135,8 @@ class Sampler:
         if not _take(now, sample):
             return 0
         now[_T] = uptime_ms // 1000
+        if now[_T] - self._hour_s >= _HOUR_S:
+            self._budget((now[_T] - self._hour_s) // _HOUR_S)
         dt_ms = uptime_ms - self._uptime_ms
         self._uptime_ms = uptime_ms
         gap = dt_ms > 4 * self._usual_ms
@@ -157,9 +176,8 @@ class Sampler:
         for i in range(len(self._lacked)):
             self._lacked[i] = 0
         self._rest_mams = now[_Q] = 0
-        self._mean_ma = now[_I] or 0
         self._t0_s = now[_T]
-        self._soc_low = self._soc_high = now[_SOC]
+        self._soc_before = now[_SOC]
         self._store(now)
 
     def _bridge(self, now, last):
@@ -180,29 +198,12 @@ class Sampler:
         if i is None or i0 is None:
             step = i is not i0
         else:
-            change = abs(i - i0)
-            noise = self._jitter_ma // 8
-            step = change > self._percent_ma + max(abs(i), abs(i0)) // 10 + noise
-            self._jitter_ma = _follow_jitter(
-                self._jitter_ma, change, max(self._percent_ma, _NOISE_MA)
-            )
+            step = self._is_step(abs(i - i0), max(abs(i), abs(i0)))
         if i is not None:
             # in two parts: 1000 A x 60 s are too much for a small int when counted in mA ms
             rest = i % 1000 * dt_ms + self._rest_mams
             now[_Q] += i // 1000 * dt_ms + rest // 1000
             self._rest_mams = rest % 1000
-        band_mv = now[_V] // 250
-        change = abs(now[_V] - last[_V])
-        self._jitter_mv = _follow_jitter(self._jitter_mv, change, band_mv)
-        door_mv = min(band_mv, now[_V] // 400 + self._jitter_mv // 8)
-        if now[_V] % _COARSE_MV:
-            self._coarse = 0
-        elif self._coarse < _COARSE_POLLS:
-            self._coarse += 1
-        else:
-            door_mv = max(door_mv, _COARSE_MV)
-            band_mv = max(band_mv, _COARSE_MV)
-        step = step or change > band_mv
         if self._pending and (step or not self._fits(now)):
             charge = last[_Q]
             self._store(last)
@@ -210,49 +211,91 @@ class Sampler:
         above_mv = now[_V] + last[_V] - 2 * self._start[_V]
         now[_AREA] = last[_AREA] + above_mv * (now[_T] - last[_T])
         self._pending = True
+        self._follow_noise(now, last)
         dt_s = now[_T] - self._t0_s
-        if i is not None and dt_s:
-            self._mean_ma = now[_Q] // dt_s
         if (
-            step
-            or self._soc_is_news(now[_SOC])
-            or abs(now[_TEMP] - self._temp0) >= _TEMPERATURE_STEP
+            self._soc_is_news(now[_SOC])
+            or abs(now[_TEMP] - self._temp0) > self._band(_TEMP, _TEMPERATURE_BAND)
             or abs(now[_Q]) >= _CHARGE_MAX_MAS
-            or dt_s >= self._silence_s()
+            or dt_s >= _SILENCE_S
         ):
-            if not self._soc_low <= now[_SOC] <= self._soc_high:
-                self._turn(now[_SOC], last[_SOC])
             self._store(now)
         elif dt_s:
-            self._narrow(now, dt_s, _V, door_mv)
-            self._narrow(now, dt_s, _MIN, _CELL_BAND_MV)
-            self._narrow(now, dt_s, _MAX, _CELL_BAND_MV)
-            self._narrow(now, dt_s, _Q, self._band_mas())
+            self._narrow(now, dt_s, _V, self._band(_V, self._usual_band_mv(now[_V])))
+            self._narrow(now, dt_s, _MIN, self._band(_MIN, _CELL_BAND_MV))
+            self._narrow(now, dt_s, _MAX, self._band(_MAX, _CELL_BAND_MV))
+            self._narrow(now, dt_s, _Q, self._band_mas(abs(now[_Q]) // dt_s))
+
+    def _is_step(self, change, larger):
+        """Is a change of current, with `larger` the larger of the two, a step? Follows jitter."""
+        percent = self._percent_ma
+        jitter = self._jitter_ma
+        usual = percent + 3 * larger // 20 + jitter << self.widened
+        if change > jitter:
+            self._jitter_ma = min(jitter + jitter // 4 + 8, _JITTER_PERCENT * percent)
+        else:
+            self._jitter_ma = jitter - (jitter + 31) // 32
+        return change > max(min(usual, _STEP_PERCENT * percent), 3 * jitter // 2)
+
+    def _usual_band_mv(self, mv):
+        return max(mv // 250, _COARSE_MV if self._coarse == _COARSE_POLLS else 0)
+
+    def _follow_noise(self, now, last):
+        if now[_V] % _COARSE_MV:
+            self._coarse = 0
+        elif self._coarse < _COARSE_POLLS:
+            self._coarse += 1
+        self._follow_one(_V, abs(now[_V] - last[_V]), self._usual_band_mv(now[_V]))
+        self._follow_one(_MIN, abs(now[_MIN] - last[_MIN]), _CELL_BAND_MV)
+        self._follow_one(_MAX, abs(now[_MAX] - last[_MAX]), _CELL_BAND_MV)
+        self._follow_one(_TEMP, abs(now[_TEMP] - last[_TEMP]), _TEMPERATURE_BAND)
+        self._follow_one(_SOC, abs(now[_SOC] - last[_SOC]), _SOC_BAND)
+        i = now[_I]
+        i0 = last[_I]
+        if i is not None and i0 is not None:
+            self._follow_one(_I, abs(i - i0) // 16, (self._percent_ma + 3 * abs(i) // 20) // 16)
+
+    def _follow_one(self, i, change, band):
+        """Move the noise of value `i` towards what half of its changes stay below."""
+        noise = self._noise[i]
+        if change * _NOISE_LEAST > noise * band:
+            noise += (noise >> 9) + 1
+        else:
+            noise -= (noise >> 9) + 1
+        self._noise[i] = max(_NOISE_LEAST, min(_NOISE_MOST, noise))
+
+    def _band(self, i, usual):
+        """Return the band of value `i`, which is `usual` unless it is noisy or all are widened."""
+        excess = max(0, self._noise[i] - _NOISE_USUAL)
+        return min(usual + (usual * (6 * excess // 64) // 16) << self.widened, _BAND_MOST)
+
+    def _band_mas(self, mean_ma):
+        percent = self._percent_ma
+        # the bound speaks of the minute's own mean, which may be the smaller: 1/1.15 of the stored
+        most_ma = 16 * self._band(_I, (percent + 3 * mean_ma // 20) // 16)
+        usual = (60 * percent + 10 * mean_ma) // 7 + 15 * self._jitter_ma
+        return min(usual << self.widened, 600 * most_ma // 23)
 
     def _soc_is_news(self, soc):
         change = abs(soc - self._soc0)
-        inside = self._soc_low <= soc <= self._soc_high
-        return change >= _SOC_STEP and (change > _SOC_NOISE or not inside)
+        if change <= self._band(_SOC, _SOC_BAND):
+            return False
+        return change > _SOC_STEP or change < _SOC_STEP and soc != self._soc_before
 
-    def _turn(self, soc, before):
-        """From here on only leaving `before`..`soc` is news, if they are one step of the BMS."""
-        if abs(soc - before) > _SOC_NOISE:
-            before = soc
-        self._soc_low = min(soc, before)
-        self._soc_high = max(soc, before)
-
-    def _silence_s(self):
-        rest = self._percent_ma
-        return max(_SILENCE_MIN_S, _SILENCE_S * rest // (rest + abs(self._mean_ma)))
-
-    def _band_mas(self):
-        percent = self._percent_ma
-        mean = abs(self._mean_ma)
-        # the bound speaks of the minute's own mean, which may be the smaller: 1/11 of the stored;
-        # and what jitter made of the mean so far, later polls may take back
-        steady = max(0, mean - self._jitter_ma // 8)
-        bound = 30 * (10 * percent + steady) // 11
-        return min(bound, (3 * percent + mean) // 2 + mean // 10 + 15 * self._jitter_ma // 8)
+    def _budget(self, hours):
+        """Widen or narrow all bands by the frames of the last `hours`, of which one had any."""
+        most = self.frames_a_day
+        self._debt = max(0, self._debt + _DAY_H * self._hour_frames - hours * most)
+        self._hour_s += _HOUR_S * hours
+        self._hour_frames = 0
+        if not most:
+            self._debt = self.widened = 0
+        elif self._debt > _WEEK_H * most and self.widened < _WIDEST:
+            self.widened += 1
+            self._debt -= _DAY_H * most
+        elif self._debt < _WEEK_H * most // 2 and self.widened:
+            self.widened -= 1
+            self._debt += _DAY_H * most
 
     def _fits(self, now):
         """Does the line to `now` pass all polls since the last stored frame?"""
@@ -281,7 +324,10 @@ class Sampler:
             poll[_Q] -= half.times_milli(current, poll[_T] - self._t0_s)
         self._pending = False
         self._t0_s = poll[_T]
-        self._soc0 = (poll[_SOC] + 2) // 5 * 5  # as the frame has it
+        soc = (poll[_SOC] + 2) // 5 * 5  # as the frame has it
+        if soc != self._soc0:
+            self._soc_before = self._soc0
+            self._soc0 = soc
         self._temp0 = poll[_TEMP]
         for i in range(_DOORS):
             self._start[i] = poll[i]
@@ -309,7 +355,12 @@ class Sampler:
         dt_s = poll[_T] - self._t0_s
         if dt_s == 0:  # no stored time to spread charge over: it goes to the next frame
             return half.from_milli(poll[_I])
-        return half.from_milli((2 * poll[_Q] + dt_s) // (2 * dt_s))
+        mean_ma = (2 * poll[_Q] + dt_s) // (2 * dt_s)
+        if not -_FINE_MA < mean_ma < _FINE_MA:
+            return half.from_milli(mean_ma)
+        # else what is left of a charge would be told as 1 mA, then taken back, for ever; a
+        # sixteenth of that is no subnormal yet
+        return half.from_fraction((32 * poll[_Q] + dt_s) // (2 * dt_s), 16000)
 
     def _pack(self, buf, offset, poll, voltage, current):
         frame.pack_data(
@@ -328,14 +379,8 @@ class Sampler:
     def _slot(self):
         offset = self._n * frame.SIZE
         self._n += 1
+        self._hour_frames += 1
         return offset
-
-
-def _follow_jitter(jitter, change, most):
-    """Move `jitter` (in eighths) towards what eight of nine changes stay below, up to `most`."""
-    if change * 8 > jitter:
-        return min(jitter + 8, most * 8)
-    return max(0, jitter - 1)
 
 
 def _take(poll, sample):

@@ -100,22 +100,99 @@ def test_lines_between_frames_stay_in_their_bands():
             assert b[0] - a[0] <= 1802
 
 
-def test_current_steps_keep_their_time_and_reach_the_store_at_once():
+def test_current_steps_keep_their_time_and_peaks_their_height():
     polls = []
     t = 0
     for k in range(600):
-        amps = -30.0 if 300 <= k < 302 else 1.0
+        amps = -30.0 if 300 <= k < 302 else 60.0 if k == 400 else 1.0
         t += 2000
         polls.append((t, {"voltage": 13.2, "current": amps, "cell_voltages": [3.3] * 4}))
     seen, stored = _run(polls)
-    times = [f[0] for f in stored]
-    assert 600 in times and 602 in times, times  # the poll before the step, and the step
-    step = stored[times.index(602)]
-    assert abs(step[2] + 30) < 0.1 and step[6] == 300
-    assert stored[times.index(600)][6] == 300
-    after = [f for f in stored if f[0] > 604]
-    assert abs(after[0][2] - 1) < 0.05
-    assert len(stored) < 12, len(stored)
+    assert [f[0] for f in stored] == [2, 600, 604, 800, 802, 1200], stored
+    for got, amps in zip(stored, (1, 1, -30, 1, 60, 1)):
+        assert abs(got[2] - amps) < 0.1, stored
+    assert stored[1][6] == 300  # stored by the poll that saw the step
+
+
+def _frames(currents, capacity_ah=_CAPACITY_AH, polls=1000, **sample):
+    """Return the times in polls at which frames are stored."""
+    sampler = Sampler(capacity_ah)
+    out = []
+    sample["voltage"] = 13.2
+    for k in range(polls):
+        sample["current"] = currents(k)
+        for i in range(sampler.poll(2000 * k, sample)):
+            out.append(struct.unpack_from("<H", sampler.frames, i * frame.SIZE)[0] // 2)
+    return out
+
+
+def test_a_change_beyond_five_percent_of_the_capacity_is_a_step_also_when_the_current_is_high():
+    assert 499 in _frames(lambda k: -94.0 if k >= 500 else -100.0)
+    assert 499 not in _frames(lambda k: -96.0 if k >= 500 else -100.0)
+    assert 499 in _frames(lambda k: -4.0 if k >= 500 else -2.0)
+    assert 499 not in _frames(lambda k: -2.9 if k >= 500 else -2.0)
+
+
+def test_what_wobbles_is_no_step():
+    """A current that reads 0 at every third poll, and one that jumps up and down."""
+    assert len(_frames(lambda k: -45.0 if k % 3 else 0.0)) < 40
+    assert len(_frames(lambda k: -20.0 if k & 1 else -10.0)) < 30
+
+
+def _noisy(name, values, polls=20_000, frames_a_day=0):
+    """Return how many frames are stored in each quarter of polls whose `name` is noisy."""
+    sampler = Sampler(_CAPACITY_AH)
+    sampler.frames_a_day = frames_a_day
+    sample = _steady()
+    random.seed(5)
+    out = [0] * 4
+    for k in range(polls):
+        sample[name] = values(random.getrandbits(10) / 512 - 1)
+        out[4 * k // polls] += sampler.poll(2000 * k, sample)
+    return out, sampler.widened
+
+
+def test_noise_widens_the_band_of_its_own_value():
+    for name, values in (
+        ("cell_voltages", lambda x: [3.3 + 0.3 * x, 3.302, 3.299, 3.301]),
+        ("voltage", lambda x: 13.2 + 0.4 * x),
+        ("current", lambda x: -20 + 20 * x),
+        ("temperature", lambda x: 20 + 30 * x),
+        ("battery_level", lambda x: 50 + 20 * x),
+    ):
+        quarters, widened = _noisy(name, values)
+        assert quarters[3] < 100 and not widened, (name, quarters)
+
+
+def test_noise_that_is_within_the_bands_changes_nothing():
+    quarters, _ = _noisy("cell_voltages", lambda x: [3.3 + 0.004 * x, 3.302, 3.299, 3.301])
+    assert max(quarters) < 30, quarters
+
+
+def test_more_frames_than_a_day_may_have_widen_all_bands_and_fewer_narrow_them_again():
+    """Cells that jump now and then, too seldom to be noise, for 20 days of 25; polled every 20 s."""
+    sampler = Sampler(_CAPACITY_AH)
+    sampler.frames_a_day = 100
+    sample = _steady()
+    random.seed(6)
+    days = [0] * 25
+    polled = kept = t0 = widest = 0
+    for k in range(4320 * 25):
+        day = k // 4320
+        jump = random.getrandbits(10) / 20 - 25 if k % 12 == 0 and day < 20 else 0
+        sample["cell_voltages"][0] = 3.3 + jump / 1000
+        sample["current"] = -5 + jump / 100
+        polled += 20 * sample["current"] if k else 0
+        for i in range(sampler.poll(20_000 * k, sample)):
+            f = struct.unpack_from("<HHH", sampler.frames, i * frame.SIZE)
+            kept += half.decode(f[2]) * ((f[0] - t0) & 0xFFFF)
+            t0 = f[0]
+            days[day] += 1
+        widest = max(widest, sampler.widened)
+    assert days[0] > 300 and widest, days
+    assert sum(days[:20]) < 100 * (20 + 8), days
+    assert sampler.widened == 0 and 48 <= min(days[21:]) <= max(days[21:]) <= 60, days
+    assert abs(kept - polled) < 0.001 * abs(polled), (kept, polled)
 
 
 def test_silence_ends_with_a_frame_and_a_gap_is_told():
@@ -162,11 +239,18 @@ def test_one_slow_poll_is_not_the_usual_interval():
     assert [s for s, kind in kinds if kind == frame.EVENT] == [43]
 
 
-def test_silence_is_shorter_the_higher_the_current():
-    for amps, longest_s in ((0.0, 1800), (-1.0, 900), (3.0, 450), (50.0, 300)):
+def test_silence_is_half_an_hour_at_most_and_18_ah():
+    for amps, longest_s in ((0.0, 1800), (-1.0, 1800), (3.0, 1800), (100.0, 672)):
         _, stored = _run((2000 * k, dict(_steady(amps))) for k in range(2000))
         steps = [b[0] - a[0] for a, b in zip(stored, stored[1:])]
-        assert longest_s - 2 <= max(steps) <= longest_s, (amps, steps)
+        assert max(steps) == longest_s, (amps, steps)
+
+
+def test_a_charge_that_is_left_over_is_told_however_small():
+    """0.9 A s and then nothing: less than half a mA in the mean of the next half hour."""
+    _, stored = _run((2000 * k, dict(_steady(0.45 if k == 100 else 0.0))) for k in range(3000))
+    kept = sum((b[0] - a[0]) * b[2] for a, b in zip(stored, stored[1:]))
+    assert abs(kept - 0.9) < 0.06, (kept, stored)
 
 
 def test_unknown_values_and_useless_samples():
@@ -180,7 +264,8 @@ def test_unknown_values_and_useless_samples():
     assert f[2] == half.NAN and f[3:] == (255, 255, 65535, 65535, 255)
     assert sampler.poll(6000, {"voltage": 13.2, "current": nan}) == 0
     n = sampler.poll(8000, {"voltage": 13.2, "current": 5.0})
-    assert n == 2  # a current that becomes known is a step
+    assert n == 1  # a current that becomes known is a step
+    assert struct.unpack_from("<H", sampler.frames)[0] == 6
     for celsius in (nan, float("inf"), -float("inf")):  # drivers that read floats may say so
         sampler = Sampler(_CAPACITY_AH)
         assert sampler.poll(0, {"voltage": 13.2, "temperature": celsius}) == 1
@@ -243,7 +328,8 @@ def test_what_is_lacking_for_long_is_unknown_and_known_again_at_once():
         for s in frames:
             for i in fields:
                 assert (frames[s][i] == unknown[i]) == (130 <= s < 200), (name, s, frames[s])
-        assert 130 in frames and 200 in frames, name
+        for s in (130, 200):
+            assert s in frames or s - 2 in frames, (name, s)
 
 
 def test_nothing_is_carried_over_a_gap():
@@ -333,6 +419,8 @@ def test_a_poll_allocates_nothing_but_the_floats_of_its_sample():
             assert sampler.provisional()
         sample["current"] = 40
         stored += sampler.poll(205000, sample)  # frames allocate nothing either
+        sampler.frames_a_day = 1
+        stored += sampler.poll(207000, sample)
     finally:
         micropython.heap_unlock()
-    assert stored == 2
+    assert stored == 1
