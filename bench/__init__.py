@@ -4,6 +4,7 @@
 """
 
 SECTIONS = (
+    "bytes",
     "codec",
     "codec_cost",
     "drivers",

@@ -17,7 +17,7 @@ _LOGS = sorted((build.ROOT / "tests/data/logs").glob("*.csv.gz"))
 _CAPACITY_AH = {"van4s": 280, "house16s": 280, "ebike16s": 24}
 
 
-def _day(seed: int, polls: int) -> tuple[polllog.PollLog, int]:
+def day(seed: int, polls: int) -> tuple[polllog.PollLog, int]:
     """Return a random day of one of many BMSs: steps, ramps, peaks, noise, gaps, unknown values."""
     rng = np.random.default_rng(seed)
     capacity = int(rng.choice([5, 24, 100, 280, 600]))
@@ -183,13 +183,13 @@ def test_bounds_hold_on_random_days(tmp_path):
         print(f"seed {seed + k}")
         folder = tmp_path / str(k)
         folder.mkdir()
-        _check(*_day(seed + k, 6000), folder)
+        _check(*day(seed + k, 6000), folder)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(200))
 def test_bounds_hold_on_two_hundred_days(tmp_path, seed):
-    _check(*_day(seed, 43200), tmp_path)
+    _check(*day(seed, 43200), tmp_path)
 
 
 @pytest.mark.parametrize("path", _LOGS, ids=lambda path: path.name.partition(".")[0])

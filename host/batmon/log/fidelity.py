@@ -106,13 +106,18 @@ def score(log: PollLog, stored: Kept) -> dict[str, float]:
 def charges(log: PollLog, stored: Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return at every poll the charge since the first: polled, as stored, and moved (A s)."""
     gap = gaps(log)
-    dt = np.where(gap, 0, np.diff(log.time_s, prepend=log.time_s[0]))
     seconds = np.cumsum(np.where(gap, 0, np.diff(seconds_of(log), prepend=0)))
-    current = np.nan_to_num(bridged(log.current, gap))
     at = seconds[stored.row]
     frames = np.cumsum(np.nan_to_num(stored.current) * np.diff(at, prepend=0))
     kept_as = np.interp(seconds, np.append(0, at), np.append(0, frames))
-    return np.cumsum(current * dt), kept_as, np.cumsum(abs(current) * dt)
+    return polled_charge(log), kept_as, polled_charge(log, abs)
+
+
+def polled_charge(log: PollLog, of=lambda current: current) -> np.ndarray:
+    """Return the charge at every poll since the first (A s), of `of` the current."""
+    gap = gaps(log)
+    dt = np.where(gap, 0, np.diff(log.time_s, prepend=log.time_s[0]))
+    return np.cumsum(of(np.nan_to_num(bridged(log.current, gap))) * dt)
 
 
 def bridged(values: np.ndarray, gap: np.ndarray) -> np.ndarray:
