@@ -170,7 +170,7 @@ def test_noise_that_is_within_the_bands_changes_nothing():
 
 
 def test_more_frames_than_a_day_may_have_widen_all_bands_and_fewer_narrow_them_again():
-    """Cells that jump now and then, too seldom to be noise, for 20 days of 34; polled every 20 s."""
+    """Cells that jump at times, too seldom to be noise, for 20 days of 34; a poll every 20 s."""
     sampler = Sampler(_CAPACITY_AH)
     sampler.frames_a_day = 100
     sample = _steady()

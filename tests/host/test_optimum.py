@@ -1,5 +1,7 @@
 """The least number of frames: against brute force on short logs, and never above the sampler's."""
 
+import itertools
+
 import numpy as np
 import pytest
 from test_sampler import day
@@ -25,7 +27,9 @@ def _tells(a, b, arrays):
         if part >= 1800 or abs(columns[1, k] - columns[1, a]) >= (1 << 26) / 1000:
             return False
         change = abs(soc[k] - np.rint(soc[a] * 2) / 2)
-        if np.isnan(soc[k]) != np.isnan(soc[a]) or 0.4 + 1e-6 < change and abs(change - 1) > 1e-6:
+        if np.isnan(soc[k]) != np.isnan(soc[a]):
+            return False
+        if change > 0.4 + 1e-6 and abs(change - 1) > 1e-6:
             return False
         if np.isnan(temperature[k]) != np.isnan(temperature[a]):
             return False
@@ -61,7 +65,7 @@ def test_brute_force_finds_no_fewer(seed):
     arrays = optimum.arrays(log, float(capacity))
     rows = optimum.rows(log, capacity)
     assert rows[0] == 0 and rows[-1] == len(log) - 1
-    for a, b in zip(rows, rows[1:], strict=False):
+    for a, b in itertools.pairwise(rows):
         assert b == a + 1 or _tells(a, b, arrays), (a, b)
     assert len(rows) == _fewest(arrays)
 
