@@ -44,7 +44,7 @@ class DeviceFile(pytest.File):
             label = interpreter.label(which)
             for test in tests:
                 item = DeviceItem.from_parent(self, name=f"{test.name}[{label}]")
-                item.function, item.which, item.line = test.name, which, test.lineno - 1
+                item.test, item.which, item.line = test.name, which, test.lineno - 1
                 item.add_marker(pytest.mark.xdist_group(self.path.name))
                 yield item
 
@@ -79,7 +79,7 @@ class DeviceItem(pytest.Item):
 
     def runtest(self):
         results, output = self.parent.outcome(self.which)
-        result = results.get(self.function)
+        result = results.get(self.test)
         if not (result and result["ok"]):
             self.add_report_section("call", "MicroPython", output)
             error = _with_source(result["error"]) if result else "the test did not end; see below"
