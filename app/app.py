@@ -18,6 +18,8 @@ _REPORT_S = const(60)  # between lines on the REPL
 _WHY_S = const(600)  # the reason of a restart is shown so long
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _RESTART_S = const(10)  # a part that failed starts again after so long
+_STARVED = const(3)  # times without memory within so long, and the board starts again
+_STARVED_S = const(180)
 _REPL_WATCHDOG_MS = const(3_600_000)
 
 
@@ -59,6 +61,8 @@ class App:
         self._turns = 0  # of the link, and when they grew last, for the watchdog
         self._turned_s = 0
         self._report_s = 0
+        self._starved = 0  # times without memory, and when the first of them was
+        self._starved_s = 0
         self._step_a = 1  # of the current that lights the display
 
     async def run(self):
@@ -175,6 +179,20 @@ class App:
     def _link_tripped(self, exc):
         sys.print_exception(exc)
         self.errors.note("link", exc)
+        self._starve(exc)
+
+    def _starve(self, exc):
+        """Start the board again when parts fail for want of memory again and again."""
+        if not isinstance(exc, MemoryError):
+            return
+        now_s = self.clock.uptime_s()
+        if not self._starved or now_s - self._starved_s > _STARVED_S:
+            self._starved = 0
+            self._starved_s = now_s
+        self._starved += 1
+        if self._starved >= _STARVED:
+            gone = self._starved, now_s - self._starved_s
+            self._restart("memory ran out %d times in %d s" % gone)
 
     def _restart(self, reason):
         print("the board starts again: " + reason)
@@ -302,6 +320,7 @@ class App:
                 sys.print_exception(exc)
                 why = exc
             self.errors.note(name, why)
+            self._starve(why)
             print("%s failed, starts again in %d s" % (name, _RESTART_S))
             await asyncio.sleep(_RESTART_S)
 

@@ -26,6 +26,7 @@ def make_app():
             safemode.wait(_MOST)
             _forget_crashes()
             machine.reset()
+        _bluetooth_first()
         try:
             # One after the other, not from within the next: imports inside imports take stack.
             import aioble  # noqa: F401
@@ -71,6 +72,22 @@ def run(app):
         _restart(exc)
 
 
+def _bluetooth_first():
+    """Switch Bluetooth on while the heap is small: later it has grown into Bluetooth's memory."""
+    import bleradio
+
+    try:
+        if machine.reset_cause() == machine.SOFT_RESET:
+            bleradio.claim(bleradio.START)
+        bleradio.on()
+    except bleradio.Short as exc:
+        if machine.reset_cause() != machine.SOFT_RESET:
+            _restart(str(exc))
+        # WiFi, for one, gives back what it has at a hard reset only
+        print("%s; the board resets to get it back" % exc)
+        machine.reset()
+
+
 def _count_start():
     """Return which start in a row this is; one after power-on is the first."""
     n = 1
@@ -95,8 +112,12 @@ def _forget_crashes():
         pass
 
 
-def _restart(exc):
-    sys.print_exception(exc)
+def _restart(why):
+    """Start again after a while; `why` is an exception or a sentence."""
+    if isinstance(why, str):
+        print(why)
+    else:
+        sys.print_exception(why)
     print("batmon failed, the board starts again in %d s" % _RESTART_S)
     time.sleep(_RESTART_S)
     machine.reset()

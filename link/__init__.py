@@ -5,6 +5,7 @@ import random
 import time
 
 import aioble
+import bleradio
 from aiobmsble import BMSConfig
 from bleak import BleakError, BleakScanner
 from micropython import const
@@ -105,6 +106,9 @@ class BmsLink:
                 await self._unusable("no answer")
             except _NotFound as exc:
                 await self._fail("not found", str(exc), _ABSENT_MAX_S)
+            except bleradio.Short as exc:
+                self._give_up(str(exc))
+                await self._fail("no memory", str(exc))
             except (BleakError, OSError, EOFError) as exc:
                 kind = "link lost" if self.connected else "connection failed"
                 await self._fail(kind, str(exc) or type(exc).__name__)
@@ -119,6 +123,7 @@ class BmsLink:
         aioble.stop()
 
     async def _find(self):
+        bleradio.claim(bleradio.LINK)
         if self.driver and self.name:
             device = await self._find_named()
         else:
@@ -208,11 +213,23 @@ class BmsLink:
             except Exception:
                 cycle = True  # the radio forgets the link whatever state it is in
         if cycle:
-            aioble.stop()
+            self._cycle()
         hopeless_s = _HOPELESS_S if self.samples else _HOPELESS_NEVER_S
-        if self.silent_s >= hopeless_s and self._on_hopeless:
-            self._on_hopeless("no data for %d h (%s)" % (self.silent_s // 3600, text or kind))
+        if self.silent_s >= hopeless_s:
+            self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text or kind))
         await asyncio.sleep_ms(wait_ms)
+
+    def _cycle(self):
+        """Switch the radio off and on again at once, before the heap grows into its memory."""
+        aioble.stop()
+        try:
+            bleradio.on()
+        except bleradio.Short as exc:
+            self._give_up(str(exc))
+
+    def _give_up(self, reason):
+        if self._on_hopeless:
+            self._on_hopeless(reason)
 
     def _say(self, text, connected=None):
         self._count_time()

@@ -3,6 +3,7 @@
 import asyncio
 
 from aioble import central, core
+from bleradio import on as activate  # the only way, for aioble as well
 from micropython import const
 
 _IRQ_SCAN_RESULT = const(5)
@@ -80,12 +81,6 @@ class Ring:
         data = buf[r + 4 : end]
         self._r = end
         return data
-
-
-def activate():
-    """Switch the radio on unless it is: the only way, for aioble as well."""
-    if not ble.active():
-        ble.active(True)
 
 
 def take_ring():

@@ -131,6 +131,37 @@ def test_what_becomes_of_the_link_is_in_the_log():
             assert end_s - 4 <= struct.unpack_from("<H", got[i])[0] <= end_s
 
 
+def test_memory_that_runs_out_again_and_again_resets_within_minutes():
+    for exc, wait_s, resets in (
+        (MemoryError(), 30, True),
+        (MemoryError(), 100, False),  # now and then: a driver's answer was too long
+        (ValueError(), 30, False),
+    ):
+        with _Board() as board:
+
+            async def fail():
+                while True:
+                    await asyncio.sleep(wait_s)
+                    board.app._link_tripped(exc)
+
+            async def main():
+                asyncio.create_task(board.app.run())
+                asyncio.create_task(fail())
+                await asyncio.sleep(3000)
+
+            asyncio.new_event_loop()
+            start_ms = vclock.now_ms()
+            try:
+                asyncio.run(main())
+                reset = False
+            except machine.Reset:
+                reset = True
+            assert reset == resets, (exc, wait_s)
+            if reset:
+                assert (vclock.now_ms() - start_ms) // 1000 <= 200
+                assert board.app.errors.why() == "memory ran out 3 times in 60 s"
+
+
 def test_old_data_have_an_age():
     with _Board() as board:
         app = board.app

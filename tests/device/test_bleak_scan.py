@@ -5,6 +5,7 @@ import time
 
 import aioble
 import air
+import bleradio
 import vclock
 from bleak import BleakError, BleakScanner, radio
 from bleak_peer import Peer, find, fresh, link_to, raises
@@ -262,14 +263,14 @@ async def test_a_cancelled_search_leaves_the_radio_free():
 async def test_one_function_switches_the_radio_on_whoever_needs_it():
     peer = fresh(Peer())
     asked = []
-    whole = radio.ble
+    whole = bleradio.ble
 
     class Watched:
         def active(self, *args):
             asked.append(args)
             return whole.active(*args)
 
-    radio.ble = Watched()
+    bleradio.ble = Watched()
     try:
         async with aioble.scan(100, 30000, 30000):
             pass
@@ -279,5 +280,5 @@ async def test_one_function_switches_the_radio_on_whoever_needs_it():
         await (await aioble.Device(0, peer.addr).connect()).disconnect()
         assert (True,) in asked
     finally:
-        radio.ble = whole
+        bleradio.ble = whole
     fresh()
