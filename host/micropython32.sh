@@ -25,7 +25,7 @@ work=$(mktemp -d "$PWD/build/micropython32.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-. /etc/os-release 2>/dev/null
+[ -r /etc/os-release ] && . /etc/os-release
 [ "${ID:-}" = debian ] && [ "$(uname -m)" = x86_64 ] && command -v apt-get >/dev/null ||
     without "it comes from Debian, and this is no Debian on x86_64."
 mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
@@ -42,6 +42,10 @@ APT::Sandbox::User "root"; // another user may not get at the checkout
 APT::Update::Error-Mode "any"; // else what cannot be fetched is a warning
 Acquire::Languages "none";
 Acquire::Retries "3";
+// nothing that this system does at an update
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
 Dir::State::lists "$work/lists";
 Dir::State::status "$work/status";
 Dir::Cache "$work";
