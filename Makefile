@@ -5,7 +5,7 @@ LCD ?= 16x2
 DAYS ?= 1
 JOBS ?= 2
 
-.PHONY: help run test bench build lint campaign drivers-check venv
+.PHONY: help run test bench build lint campaign drivers-check venv dev
 
 help:
 	@echo "make run       one simulated day on the virtual board (LCD=20x4, DAYS=7)"
@@ -20,27 +20,30 @@ help:
 run: venv
 	@$(PY) -m batmon sim --days $(DAYS) --lcd $(LCD)
 
-test: venv
+test: dev
 	@sh host/testtools.sh
 	@sh host/micropython32.sh
 	@$(PY) -m pytest -n $(JOBS)
 
-bench: venv
+bench: dev
 	@sh host/micropython32.sh
 	@$(PY) -m bench
 
 build: venv
 	@$(PY) -m batmon build
 
-lint: venv
+lint: dev
 	@$(PY) -m ruff check .
 
-campaign: venv
+campaign: dev
 	@sh host/micropython32.sh
 	@$(PY) -m pytest -n $(JOBS) -m campaign
 
-drivers-check: venv
+drivers-check: dev
 	@$(PY) tests/host/releases.py $(RELEASES)
 
 venv:
-	@sh host/venv.sh
+	@sh host/venv.sh base
+
+dev:
+	@sh host/venv.sh dev

@@ -33,6 +33,8 @@ def main():
                 figures[name] = module.measure()
         except UserError as error:
             sys.exit(f"bench: {error}")
+        except KeyboardInterrupt:
+            sys.exit(f"bench: stopped at {name}; what was measured before is in {_FILE}")
         _print(console, module.__doc__.splitlines()[0], figures[name])
         BUILD.mkdir(exist_ok=True)
         _FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")

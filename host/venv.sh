@@ -1,10 +1,12 @@
 #!/bin/sh
 # Makes .venv usable: does nothing when it is current, mends or rebuilds it when it is not.
+# `venv.sh base` installs what batmon itself needs, `venv.sh` what its tests need besides.
 # PYTHON= picks the interpreter; without it the usual names are tried, 3.12 or newer.
 set -u
-cd "$(dirname "$0")/.." || exit 1
+# Without links in its path: whichever leads here, it is the same .venv.
+cd -P "$(dirname "$0")/.." || exit 1
 
-stamp=.venv/batmon-stamp
+stage=${1:-dev}
 want=$(cksum <pyproject.toml; pwd)
 
 fail() {
@@ -16,7 +18,14 @@ works() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1
 }
 
-[ "$(cat $stamp 2>/dev/null)" = "$want" ] && .venv/bin/python -c 'import batmon' 2>/dev/null && exit 0
+current() {
+    [ "$(cat ".venv/batmon-$1" 2>/dev/null)" = "$want" ]
+}
+
+# dev has all that base has
+if current dev || { [ "$stage" = base ] && current base; }; then
+    .venv/bin/python -c 'import batmon' 2>/dev/null && exit 0
+fi
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
@@ -53,7 +62,7 @@ on Debian and Ubuntu the package python3-venv is missing (sudo apt install pytho
 fi
 
 echo "batmon: installing the pinned packages into .venv (once, needs the network)"
-rm -f "$stamp"
+rm -f .venv/batmon-base .venv/batmon-dev
 backend=$(.venv/bin/python -c '
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
@@ -66,6 +75,9 @@ check the network connection, then run the same command again."
     }
 }
 pip $backend
-pip --no-build-isolation --editable '.[dev]'
+case $stage in
+    base) pip --no-build-isolation --editable . ;;
+    *) pip --no-build-isolation --editable '.[dev]' ;;
+esac
 .venv/bin/python -c 'import batmon' || fail "the installed package does not import."
-printf '%s\n' "$want" >"$stamp"
+printf '%s\n' "$want" >".venv/batmon-$stage"

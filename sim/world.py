@@ -302,6 +302,8 @@ class World:
 
     def _status(self):
         vclock.call_later(500 if self._config["realtime"] else _STATUS_MS, self._status)
+        if vclock.now_ms() % 60_000 < _STATUS_MS:
+            records.send("clock", {"t_s": vclock.now_ms() // 1000})
         if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < self._pause_ms:
             return
         try:

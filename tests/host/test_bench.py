@@ -7,7 +7,7 @@ import pytest
 
 from batmon.console import UserError
 from batmon.paths import ROOT
-from bench import codec
+from bench import codec, export
 
 _FRAMES = (ROOT / "tests/data/frames/ups4s.bin").read_bytes()
 
@@ -35,3 +35,23 @@ def test_a_folder_without_frames_is_named(tmp_path, monkeypatch, name):
     )
     assert done.returncode and not done.stdout
     assert done.stderr.count("\n") == 1 and str(tmp_path) in done.stderr
+
+
+def test_a_year_that_was_cut_off_is_begun_anew(tmp_path, monkeypatch):
+    write, year = export.write_fleet, tmp_path / "bench/year"
+
+    def cut(folder, *_, **options):
+        write(folder, 1, ("van",))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "_YEAR", year)
+    monkeypatch.setattr(export, "_DAYS", 1)
+    monkeypatch.setattr(export, "write_fleet", cut)
+    with pytest.raises(KeyboardInterrupt):
+        export.year()
+    monkeypatch.setattr(export, "write_fleet", write)
+    truth = export.year()
+    names = {path.name for path in year.iterdir()}
+    assert names == {*truth, "truth.json"} == {"van", "house", "ebike", "truth.json"}
+    monkeypatch.setattr(export, "write_fleet", cut)
+    assert export.year() == truth

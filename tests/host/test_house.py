@@ -46,11 +46,10 @@ def _environment(clone: Path, body: str, made_for: Path | None = None):
     (clone / ".venv/bin/pip").write_text(f"#!{made_for or clone}/.venv/bin/python\n")
 
 
-def _run(clone, **environment):
+def _run(clone, *stage, **environment):
     environment = {"PATH": str(clone.parent / "bin"), "HOME": str(clone)} | environment
-    return subprocess.run(
-        ["sh", str(clone / "host/venv.sh")], env=environment, capture_output=True, text=True
-    )
+    command = ["sh", str(clone / "host/venv.sh"), *stage]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def test_no_python(clone):
@@ -98,12 +97,35 @@ def test_current_environment_is_left_alone_and_a_changed_one_is_not(clone):
     assert _run(clone).returncode == 0
     assert "--editable .[dev]" in log.read_text()
     log.unlink()
-    done = _run(clone)
-    assert (done.returncode, done.stdout, log.exists()) == (0, "", False)
+    for stage in ((), ("dev",), ("base",)):
+        done = _run(clone, *stage)
+        assert (done.returncode, done.stdout, log.exists()) == (0, "", False)
     with open(clone / "pyproject.toml", "a") as file:
         file.write("# changed\n")
     assert _run(clone).returncode == 0
     assert log.exists()
+
+
+def test_what_only_tests_need_comes_when_they_are_wanted(clone):
+    log = clone.parent / "pip.log"
+    _environment(clone, _GOOD.format(f'    *pip*) echo "$*" >>{log} ;;\n'))
+    assert _run(clone, "base").returncode == 0
+    assert "dev" not in log.read_text()
+    log.unlink()
+    assert _run(clone, "base").returncode == 0 and not log.exists()
+    assert _run(clone, "dev").returncode == 0
+    assert "--editable .[dev]" in log.read_text()
+
+
+def test_a_link_to_the_checkout_leads_to_the_same_environment(clone):
+    link = clone.parent / "link"
+    link.symlink_to(clone)
+    log = clone.parent / "pip.log"
+    _environment(clone, _GOOD.format(f'    *pip*) echo "$*" >>{log} ;;\n'))
+    assert _run(clone, "base").returncode == 0 and log.exists()
+    log.unlink()
+    done = _run(link, "base")
+    assert (done.returncode, done.stdout, log.exists()) == (0, "", False)
 
 
 def test_broken_environment_is_made_anew(clone):
@@ -124,7 +146,7 @@ def test_every_target_is_explained():
     said = subprocess.run(["make", "help"], cwd=_ROOT, capture_output=True, text=True).stdout
     text = (_ROOT / "Makefile").read_text()
     (names,) = [line for line in text.splitlines() if line.startswith(".PHONY")]
-    for name in set(names.split()[1:]) - {"help", "venv"}:
+    for name in set(names.split()[1:]) - {"help", "venv", "dev"}:
         assert f"make {name} " in said
 
 

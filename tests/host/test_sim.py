@@ -43,6 +43,17 @@ def end(reason):
 
 _BEHAVIOURS = {
     "done": "print('hello'); status(); end('done')",
+    "samples": """
+for hour in range(47):
+    record("clock", t_s=3600 * hour)
+    soc = 50 if hour < 4 or hour > 45 else 49
+    amperes = -1.2 if hour < 19 else -0.4 if hour % 2 else 0.4
+    print(f"12.90 V  {amperes:.2f} A  {soc} %  cells 1/2 mV  9 C  {hour} frames")
+    if hour == 19:
+        print("lost")
+end("done")
+""",
+    "heap": "print(sys.argv[2]); end('done')",
     "crash": "print('Traceback: trouble'); sys.exit(1)",
     "reset once": """
 first = not os.path.exists(config["rtc"])
@@ -56,12 +67,14 @@ end("done")
     "vanish": "status()",
     "hang": "status(); signal.pause()",
     "stop": """
+print("connected")
 status()
 while not os.path.exists(config["out"] + "/stop"):
     time.sleep(0.01)
 end("interrupted")
 """,
     "ignore": """
+print("connected")
 status()
 while not os.path.exists(config["out"] + "/stop"):
     time.sleep(0.01)
@@ -92,12 +105,44 @@ def test_plain_lines_and_summary(tmp_path, board, capsys):
     board("done")
     assert _sim(tmp_path) == 0
     said = capsys.readouterr().out
-    assert "hello\n" in said and "\x1e" not in said and "\x1b" not in said
-    assert "day 1 12:00  connected  2 frames, 0.1 kB on flash  50%" in said
+    assert "day 1 06:00  hello\n" in said and "\x1e" not in said and "\x1b" not in said
     assert "12.0 hours in" in said and "heap           1 kB after an hour, 2 kB at the end" in said
     system = "system         9 kB free at the end, largest block 3 kB, never less than 1 kB"
     assert system in said
     assert (tmp_path / "out" / "repl.txt").read_text() == "hello\n"
+
+
+def test_a_line_per_change_with_the_time_of_day(tmp_path, board, capsys):
+    board("samples")
+    assert _sim(tmp_path) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(" %")[0] for line in said if "12.90 V" in line] == [
+        "day 1 06:00  12.90 V  -1.20 A  50",
+        "day 1 10:00  12.90 V  -1.20 A  49",
+        "day 2 01:00  12.90 V  -0.40 A  49",
+        "day 3 04:00  12.90 V  0.40 A  50",
+    ]
+    assert [line for line in said if "lost" in line] == ["day 2 01:00  lost"]
+    assert len((tmp_path / "out/repl.txt").read_text().splitlines()) == 47 + 1
+
+
+def test_the_last_line_opens_the_report(tmp_path, board, capsys):
+    board("done")
+    assert _sim(tmp_path) == 0
+    (tmp_path / "out/data").mkdir()
+    write(tmp_path / "out/data", "a-00001.raw", [anchor(0, 1_767_247_200), data(10), data(20)])
+    command = capsys.readouterr().out.splitlines()[-1].partition(":  ")[2]
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0 and Path(f"{tmp_path}/out.html").exists(), done.stderr
+
+
+def test_the_heap_is_as_large_as_asked_for(tmp_path, board, capsys):
+    board("heap")
+    sizes = []
+    for heap in "256k", "512k", "1M":
+        assert _sim(tmp_path, "--heap", heap) == 0
+        sizes.append(int((tmp_path / "out/repl.txt").read_text()[len("heapsize=") : -2]))
+    assert [size - sizes[0] for size in sizes] == [0, 256, 768]
 
 
 def test_json_is_all_there_is(tmp_path, board, capsys):
@@ -159,7 +204,7 @@ def test_second_ctrl_c_kills_it(tmp_path, board):
     board("ignore")
     with _started(tmp_path) as started:
         started.send_signal(signal.SIGINT)
-        assert started.stdout.readline() == "ignored\n"
+        assert started.stdout.readline() == "day 1 18:00  ignored\n"
         time.sleep(process._ECHO_S)  # within it, it would be the first one still
         started.send_signal(signal.SIGINT)
         _, error = started.communicate(timeout=120)

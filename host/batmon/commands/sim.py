@@ -14,7 +14,8 @@ from pathlib import Path
 from batmon.console import UserError, add_board, days, heap, seed, subcommand
 from batmon.paths import BUILD
 
-_LINE_S = 2  # of our time, between two lines where there is no terminal
+# The line a minute of the board: whole amperes, and the state of charge.
+_SAMPLE = re.compile(r"\S+ V  (-?\d+|--)\S* A  (\S+) %")
 _SOME_AH = 1  # of less, a percentage says nothing
 
 
@@ -29,7 +30,8 @@ def _run(args) -> int:
     board = BUILD / f"board-{args.bms}"  # as a user with a small flash would have it
     build(board, [f"{args.bms}_bms"])
     config = sim.configure(args, board, out, log)
-    view = _Quiet() if args.json else _Screen() if sys.stdout.isatty() else _Lines()
+    kind = _Quiet if args.json else _Screen if sys.stdout.isatty() else _Lines
+    view = kind(json.loads(config.read_text())["start_unix"])
     began = time.monotonic()
     with open(out / "repl.txt", "w") as repl, view:
 
@@ -50,16 +52,16 @@ def _run(args) -> int:
     return 0
 
 
-def _status_line(record: dict) -> str:
-    days, seconds = divmod(record["t_s"], 86400)
-    clock = f"day {days + 1} {seconds // 3600:02}:{seconds // 60 % 60:02}"
-    stored = f"{record['frames']} frames, {record['bytes'] / 1024:.1f} kB on flash"
-    line = f"{clock}  {record['link']}  {stored}"
-    return f"{line}  {record['progress']:.0%}" if "progress" in record else line
-
-
 class _Quiet:
-    """Shows nothing; also what the other views have in common."""
+    """Shows nothing; also what the other views have in common.
+
+    `start_unix` is when the simulation begins; `record` and `words` get all that the board tells.
+    """
+
+    def __init__(self, start_unix: int):
+        self._start_s = start_unix % 86400
+        self._t_s = 0
+        self._said = None
 
     def __enter__(self):
         return self
@@ -68,24 +70,36 @@ class _Quiet:
         pass
 
     def record(self, record: dict):
-        pass
+        self._t_s = record["t_s"]
+        if record["type"] == "status":
+            self.status(record)
 
     def words(self, line: str):
+        """Show a line of the board, but of its line a minute only those that tell something new."""
+        said = None
+        if sample := _SAMPLE.match(line):
+            flows = sample[1].strip("-0") and sample[1].startswith("-")  # "" if less than 1 A
+            said = (flows, sample[2])
+        if said is None or said != self._said:
+            self.show(f"{self.clock()}  {line}" if line else "")
+        self._said = said or self._said
+
+    def clock(self) -> str:
+        """Return the simulated time of day."""
+        days, seconds = divmod(self._start_s + self._t_s, 86400)
+        return f"day {days + 1} {seconds // 3600:02}:{seconds // 60 % 60:02}"
+
+    def status(self, record: dict):
+        pass
+
+    def show(self, line: str):
         pass
 
 
 class _Lines(_Quiet):
-    """A line now and then."""
+    """What the board says."""
 
-    def __init__(self):
-        self._next = 0.0
-
-    def record(self, record: dict):
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _LINE_S
-            print(_status_line(record), flush=True)
-
-    def words(self, line: str):
+    def show(self, line: str):
         print(line, flush=True)
 
 
@@ -102,22 +116,24 @@ class _Screen(_Quiet):
     def __exit__(self, *_):
         self._live.stop()
 
-    def record(self, record: dict):
+    def status(self, record: dict):
         from rich.text import Text
 
         from batmon.virtual import glass
 
         lines = glass.frame(record["lcd"]) if "lcd" in record else []
-        self._live.update(Text("\n".join([*lines, _status_line(record)])), refresh=True)
+        stored = f"{record['frames']} frames, {record['bytes'] / 1024:.1f} kB on flash"
+        lines.append(f"{self.clock()}  {record['link']}  {stored}  {record['progress']:.0%}")
+        self._live.update(Text("\n".join(lines)), refresh=True)
 
-    def words(self, line: str):
+    def show(self, line: str):
         self._live.console.print(line, markup=False, highlight=False)
 
 
 def _print_summary(result: dict):
     out = _short(Path(result["out"]))
     days = result["days"]
-    span = f"{days:g} days" if days >= 1 else f"{days * 24:.1f} hours"
+    span = f"{days:g} day{'s' * (days != 1)}" if days >= 1 else f"{days * 24:.1f} hours"
     print(f"\n{span} in {result['seconds']} s", end="")
     print(" (stopped early)" if result["reason"] == "interrupted" else "")
     print(
@@ -146,7 +162,7 @@ def _print_summary(result: dict):
         print(f"  PANIC          {panic}")
     beside = _short(Path(sys.executable).with_name("batmon"))
     batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
-    print(f"Open it with:  {batmon} export {out}/data -o {out}.csv")
+    print(f"A page to look around in:  {batmon} report {out}/data -o {out}.html")
 
 
 def _short(path: Path) -> Path:
