@@ -1,101 +1,205 @@
-# Runs the app on the interpreter and prints what memory it takes: run by bench/heap.py
-# Everything is the board's but the radio: modules `bleak` and `aioble` stand in, a BMS answers.
+# The app on the virtual board, as bench/heap.py wants it watched: argument: CONFIG.json
+# Prints lines "heap NAME NUMBER…"; after those that ask for it, the interpreter's table of names.
 import gc
-import os
+import json
 import sys
 
 import micropython
+from uctypes import addressof
 
-_PC = "/pc"
-_POLLS = 100
-# the order of imports, so that each counts what is its own
-_PARTS = ("aiobmsble", "aiobmsble.exact", "aiobmsble.compat")
-_PARTS += ("aiobmsble.connection", "aiobmsble.basebms", "aiobmsble.bms.jikong_bms")
-_PARTS += ("link", "conn", "clock", "half", "shards.frame", "app.errorlog")
-_PARTS += ("screen.alarms", "lcd_hd44780", "sampling.sampler", "screen.pages", "shards.codec")
-_PARTS += ("shards.folder", "store", "app.app")
+with open(sys.argv[1]) as f:
+    config = json.load(f)
+sys.path[:] = [config["sim"], ".frozen"]
+if config["aioble"]:
+    sys.path.insert(0, config["aioble"])
+
+import vclock
+
+vclock.install(False, 0)
+vclock.set_rtc(config["start_unix"] * 1000)
+
+import asyncio
+
+import air
+
+for name in ("bluetooth", "esp32", "network", "time"):
+    __import__(name)  # a board has them built in
+from world import World
+
+for name in ("Event", "Lock", "ThreadSafeFlag", "gather", "sleep", "wait_for", "wait_for_ms"):
+    getattr(asyncio, name)  # loads it: asyncio is measured apart
+
+world = World(config, {"t_ms": 0})
 
 
 def used():
-    """Bytes in use on the heap."""
     gc.collect()
     return gc.mem_alloc()
 
 
-def say(part, size):
-    """Print part and size, and what the interpreter's table of names takes by now."""
-    print(part, size)
+def say(name, *numbers):
+    print("heap", name, *numbers)
+
+
+def say_with_names(name, *numbers):
+    say(name, *numbers)
     micropython.qstr_info()
 
 
-def main(folder, sim, board, fitted):
-    """Say what each import takes in turn, and all of it after the polls."""
-    sys.path[:] = [sim, folder, ".frozen"]
-    import vclock
+# ---- the heap's shape
 
-    vclock.install(False, 0)
-    import asyncio
 
-    for name in ("Event", "Lock", "ThreadSafeFlag", "sleep", "wait_for", "TimeoutError"):
-        getattr(asyncio, name)  # loads it: asyncio is not what is measured
-    import lcd
-    import machine
-    import vfs
-    from flash import Flash
+def shrink(free, walled):
+    """Take the heap away, except `free` bytes, in two pieces if `walled`, as on a chip.
 
-    flash = Flash(folder + "/flash.img", 1 << 20, 4096)
-    vfs.VfsLfs2.mkfs(flash)
-    vfs.umount("/")
-    vfs.mount(vfs.VfsPosix("/"), _PC)
-    vfs.mount(vfs.VfsLfs2(flash), "/")
-    if fitted == "lcd":
-        machine.i2c_devices[0x27] = lcd.LCD(16, 2)
-    else:
-        with open("/settings.json", "w") as f:
-            f.write('{"lcd": {"fitted": false}}')
-    # from a short path, as on a board: packages keep theirs in memory
-    vfs.mount(vfs.VfsPosix(board), "/b")
-    os.chdir("/b")
-    sys.path[:] = [_PC + folder, "", ".frozen", "lib"]
-    import aioble  # noqa: F401
-    import bleak
-    import client
+    Returns what does it.
+    """
+    ballast = bytearray(largest() - free)  # what is left lies behind it
+    filling = (None,)
+    while id(filling) < addressof(ballast):  # the holes before it
+        filling = (filling,)
+    wall = None
+    if walled:
+        first = bytearray(free // 2)
+        wall = bytearray(16)
+        del first
+    return ballast, filling, wall
 
-    class Scanner:
-        @staticmethod
-        async def find_device_by_filter(wanted, timeout=10):
-            return bleak.BLEDevice("C8:47:80:00:00:01", "jk-pak01", None)
 
-    bleak.BleakClient = client.Client
-    bleak.BleakScanner = Scanner
-    start = before = used()
-    say("start", 0)
-    for name in _PARTS:
-        __import__(name)
-        now = used()
-        say("import " + name, now - before)
-        before = now
-    app = sys.modules["app.app"].App(sys.modules["conn"])
-    polls = 0
+def largest():
+    """Return the largest piece that can be had, to 64 bytes."""
+    gc.collect()
+    low, high = 0, gc.mem_free()
+    while high - low > 64:
+        middle = (low + high) // 2
+        try:
+            bytearray(middle)
+            low = middle
+        except MemoryError:
+            high = middle
+        gc.collect()
+    return low
 
-    def count(link, sample):
-        nonlocal polls
-        polls += 1
-        return False  # the BMS says the same for ever
 
-    sys.modules["link"].BmsLink._stale = count
+def perforate(size):
+    """Leave no hole of the heap larger than `size` bytes: a wall behind each so many."""
+    gc.collect()
+    filling = walls = None
+    blocks = 0
+    try:
+        while True:  # each takes the lowest free block, of 16 bytes
+            blocks = (blocks + 1) % (size // 16 + 1)
+            if blocks:
+                filling = (filling, None)
+            else:
+                walls = (walls, None)
+    except MemoryError:
+        return walls
 
-    async def run():
-        task = asyncio.create_task(app.run())
-        for _ in range(3600):
-            await asyncio.sleep(1)
-            bms = app.link and app.link._bms
-            if bms and bms.is_connected:
-                bms._client.answer(b"poll")
-            if polls >= _POLLS:
-                break
-        say("running", used() - before)
-        say("all after 100 polls", used() - start)
-        task.cancel()
 
-    asyncio.run(run())
+# ---- imports, one within the other
+
+
+def watch_imports():
+    """Say what is in use before and after each import that loads a module."""
+    import builtins
+
+    plain = builtins.__import__
+    loading = []
+
+    def watched(name, globals=None, locals=None, names=(), level=0):
+        if level:  # relative to whom, the interpreter would look up here: make it absolute
+            package = loading[-1].split(".")[0] if loading else "aioble"  # in whose functions
+            name = package + "." + name if name else package
+        if name in sys.modules:
+            return plain(name, None, None, names)
+        say_with_names("enter " + name, used())
+        loading.append(name)
+        try:
+            return plain(name, None, None, names)
+        finally:
+            loading.pop()
+            say_with_names("leave " + name, used())
+
+    builtins.__import__ = watched
+
+
+# ---- what happens
+
+
+def app():
+    return world.program["app"]
+
+
+def at(s, fn, *args):
+    vclock.call_at(int(s * 1000), fn, *args)
+
+
+def look(name):
+    say_with_names(name, used())
+
+
+def look_often(name, times, s):
+    say(name, used())
+    if times:
+        at(s + 0.137, look_often, name, times - 1, s + 0.137)
+
+
+def fill_shard(frames):
+    """Store frames that differ, as many as make a block of the codec."""
+    from shards import frame
+
+    store = app().store
+    data = bytearray(frame.SIZE)
+    now_s = vclock.now_ms() // 1000
+    for i in range(30):
+        n = frames - i
+        frame.pack_data(data, 0, now_s, 0x4A00 + n % 40, 0x3C00 + n * 7 % 300, 130, 100 + n % 3,
+                        3300 - n % 9, 3305 + n % 5, 16 * (n % 4) + 2)  # fmt: skip
+        store.append(data)
+    if frames > 30:
+        vclock.call_later(200, fill_shard, frames - 30)
+
+
+def seal():
+    app().store.limit = 18_000  # more than a block of the codec
+
+
+def fail():
+    try:
+        raise ValueError("what nobody expected")
+    except ValueError as exc:
+        app().errors.note("bench", exc)
+
+
+def tell_largest():
+    say("largest", largest())
+
+
+world.boot()
+if config["watch"]:
+    watch_imports()
+if config["hole"]:
+    at(60, lambda: kept.append(perforate(config["hole"])))
+peer = air.peripherals[0]
+if config["measure"]:
+    at(900, look_often, "polling", 60, 900)
+    at(920, look, "all")
+if config["events"]:
+    at(1000, air.remove, peer)
+    at(1040, air.add, peer)
+    at(1200, fail)
+    at(1300, seal)
+    at(1310, fill_shard, 1500)
+if config["probe"]:
+    for hour in range(1, int(config["days"] * 24)):
+        at(3600 * hour + 1.5, tell_largest)
+kept = []
+look("world")
+if config["free"]:
+    kept.append(shrink(config["free"], config["walled"]))
+    say("free", gc.mem_free())
+world.run()
+say("end", app().link.samples, app().store.frames)
+for name in sys.modules:
+    say("loaded " + name, 0)

@@ -1,61 +1,245 @@
-"""Memory of the app with Jikong after 100 polls, without a radio stack, on the 64-bit port.
+"""Memory of the whole app on the 32-bit interpreter: Jikong, display 16x2, one battery.
 
-Counted is what is in use after a collection beyond asyncio, the interpreter's own modules and the
-stand-ins: for the radio (no bluetooth, aioble or lib/bleak), I2C, display and flash chip. An ESP32
-takes about two thirds of it, for its words are half as wide.
+What is measured is the virtual board in one process: the board's build as it is installed, lib/bleak
+and aioble (the stand-in of sim/, or with AIOBLE=DIR a real one) on a simulated stack. The simulated
+world shares the heap; it is measured before the board starts and subtracted, what it takes later
+(the peer's side of a link) counts as the board's. Names are counted apart, on an interpreter that
+has no others, because the world has some in common with the board. Added are an idle interpreter
+with its littlefs volume, and asyncio. A float takes a block of 16 bytes, be it single or double.
+
+polling        in use after a collection, the most of 60 looks between and in polls
+peak           the least heap in which start, polls, a lost link, a logged error and a sealing do
+               the same, line by line, as with plenty of memory
+largest_alloc  the same with holes: the least size of hole in which all of that after the start works
+largest_free   the largest piece that can be had in two pieces of 56 KiB, the least of a day's hours
 """
 
+import os
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 
-from batmon.firmware.build import build
-from batmon.firmware.interpreter import cpu, micropython
-from batmon.paths import BUILD, SIM
-from bench import drivers
+from batmon import virtual
+from batmon.build import BUILD, ROOT, SIMS, build
+from batmon.interpreter import cpu, micropython
+from batmon.payload import digest
+from bench import mpynames
 
-_AIOBLE = "def stop(): pass\n"
-_BLEAK = drivers.BLEAK + "BleakScanner = BleakClient = None\n"
+KEY = "heap32"
+_CHIP = 112 << 10  # of heap once Bluetooth is on
+_PLENTY = "1M"
+_STARTED_S = 60  # see appheap.py
+_MINUTE = 1 / 1440  # days
+# whose names a board has in its firmware
+_BUILT_IN = ("bluetooth", "esp32", "machine", "network", "time")
+_BASE = """
+import gc
+def used():
+    gc.collect()
+    return gc.mem_alloc()
+idle = used()
+import asyncio
+for name in ("Event", "Lock", "ThreadSafeFlag", "gather", "sleep", "wait_for", "wait_for_ms"):
+    getattr(asyncio, name)
+print("base", idle, used() - idle)
+import vfs
+class RAM:
+    data = bytearray(8 * 4096)
+    def readblocks(self, n, buf, off=0):
+        buf[:] = self.data[n * 4096 + off : n * 4096 + off + len(buf)]
+    def writeblocks(self, n, buf, off=0):
+        self.data[n * 4096 + off : n * 4096 + off + len(buf)] = buf
+    def ioctl(self, op, arg):
+        return {4: 8, 5: 4096, 6: 0}.get(op)
+flash = RAM()
+vfs.VfsLfs2.mkfs(flash)
+before = used()
+volume = vfs.VfsLfs2(flash)
+print("volume", used() - before)
+"""
+# from a file: those in its own code would be there before
+_INTERN = """
+import micropython, sys
+micropython.qstr_info()
+with open(sys.argv[1]) as f:
+    for line in f:
+        getattr(None, line.strip(), None)
+micropython.qstr_info()
+"""
 
 
 def measure() -> dict[str, dict[str, float]]:
-    """Return the heap by part, with a display and without."""
+    """Return the figures of the app, and what each module takes of them."""
     board = BUILD / "board-jikong"
-    build(board, ["jikong_bms"], cpu())
-    rows = {}
+    build(board, ["jikong_bms"], cpu("32"))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for module, code in (
-            ("aioble", _AIOBLE),
-            ("bleak", _BLEAK),
-            ("peer", drivers.peer("jikong_bms")),
-            ("client", Path(__file__).with_name("client.py").read_text()),
-            ("appheap", Path(__file__).with_name("appheap.py").read_text()),
-        ):
-            drivers.compile_to(folder / f"{module}.mpy", code)
-        for fitted in ("lcd", "none"):
-            code = f"import sys\nsys.path[:] = [{name!r}, '.frozen']\nimport appheap\n"
-            code += f"appheap.main({name!r}, {str(SIM)!r}, {str(board)!r}, {fitted!r})"
-            said = subprocess.run([micropython(), "-c", code], capture_output=True, text=True)
-            if said.returncode:
-                raise RuntimeError(said.stdout + said.stderr)
-            column = "bytes" if fitted == "lcd" else "bytes_without_display"
-            for part, size in _parts(said.stdout).items():
-                rows.setdefault(part, {})[column] = size
-    return rows
+        bench = Bench(Path(name), board)
+        rows = bench.modules()
+        app = {
+            "polling": rows.pop("polling"),
+            "peak": bench.peak(),
+            "largest_alloc": bench.largest_alloc(),
+            "largest_free": bench.largest_free(),
+        }
+    return {"app": app, **{part: {"polling": size} for part, size in rows.items()}}
 
 
-def _parts(said: str) -> dict[str, int]:
-    """Return the bytes of each part, those for its names counted apart.
+class Bench:
+    """Runs of one build of the board."""
 
-    The table of names grows in steps of up to 7 kB, which would fall on whichever part comes then.
-    """
-    said_of_part = r"^(start|import \S+|running|all after .*) (\d+)\n.*n_total_bytes=(\d+)"
-    found = re.findall(said_of_part, said, re.M)
-    (_, _, first), *found = found
-    parts, names = {}, int(first)
-    for part, size, total in found:
-        parts[part] = int(size) - (int(total) - names if part != "all after 100 polls" else 0)
-        names = int(total)
-    return {"names of all parts": names - int(first), **parts}
+    def __init__(self, folder: Path, board: Path):
+        self._folder = folder
+        self._board = board
+        self._base = {}
+        self._names = 0  # of the board, alone and in the world
+        self._names_in_world = 0
+
+    # ---- what is in use
+
+    def modules(self) -> dict[str, int]:
+        """Return what the app has in use, as `polling`, and its parts."""
+        said = self.run(days=17 * _MINUTE, watch=True, measure=True)
+        stack, sizes, loaded = [], {}, set()
+        world = all_ = most = None
+        for what, numbers, names in _said(said):
+            if what == "world":
+                world = numbers[0], names
+            elif what == "all":
+                all_ = numbers[0], names
+            elif what == "polling":
+                most = max(most or 0, numbers[0])
+            elif what.startswith("loaded "):
+                loaded.add(what[7:])
+            elif what.startswith("enter "):
+                stack.append([numbers[0] - names, 0])
+            elif what.startswith("leave "):
+                before, inner = stack.pop()
+                taken = numbers[0] - names - before
+                sizes[what[6:]] = sizes.get(what[6:], 0) + taken - inner
+                if stack:
+                    stack[-1][1] += taken
+        self._names_in_world = all_[1] - world[1]
+        self._base = self._measure_base()
+        self._names = self._measure_names(list(sizes))
+        rows = {**self._base, "names of all parts": self._names}
+        rows |= {name: size for name, size in sizes.items() if size > 0 and name in loaded}
+        total = most - world[0] - self._names_in_world + self._names + sum(self._base.values())
+        rows["objects"] = total - sum(rows.values())
+        return {"polling": total, **rows}
+
+    def _measure_base(self) -> dict[str, int]:
+        said = self._interpret("-c", _BASE)
+        idle, asyncio, volume = map(int, re.findall(r"\d+", said))
+        return {"idle interpreter": idle, "asyncio": asyncio, "volume": volume}
+
+    def _measure_names(self, modules: list[str]) -> int:
+        """Return what the names of the board's modules take on an interpreter of their own."""
+        rom = mpynames.offered(ROOT / f"sim/{module}.py" for module in _BUILT_IN)
+        names = [name for name in mpynames.of(self._files(modules)) if name not in rom]
+        path = self._folder / "names"
+        path.write_text("\n".join(names))
+        said = self._interpret("-c", _INTERN, str(path))
+        first, last = re.findall(r"n_total_bytes=(\d+)", said)
+        return int(last) - int(first)
+
+    def _files(self, modules: list[str]) -> list[Path]:
+        aioble = Path(os.environ.get("AIOBLE") or SIMS["32"])
+        roots = self._board, self._board / "lib", aioble
+        found = [self._board / name for name in ("boot.py", "main.py", "conn.py")]
+        for module in modules:
+            path = module.replace(".", "/")
+            for root in roots:
+                for file in (f"{path}.mpy", f"{path}.py", f"{path}/__init__.mpy"):
+                    found += [root / file] if (root / file).exists() else []
+        # of packages, what they import with a dot is not watched
+        for root in roots:
+            for package in {module.partition(".")[0] for module in modules}:
+                if package != "aiobmsble":
+                    found += (root / package).glob("*.mpy")
+        return list(dict.fromkeys(found))
+
+    # ---- with less
+
+    def peak(self) -> int:
+        """Return the least heap that does."""
+        want = self._outcome(days=35 * _MINUTE, events=True)
+        if "bts" not in want:
+            raise RuntimeError(f"nothing was sealed: {want[-500:]}")
+        least = _least(
+            lambda free: self._outcome(days=35 * _MINUTE, events=True, free=free) == want,
+            60_000, 250_000, 1024,
+        )  # fmt: skip
+        return least + sum(self._base.values()) + self._names - self._names_in_world
+
+    def largest_alloc(self) -> int:
+        """Return the least size of holes that does."""
+        want = self._outcome(days=35 * _MINUTE, events=True)
+        return _least(
+            lambda size: self._outcome(days=35 * _MINUTE, events=True, hole=16 * size) == want,
+            1, 640, 1,
+        ) * 16  # fmt: skip
+
+    def largest_free(self) -> int:
+        """Return the largest piece on a chip's heap, the least of a day."""
+        free = _CHIP - sum(self._base.values()) - self._names + self._names_in_world
+        said = self.run(days=1, free=free, walled=True, probe=True)
+        return min(numbers[0] for what, numbers, _ in _said(said) if what == "largest")
+
+    def _outcome(self, **config) -> str:
+        try:
+            said = self.run(**config)
+        except RuntimeError as error:
+            return str(error)
+        lines = re.sub(r'"heap": \d+', "", said).splitlines()
+        return "\n".join(x for x in lines if not x.startswith(("heap ", "qstr")))
+
+    def run(self, days: float, **config) -> str:
+        """Return what the board says; RuntimeError if it crashes."""
+        out = Path(tempfile.mkdtemp(dir=self._folder))
+        usual = {"watch": False, "measure": False, "events": False, "probe": False}
+        usual |= {"free": 0, "walled": False, "hole": 0, "aioble": os.environ.get("AIOBLE", "")}
+        path = virtual.configure(
+            out,
+            self._board,
+            days=days,
+            sim=str(SIMS["32"]),
+            lcd="16x2",
+            status_wall_ms=1 << 29,
+            settings={"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2},
+            **usual | config,
+        )
+        said = self._interpret(
+            "-X", f"heapsize={_PLENTY}", str(Path(__file__).with_name("appheap.py")), str(path)
+        )
+        return said + "\n".join(f"{file.name} {digest(file.read_bytes())}"
+                                for file in sorted(out.glob("data/*")))  # fmt: skip
+
+    def _interpret(self, *args: str) -> str:
+        done = subprocess.run([micropython("32"), *args], capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise RuntimeError(done.stdout[-2000:] + done.stderr)
+        return done.stdout
+
+
+def _least(good, low: int, high: int, step: int) -> int:
+    """Return the least multiple of `step` from `low` that is good, found by halving."""
+    low, high = low // step, high // step
+    if not good(high * step):
+        raise RuntimeError(f"not even {high * step} will do")
+    while high - low > 1:
+        middle = (low + high) // 2
+        if good(middle * step):
+            high = middle
+        else:
+            low = middle
+    return high * step
+
+
+def _said(text: str) -> list[tuple[str, list[int], int]]:
+    """Return (name, numbers, bytes of the table of names or 0) of each line `heap NAME N…`."""
+    found = re.findall(
+        r"^heap (.+?)((?: \d+)+)$(?:\nqstr pool:.*n_total_bytes=(\d+))?", text, re.M
+    )
+    return [(name, [int(n) for n in numbers.split()], int(names or 0))
+            for name, numbers, names in found]  # fmt: skip

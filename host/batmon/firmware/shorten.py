@@ -1,0 +1,371 @@
+"""Shortens names over the whole board tree: a name costs its length and a place in a table, for ever.
+
+Private names (`_x`: attributes, methods, functions, classes) and arguments are replaced in the
+text, so that every line stays where it was. Only what cannot matter to anybody else is touched:
+
+- a private attribute, if the tree uses it on `self`, `cls`, `super()` or a class of the tree and
+  nowhere else, in classes whose bases are all known;
+- a private name of a module that no other module takes from it with a dot;
+- an argument that no call names; of public functions only those without a default, for a user
+  may name the others on the REPL.
+
+A name in any string, and one that a user's file has, stays. Two names get the same short one if no
+module and no family of classes has both; a short name occurs nowhere in the tree before.
+"""
+
+import ast
+import builtins
+import re
+import string
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_LETTERS = string.ascii_letters + string.digits
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SELF = {"self", "cls"}
+
+
+@dataclass
+class Shortened:
+    """The tree's new texts, and its private names: long → short."""
+
+    texts: dict[str, str]
+    names: dict[str, str]
+
+
+def shorten(texts: dict[str, str], kept: dict[str, str]) -> Shortened:
+    """Shorten the names in `texts`, {path below the tree: source}.
+
+    `kept` are sources that stay as they are and whose names have to stay therefore: a user's.
+    """
+    modules = [Module(path, text) for path, text in sorted(texts.items())]
+    taken = _words([*texts.values(), *kept.values()])
+    names = _private_names(modules, _words(kept.values()), taken)
+    arguments = _Arguments(modules, [ast.parse(text) for text in kept.values()], taken)
+    return Shortened(
+        {module.path: _edited(module, names, arguments) for module in modules}, names
+    )
+
+
+def renamed(text: str, names: dict[str, str]) -> str:
+    """Return a source that uses private names of a shortened tree, with the names it has now.
+
+    For tests, which look into objects: their other names stay.
+    """
+    module = Module("", text)
+    return _replaced(text, [(place, names.get(name, name)) for name, place in _places(module.tree)])
+
+
+class Module:
+    """A source and what it says about names."""
+
+    def __init__(self, path: str, text: str):
+        self.path = path
+        self.text = text
+        self.tree = ast.parse(text, path)
+        self.bases: dict[str, list[str]] = {}  # of each class, by their last names
+        self.on_classes: dict[str, set[str]] = defaultdict(set)  # class: private names it has
+        self.elsewhere: set[str] = set()  # private names used on anything else
+        self.own: set[str] = set()  # private names of the module
+        self.strings: set[str] = set()  # words in strings
+        self._visit(self.tree, None, None)
+
+    def _visit(self, node: ast.AST, klass: str | None, this: str | None):
+        """Note the names below `node`, which is in the class `klass` with `this` as its self."""
+        if isinstance(node, ast.ClassDef):
+            self.bases[node.name] = [_last(base) for base in node.bases]
+            self._note_own(node.name, klass)
+            klass, this = node.name, None
+        elif isinstance(node, _FUNCTIONS):
+            self._note_own(node.name, klass if this is None else None)
+            first = [arg.arg for arg in node.args.args[:1]]
+            if klass and this is None and first and first[0] in _SELF:
+                this = first[0]
+            elif klass and this is None:
+                this = ""  # a static method: whatever it calls self is not
+        elif isinstance(node, ast.Attribute):
+            self._note_attribute(node, klass, this)
+        elif isinstance(node, ast.Name):
+            in_body = klass and this is None
+            self._note_own(node.id, klass if in_body and isinstance(node.ctx, ast.Store) else None)
+        elif isinstance(node, ast.alias):
+            for part in f"{node.name}.{node.asname or ''}".split("."):
+                self._note_own(part, None)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            for name in node.names:
+                self._note_own(name, None)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            self.strings.update(re.findall(r"\w+", text))
+        for child in ast.iter_child_nodes(node):
+            if not _is_docstring(child):
+                self._visit(child, klass, this)
+
+    def _note_own(self, name: str, klass: str | None):
+        if _is_private(name):
+            (self.on_classes[klass] if klass else self.own).add(name)
+
+    def _note_attribute(self, node: ast.Attribute, klass: str | None, this: str | None):
+        if not _is_private(node.attr):
+            return
+        base = node.value
+        if isinstance(base, ast.Name) and klass and this and base.id == this:
+            self.on_classes[klass].add(node.attr)
+        elif isinstance(base, ast.Call) and klass and _last(base.func) == "super":
+            self.on_classes[klass].add(node.attr)
+        elif isinstance(base, ast.Name) and base.id[:1].isupper():
+            self.on_classes[base.id].add(node.attr)
+        else:
+            self.elsewhere.add(node.attr)
+
+
+# ---- private names
+
+
+def _private_names(modules: list[Module], stay: set[str], taken: set[str]) -> dict[str, str]:
+    """Return a short name for each private one that may have one."""
+    families = _families(modules)
+    places = defaultdict(set)  # name: modules and families that have it
+    stay = stay | _constants(modules)
+    for module in modules:
+        stay |= module.elsewhere | module.strings
+        for name in module.own:
+            places[name].add(module.path)
+        for klass, names in module.on_classes.items():
+            family = families.get(klass)
+            if family is None:
+                stay |= names
+            for name in names:
+                places[name].add(f"class {family}")
+    for importer in modules:  # what one imports from another is one thing
+        for node in ast.walk(importer.tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    places[alias.name] |= {m.path for m in modules if alias.name in m.own}
+    count = Counter(word for module in modules for word, _ in _places(module.tree))
+    wanted = [name for name in places if _is_private(name) and name not in stay]
+    wanted.sort(key=lambda name: (-len(places[name]), -count[name], name))
+    used = defaultdict(set)  # place: short names
+    names = {}
+    for name in wanted:
+        for short in _fresh(taken):
+            if len(short) >= len(name):
+                break
+            if not any(short in used[place] for place in places[name]):
+                names[name] = short
+                for place in places[name]:
+                    used[place].add(short)
+                break
+    return dict(sorted(names.items()))
+
+
+def _families(modules: list[Module]) -> dict[str, str]:
+    """Return the family of each class by its name; of none whose bases are not all known."""
+    bases = defaultdict(set)
+    for module in modules:
+        for klass, its_bases in module.bases.items():
+            bases[klass] |= set(its_bases)
+    family = {klass: klass for klass in bases}
+
+    def root(klass: str) -> str:
+        while family[klass] != klass:
+            klass = family[klass]
+        return klass
+
+    strangers = set()
+    for klass, its_bases in bases.items():
+        for base in its_bases:
+            if base in bases:
+                family[root(klass)] = root(base)
+            elif not hasattr(builtins, base):
+                strangers.add(klass)
+    strange = {root(klass) for klass in strangers}
+    return {klass: root(klass) for klass in bases if root(klass) not in strange}
+
+
+def _constants(modules: list[Module]) -> set[str]:
+    """Return the names that the compiler replaces by their values: they cost nothing."""
+    names = set()
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                if _last(node.value.func) == "const":
+                    names |= {_last(target) for target in node.targets}
+    return names
+
+
+# ---- arguments
+
+
+class _Arguments:
+    """Which arguments get which names: the same few in every function."""
+
+    def __init__(self, modules: list[Module], kept: list[ast.Module], taken: set[str]):
+        self._named = {
+            node.arg
+            for tree in (*(module.tree for module in modules), *kept)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.keyword) and node.arg
+        }
+        self._taken = taken
+        self.new: dict[ast.AST, dict[str, str]] = {}  # by function
+        for module in modules:
+            self._scan(module.tree, {}, public=True)
+
+    def _scan(self, node: ast.AST, outer: dict[str, str], public: bool):
+        for child in ast.iter_child_nodes(node):
+            names, inner_public = outer, public
+            if isinstance(child, (*_FUNCTIONS, ast.Lambda)):
+                names = self._of(child, outer, public and not isinstance(child, ast.Lambda))
+                self.new[child] = names
+                inner_public = False  # nobody reaches what is inside a function
+            elif isinstance(child, ast.ClassDef):
+                inner_public = public and not _is_private(child.name)
+            self._scan(child, names, inner_public)
+
+    def _of(self, function, outer: dict[str, str], public: bool) -> dict[str, str]:
+        name = getattr(function, "name", "_")
+        public = public and (not _is_private(name))
+        args = function.args
+        plain = [*args.posonlyargs, *args.args]
+        optional = plain[len(plain) - len(args.defaults) :] if args.defaults else []
+        keep = {arg.arg for arg in (*optional, *args.kwonlyargs)} if public else set()
+        keep |= self._named | _SELF
+        rest = [arg for arg in (args.vararg, args.kwarg) if arg]
+        bound = _bound(function)
+        names = {old: new for old, new in outer.items() if old not in bound}
+        # not those of the functions around it, which it may use
+        fresh = (short for short in _fresh(self._taken) if short not in outer.values())
+        for arg in (*plain, *args.kwonlyargs, *rest):
+            if arg.arg in keep or len(arg.arg) < 2 or _declared(function, arg.arg):
+                continue
+            names[arg.arg] = next(fresh)
+        return names
+
+
+def _bound(function) -> set[str]:
+    """Return the names that are local to a function."""
+    names = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+    return names
+
+
+def _declared(function, name: str) -> bool:
+    """Whether something below the function binds the name again, so that it means two things."""
+    for node in ast.walk(function):
+        if node is function:
+            continue
+        if isinstance(node, ast.Nonlocal | ast.Global) and name in node.names:
+            return True
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and name == node.name:
+            return True
+        if isinstance(node, ast.alias) and name in (node.asname, node.name.split(".")[0]):
+            return True
+        if isinstance(node, ast.ExceptHandler) and name == node.name:
+            return True
+        if isinstance(node, (*_FUNCTIONS, ast.Lambda, *_COMPREHENSIONS)) and name in _bound(node):
+            return True
+    return False
+
+
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+# ---- the text
+
+
+def _edited(module: Module, names: dict[str, str], arguments: _Arguments) -> str:
+    edits = [(place, names.get(name, name)) for name, place in _places(module.tree)]
+    edits += _argument_edits(module.tree, {}, arguments)
+    return _replaced(module.text, edits)
+
+
+def _argument_edits(node: ast.AST, names: dict[str, str], arguments: _Arguments) -> Iterator:
+    """Yield (place, new name) of arguments and what uses them."""
+    if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+        outside = names
+        names = arguments.new[node]
+        args = node.args
+        for part in (*getattr(node, "decorator_list", ()), *args.defaults, *args.kw_defaults):
+            if part:
+                yield from _argument_edits(part, outside, arguments)
+        for arg in ast.walk(args):
+            if isinstance(arg, ast.arg):
+                if arg.arg in names:
+                    yield (arg.lineno, arg.col_offset, arg.arg), names[arg.arg]
+        body = node.body if isinstance(node.body, list) else [node.body]
+        for part in body:
+            yield from _argument_edits(part, names, arguments)
+        return
+    if isinstance(node, ast.Name) and node.id in names:
+        yield (node.lineno, node.col_offset, node.id), names[node.id]
+    for child in ast.iter_child_nodes(node):
+        yield from _argument_edits(child, names, arguments)
+
+
+def _places(tree: ast.AST) -> Iterator[tuple[str, tuple]]:
+    """Yield (name, place) of all but arguments; a place is (line, column in bytes, name)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id, (node.lineno, node.col_offset, node.id)
+        elif isinstance(node, ast.Attribute):
+            column = node.end_col_offset - len(node.attr.encode())
+            yield node.attr, (node.end_lineno, column, node.attr)
+        elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            yield node.name, (node.lineno, node.col_offset, node.name)  # somewhere behind it
+        elif isinstance(node, ast.alias):
+            yield node.name, (node.lineno, node.col_offset, node.name)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            for name in node.names:
+                yield name, (node.lineno, node.col_offset, name)
+
+
+def _replaced(text: str, edits: list[tuple[tuple, str]]) -> str:
+    """Return the text with the word at or behind each place replaced."""
+    lines = [line.encode() for line in text.split("\n")]
+    by_line = defaultdict(dict)
+    for (line, column, old), new in edits:
+        if old != new:
+            pattern = re.compile(rb"\b%s\b" % old.encode())
+            match = pattern.search(lines[line - 1], column)
+            by_line[line][match.start()] = match.end(), new.encode()
+    for line, words in by_line.items():
+        code = lines[line - 1]
+        for start in sorted(words, reverse=True):
+            end, new = words[start]
+            code = code[:start] + new + code[end:]
+        lines[line - 1] = code
+    return b"\n".join(lines).decode()
+
+
+# ---- words
+
+
+def _fresh(taken: set[str]) -> Iterator[str]:
+    """Yield short private names that are not taken, the shortest first."""
+    for tail in ("", *_LETTERS):
+        for letter in _LETTERS:
+            if f"_{letter}{tail}" not in taken:
+                yield f"_{letter}{tail}"
+
+
+def _words(texts) -> set[str]:
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and len(name) > 1
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _last(node: ast.AST) -> str:
+    """Return the last name of a.b.c."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
