@@ -42,7 +42,7 @@ def shorten(texts: dict[str, str], kept: dict[str, str]) -> Shortened:
     modules = [Module(path, text) for path, text in sorted(texts.items())]
     taken = _words([*texts.values(), *kept.values()])
     names = _private_names(modules, _words(kept.values()), taken)
-    arguments = _Arguments(modules, [ast.parse(text) for text in kept.values()], taken)
+    arguments = _Arguments(modules, [ast.parse(text) for text in kept.values()], names, taken)
     return Shortened(
         {module.path: _edited(module, names, arguments) for module in modules}, names
     )
@@ -201,13 +201,16 @@ def _constants(modules: list[Module]) -> set[str]:
 class _Arguments:
     """Which arguments get which names: the same few in every function."""
 
-    def __init__(self, modules: list[Module], kept: list[ast.Module], taken: set[str]):
+    def __init__(
+        self, modules: list[Module], kept: list[ast.Module], names: dict[str, str], taken: set[str]
+    ):
         self._named = {
             node.arg
             for tree in (*(module.tree for module in modules), *kept)
             for node in ast.walk(tree)
             if isinstance(node, ast.keyword) and node.arg
         }
+        self._names = names
         self._taken = taken
         self.new: dict[ast.AST, dict[str, str]] = {}  # by function
         for module in modules:
@@ -235,10 +238,13 @@ class _Arguments:
         rest = [arg for arg in (args.vararg, args.kwarg) if arg]
         bound = _bound(function)
         names = {old: new for old, new in outer.items() if old not in bound}
-        # not those of the functions around it, which it may use
-        fresh = (short for short in _fresh(self._taken) if short not in outer.values())
+        # not what is used inside: arguments of the functions around it, names of the module
+        inside = {self._names.get(node.id) for node in ast.walk(function)
+                  if isinstance(node, ast.Name)}  # fmt: skip
+        inside |= set(outer.values())
+        fresh = (short for short in _fresh(self._taken) if short not in inside)
         for arg in (*plain, *args.kwonlyargs, *rest):
-            if arg.arg in keep or len(arg.arg) < 2 or _declared(function, arg.arg):
+            if arg.arg in keep or _declared(function, arg.arg):
                 continue
             names[arg.arg] = next(fresh)
         return names
