@@ -20,10 +20,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from batmon import virtual
-from batmon.build import BUILD, ROOT, SIMS, build
-from batmon.interpreter import cpu, micropython
-from batmon.payload import digest
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import cpu, micropython
+from batmon.firmware.payload import digest
+from batmon.paths import BUILD, ROOT, SIMS
+from batmon.virtual import process
 from bench import mpynames
 
 KEY = "heap32"
@@ -199,7 +200,7 @@ class Bench:
         out = Path(tempfile.mkdtemp(dir=self._folder))
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": os.environ.get("AIOBLE", "")}
-        path = virtual.configure(
+        path = process.configure(
             out,
             self._board,
             days=days,

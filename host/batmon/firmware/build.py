@@ -1,6 +1,7 @@
 """Makes the trees that run on the board and on the virtual board.
 
 build/translated  the drivers of aiobmsble as MicroPython source
+build/short       all that runs on the board with shortened names, and names.json, which tells them
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
 build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
                   if it takes that, which lies outside the small heap that it shares with the board
@@ -18,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
+from batmon.firmware import shorten
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 
 TRANSLATED = BUILD / "translated"
+_SHORT = BUILD / "short"
 _STATE = BUILD / "state.json"
 
 # Copied as they are: MicroPython starts the first two by name, users edit the third.
@@ -31,6 +34,8 @@ _SIM_SOURCES = ("board.py",)
 PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
+_NAMES = "names.json"
+_NO_LINES = ("-O3",)
 # The code generators need to know the CPU; as source, one tree serves every board.
 _NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
 
@@ -52,11 +57,14 @@ class _Job:
     options: tuple[str, ...] = ()  # for the compiler
 
 
-def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = None) -> Built:
+def build(
+    out: Path = BOARD, only: list[str] | None = None, chip: str | None = None, short: bool = True
+) -> Built:
     """Bring `out` (the board's tree) and build/sim… up to date; remakes only what changed.
 
     `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
-    calls it; without it the few native functions stay source, which any CPU compiles. Raises
+    calls it; without it the few native functions stay source, which any CPU compiles. With `short`
+    names are shortened and line numbers left out, see `names_of`. Raises
     UserError when a source does not compile or a driver does not exist.
     """
     BUILD.mkdir(exist_ok=True)
@@ -64,6 +72,8 @@ def build(out: Path = BOARD, only: list[str] | None = None, chip: str | None = N
         state = _State()
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
+        if short:
+            _shorten(jobs, _SHORT / drivers.name, state)
         trees = [out]
         for which in present():
             jobs |= _sim_jobs(SIMS[which], cpu(which))
@@ -90,6 +100,30 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
         for source in sorted((tree / folder).rglob("*.py")):
             _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
     return jobs
+
+
+def _shorten(jobs: dict[Path, _Job], folder: Path, state: "_State"):
+    """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
+    sources = {job.name: job.source.read_bytes() for job in jobs.values()}
+    key = _digest(
+        Path(shorten.__file__).read_bytes(),
+        *(part for name in sorted(sources) for part in (name.encode(), sources[name])),
+    )
+    made = f"short {folder.name}"
+    if state.translated.get(made) != key or not folder.exists():
+        texts = {name: source.decode() for name, source in sources.items()}
+        kept = {name: texts.pop(name) for name in _BOARD_SOURCES}
+        shortened = shorten.shorten(texts, kept)
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, text in (kept | shortened.texts).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        (folder / _NAMES).write_text(json.dumps(shortened.names, indent=1) + "\n")
+        state.translated[made] = key
+    for job in jobs.values():
+        job.source = folder / job.name
+        job.options += _NO_LINES
 
 
 def _sim_jobs(out: Path, cpu: str | None) -> dict[Path, _Job]:
