@@ -1,11 +1,12 @@
 """Memory of the whole app on the 32-bit interpreter: Jikong, display 16x2, one battery.
 
-What is measured is the virtual board in one process: the board's build as it is installed, lib/bleak
-and aioble (the stand-in of sim/, or with AIOBLE=DIR a real one) on a simulated stack. The simulated
-world shares the heap; it is measured before the board starts and subtracted, what it takes later
-(the peer's side of a link) counts as the board's. Names are counted apart, on an interpreter that
-has no others, because the world has some in common with the board. Added are an idle interpreter
-with its littlefs volume, and asyncio. A float takes a block of 16 bytes, be it single or double.
+What is measured is the virtual board in one process: the board's build as it is installed,
+lib/bleak and aioble (the stand-in of sim/, or with AIOBLE=DIR a real one) on a simulated stack. The
+simulated world shares the heap; it is measured before the board starts and subtracted, what it
+takes later (the peer's side of a link) counts as the board's. Names are counted apart, on an
+interpreter that has no others, because the world has some in common with the board. Added are an
+idle interpreter with its littlefs volume, and asyncio. A float takes a block of 16 bytes, be it
+single or double.
 
 polling        in use after a collection, the most of 60 looks between and in polls
 peak           the least heap in which start, polls, a lost link, a logged error and a sealing do
@@ -210,9 +211,8 @@ class Bench:
             settings={"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2},
             **usual | config,
         )
-        said = self._interpret(
-            "-X", f"heapsize={_PLENTY}", str(Path(__file__).with_name("appheap.py")), str(path)
-        )
+        watched = Path(__file__).with_name("appheap.py")
+        said = self._interpret("-X", f"heapsize={_PLENTY}", str(watched), str(path))
         return said + "\n".join(f"{file.name} {digest(file.read_bytes())}"
                                 for file in sorted(out.glob("data/*")))  # fmt: skip
 

@@ -3,9 +3,14 @@
 tests/device/runner.py runs one file on an interpreter and prints a JSON line per function.
 A file runs once on each interpreter there is, when its first function is wanted, and all of it on
 one worker: test_x[64-bit 1.29.0], test_x[32-bit 1.25.0].
+
+The 64-bit one runs the plain build, whose tracebacks name lines of the sources; the 32-bit one runs
+what a board gets, with shortened names. Tests that look into objects run there as copies in which
+those names are short too.
 """
 
 import ast
+import contextlib
 import functools
 import json
 import linecache
@@ -16,7 +21,8 @@ from pathlib import Path
 
 import pytest
 from batmon.console import UserError
-from batmon.firmware import build, interpreter
+from batmon.firmware import build, interpreter, shorten
+from batmon.paths import BOARD, BUILD, PLAIN
 
 _DEVICE = Path(__file__).parent / "device"
 _TIMEOUT_S = 600
@@ -53,9 +59,10 @@ class DeviceFile(pytest.File):
         """Run the file on an interpreter: results by function name, and all other output."""
         if problem := _build():
             return {}, f"the board's files could not be built: {problem}"
-        environment = {"BOARD": str(build.BOARD), **os.environ}
+        path, board = (self.path, PLAIN) if which == "64" else (_shortened(self.path), BOARD)
+        environment = {"BOARD": str(board), **os.environ}
         program = interpreter.micropython(which)
-        command = [program, "-X", _HEAP, str(_DEVICE / "runner.py"), str(self.path)]
+        command = [program, "-X", _HEAP, str(_DEVICE / "runner.py"), str(path)]
         try:
             done = subprocess.run(
                 command, env=environment, cwd=build.ROOT, capture_output=True, timeout=_TIMEOUT_S
@@ -98,10 +105,31 @@ class DeviceItem(pytest.Item):
 def _build() -> str:
     """Bring the board's files up to date, once; return what prevents it, or nothing."""
     try:
+        build.build(PLAIN, short=False)
         build.build()
     except UserError as error:
         return str(error)
+    names = build.names()
+    copies = BUILD / "tests" / _DEVICE.name
+    copies.mkdir(parents=True, exist_ok=True)
+    for path in _DEVICE.glob("*.py"):
+        if path.name != "runner.py":
+            _write(copies / path.name, shorten.renamed(path.read_text(), names))
+    with contextlib.suppress(FileExistsError):
+        copies.with_name("data").symlink_to(_DEVICE.with_name("data"))
     return ""
+
+
+def _shortened(path: Path) -> Path:
+    return BUILD / "tests" / _DEVICE.name / path.name
+
+
+def _write(path: Path, text: str):
+    """Write a file at one stroke: several workers do, and one may be reading it."""
+    if not path.exists() or path.read_text() != text:
+        new = path.with_suffix(f".{os.getpid()}")
+        new.write_text(text)
+        new.replace(path)
 
 
 def _with_source(traceback: str) -> str:

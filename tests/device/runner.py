@@ -18,8 +18,8 @@ def _exists(path):
     return True
 
 
-_HERE = _dirname(__file__)
-_ROOT = _HERE + "/../.."
+_ROOT = _dirname(__file__) + "/../.."
+_HERE = _dirname(sys.argv[1])  # the tests, or copies of them
 _TREE = os.getenv("BOARD") or _ROOT + "/build/board"
 if not _exists(_TREE):
     _TREE = _ROOT

@@ -26,6 +26,7 @@ def tree(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SIMS", {"64": root / "build/sim"})
     monkeypatch.setattr(build, "present", lambda: ["64"])
     monkeypatch.setattr(build, "TRANSLATED", root / "build/drivers")
+    monkeypatch.setattr(build, "SHORT", root / "build/short")
     monkeypatch.setattr(build, "_STATE", root / "build/state.json")
     monkeypatch.setattr(command, "ROOT", root)
 
@@ -76,6 +77,23 @@ def test_what_lost_its_source_goes(tree):
     assert not _files(board) & {"store.mpy", "lib/half.mpy"} and not (board / "lib").exists()
     build.build(board, ["jbd_bms"])
     assert "aiobmsble/bms/jikong_bms.mpy" not in _files(board)
+
+
+def test_names_are_short_and_known_in_the_build(tree):
+    (tree / "store.py").write_text("class Store:\n    _number = 1\n\n    def f(self, many):\n"
+                                   "        return self._number * many\n")  # fmt: skip
+    board, plain = tree / "build/board", tree / "build/plain"
+    build.build(board)
+    build.build(plain, short=False)
+    short = build.names()["_number"]
+    for name in ("_number", "many"):
+        assert name.encode() not in (board / "store.mpy").read_bytes()
+        assert name.encode() in (plain / "store.mpy").read_bytes()
+    assert short.encode() in (board / "store.mpy").read_bytes()
+    assert build.build(board).made == 0
+    (tree / "store.py").write_text("class Store:\n    _size = 1\n")
+    build.build(board)
+    assert list(build.names()) == ["_size"]
 
 
 def test_native_code_stays_source(tree):

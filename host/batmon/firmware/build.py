@@ -24,7 +24,7 @@ from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 
 TRANSLATED = BUILD / "translated"
-_SHORT = BUILD / "short"
+SHORT = BUILD / "short"
 _STATE = BUILD / "state.json"
 
 # Copied as they are: MicroPython starts the first two by name, users edit the third.
@@ -64,7 +64,7 @@ def build(
 
     `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
     calls it; without it the few native functions stay source, which any CPU compiles. With `short`
-    names are shortened and line numbers left out, see `names_of`. Raises
+    names are shortened and line numbers left out, see `names`. Raises
     UserError when a source does not compile or a driver does not exist.
     """
     BUILD.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def build(
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
         if short:
-            _shorten(jobs, _SHORT / drivers.name, state)
+            _shorten(jobs, SHORT / drivers.name, state)
         trees = [out]
         for which in present():
             jobs |= _sim_jobs(SIMS[which], cpu(which))
@@ -102,6 +102,16 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
     return jobs
 
 
+def names(only: list[str] | None = None) -> dict[str, str]:
+    """Return the private names of the last build for the drivers `only`: in the source → short."""
+    return json.loads((SHORT / _choice(only) / _NAMES).read_text())
+
+
+def _choice(only: list[str] | None) -> str:
+    """Return the name of the folders of a choice of drivers: two can take turns."""
+    return "-".join(sorted(only)) if only else "all"
+
+
 def _shorten(jobs: dict[Path, _Job], folder: Path, state: "_State"):
     """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
     sources = {job.name: job.source.read_bytes() for job in jobs.values()}
@@ -112,8 +122,12 @@ def _shorten(jobs: dict[Path, _Job], folder: Path, state: "_State"):
     made = f"short {folder.name}"
     if state.translated.get(made) != key or not folder.exists():
         texts = {name: source.decode() for name, source in sources.items()}
-        kept = {name: texts.pop(name) for name in _BOARD_SOURCES}
-        shortened = shorten.shorten(texts, kept)
+        kept = {name: texts.pop(name) for name in _BOARD_SOURCES if name in texts}
+        try:
+            shortened = shorten.shorten(texts, kept)
+        except SyntaxError as error:
+            what = f"SyntaxError in line {error.lineno}: {error.msg}"
+            raise UserError(f"{error.filename} does not compile: {what}.", 1) from None
         shutil.rmtree(folder, ignore_errors=True)
         for name, text in (kept | shortened.texts).items():
             target = folder / name
@@ -216,7 +230,7 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
         *(part for source in sources for part in (source.name.encode(), source.read_bytes())),
     )
     # Two choices take turns without translating anew: every choice has its folder.
-    tree = TRANSLATED / ("-".join(sorted(only)) if only else "all")
+    tree = TRANSLATED / _choice(only)
     if state.translated.get(tree.name) != key:
         try:
             translator.translate(tree, only)  # which checks the names before it removes anything

@@ -1,4 +1,4 @@
-"""Shortens names over the whole board tree: a name costs its length and a place in a table, for ever.
+"""Shortens names over the whole board tree: each costs its length and a place in a table, for ever.
 
 Private names (`_x`: attributes, methods, functions, classes) and arguments are replaced in the
 text, so that every line stays where it was. Only what cannot matter to anybody else is touched:
@@ -19,7 +19,7 @@ import re
 import string
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _LETTERS = string.ascii_letters + string.digits
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -53,8 +53,13 @@ def renamed(text: str, names: dict[str, str]) -> str:
 
     For tests, which look into objects: their other names stay.
     """
-    module = Module("", text)
-    return _replaced(text, [(place, names.get(name, name)) for name, place in _places(module.tree)])
+    tree = ast.parse(text)
+    edits = [(place, names.get(name, name)) for name, place in _places(tree)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):  # for getattr
+            words = sorted(set(re.findall(r"\w+", node.value)) & set(names))
+            edits += [((node.lineno, node.col_offset, word), names[word]) for word in words]
+    return _replaced(text, edits)
 
 
 class Module:
@@ -79,11 +84,10 @@ class Module:
             klass, this = node.name, None
         elif isinstance(node, _FUNCTIONS):
             self._note_own(node.name, klass if this is None else None)
-            first = [arg.arg for arg in node.args.args[:1]]
-            if klass and this is None and first and first[0] in _SELF:
-                this = first[0]
-            elif klass and this is None:
-                this = ""  # a static method: whatever it calls self is not
+            if klass and this is None:
+                static = "staticmethod" in map(_last, node.decorator_list)
+                first = [] if static else [arg.arg for arg in node.args.args[:1]]
+                this = first[0] if first and first[0] in _SELF else ""
         elif isinstance(node, ast.Attribute):
             self._note_attribute(node, klass, this)
         elif isinstance(node, ast.Name):
@@ -110,11 +114,10 @@ class Module:
         if not _is_private(node.attr):
             return
         base = node.value
-        if isinstance(base, ast.Name) and klass and this and base.id == this:
+        itself = isinstance(base, ast.Name) and this and base.id == this
+        if klass and (itself or isinstance(base, ast.Call) and _last(base.func) == "super"):
             self.on_classes[klass].add(node.attr)
-        elif isinstance(base, ast.Call) and klass and _last(base.func) == "super":
-            self.on_classes[klass].add(node.attr)
-        elif isinstance(base, ast.Name) and base.id[:1].isupper():
+        elif isinstance(base, ast.Name) and base.id.lstrip("_")[:1].isupper():
             self.on_classes[base.id].add(node.attr)
         else:
             self.elsewhere.add(node.attr)
@@ -189,9 +192,9 @@ def _constants(modules: list[Module]) -> set[str]:
     names = set()
     for module in modules:
         for node in module.tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                if _last(node.value.func) == "const":
-                    names |= {_last(target) for target in node.targets}
+            value = getattr(node, "value", None)
+            if isinstance(node, ast.Assign) and isinstance(value, ast.Call):
+                names |= {_last(t) for t in node.targets if _last(value.func) == "const"}
     return names
 
 
@@ -301,9 +304,8 @@ def _argument_edits(node: ast.AST, names: dict[str, str], arguments: _Arguments)
             if part:
                 yield from _argument_edits(part, outside, arguments)
         for arg in ast.walk(args):
-            if isinstance(arg, ast.arg):
-                if arg.arg in names:
-                    yield (arg.lineno, arg.col_offset, arg.arg), names[arg.arg]
+            if isinstance(arg, ast.arg) and arg.arg in names:
+                yield (arg.lineno, arg.col_offset, arg.arg), names[arg.arg]
         body = node.body if isinstance(node.body, list) else [node.body]
         for part in body:
             yield from _argument_edits(part, names, arguments)
