@@ -30,12 +30,13 @@ def main():
         module = importlib.import_module(f"bench.{name}")
         try:
             with console.status(f"measuring {name}"):
-                figures[name] = module.measure()
+                rows = module.measure()
         except UserError as error:
             sys.exit(f"bench: {error}")
         except KeyboardInterrupt:
             sys.exit(f"bench: stopped at {name}; what was measured before is in {_FILE}")
-        _print(console, module.__doc__.splitlines()[0], figures[name])
+        figures[getattr(module, "KEY", name)] = rows
+        _print(console, module.__doc__.splitlines()[0], rows)
         BUILD.mkdir(exist_ok=True)
         _FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
 
@@ -46,7 +47,8 @@ def _known() -> dict:
         known = json.loads(_FILE.read_text())
     except (OSError, ValueError):
         return {}
-    return {name: known[name] for name in known if name in SECTIONS}
+    keys = {getattr(importlib.import_module(f"bench.{name}"), "KEY", name) for name in SECTIONS}
+    return {name: known[name] for name in known if name in keys}
 
 
 def _print(console: Console, title: str, rows: Mapping[str, Mapping[str, float]]):

@@ -11,7 +11,8 @@ single or double.
 polling        in use after a collection, the most of 60 looks between and in polls
 peak           the least heap in which start, polls, a lost link, a logged error and a sealing do
                the same, line by line, as with plenty of memory
-largest_alloc  the same with holes: the least size of hole in which all of that after the start works
+largest_alloc  the same with holes: the least size of hole in which all of that works after the
+               start
 largest_free   the largest piece that can be had in two pieces of 56 KiB, the least of a day's hours
 """
 
@@ -217,7 +218,8 @@ class Bench:
                                 for file in sorted(out.glob("data/*")))  # fmt: skip
 
     def _interpret(self, *args: str) -> str:
-        done = subprocess.run([micropython("32"), *args], capture_output=True, text=True, timeout=600)
+        command = [micropython("32"), *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise RuntimeError(done.stdout[-2000:] + done.stderr)
         return done.stdout

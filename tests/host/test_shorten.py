@@ -96,7 +96,7 @@ def _programs(draw):
     main = (
         "from one import First\nfrom two import Second\n"
         "a, b = First(), Second()\n"
-        f"result = [a.work(3), a.work(1, 2), b.go(5), b.go(5, {draw(st.integers(0, 9))}), b.go(2)]\n"
+        f"result = [a.work(3), a.work(1, 2), b.go(5), b.go(5, {draw(st.integers(0, 9))})]\n"
     )
     return {"one.py": one, "two.py": two}, {"main.py": main}
 

@@ -115,7 +115,7 @@ class Module:
             return
         base = node.value
         itself = isinstance(base, ast.Name) and this and base.id == this
-        if klass and (itself or isinstance(base, ast.Call) and _last(base.func) == "super"):
+        if klass and (itself or (isinstance(base, ast.Call) and _last(base.func) == "super")):
             self.on_classes[klass].add(node.attr)
         elif isinstance(base, ast.Name) and base.id.lstrip("_")[:1].isupper():
             self.on_classes[base.id].add(node.attr)
