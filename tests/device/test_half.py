@@ -76,6 +76,6 @@ def test_rounded_keeps_the_bits_that_are_worth_something():
             if x >= least / 2:
                 step = max(step, least)
                 assert y == step * round(y / step) and y > 0, (x, y)
+                assert half.rounded(r, 8, fraction) == r
             assert abs(y - x) <= step / 2, (x, y, fraction)
-            assert half.rounded(r, 8, fraction) == r
     assert half.rounded(0, 8, 4) == 0
