@@ -32,7 +32,8 @@ class Store(Shards):
 
     `clock` has `uptime_s()` and `unix_s()` (0 = unknown); `rtc` is a machine.RTC or None;
     `reset_cause` goes into this boot's anchor. Call `open` once, then `append`, `hold` and
-    `event` as frames come, `tick` every second or so, and run `run` as a task for sealing.
+    `event` as frames come, and `tick` every second or so. When `packing_due` says so, flush and
+    let app/packing.py pack the shards that are full: that takes a start of its own.
 
     Nothing here raises for a full or broken volume: `message` then holds a sentence for the
     user and frames wait in the buffer; `dropped` counts those that had to go.
@@ -50,6 +51,7 @@ class Store(Shards):
         self.days_stored = None  # from the oldest frame to now, None while unknown
         self.days_left = None  # at the present rate, until the oldest shard has to go
         self.boot = 0
+        self.packing_due = False
         self._rtc = rtc
         self._reset_cause = reset_cause
         self._name_tag = crc32(self.name) & 0xFFFF
@@ -115,7 +117,6 @@ class Store(Shards):
             self._anchor()
         if self._n and now_s - self._oldest_s >= _FLUSH_AGE_S:
             self.flush()
-        self.wake()
 
     def _anchor(self):
         now_s = self._clock.uptime_s()
@@ -309,10 +310,10 @@ class Store(Shards):
         self._close()
         if self._size:
             self.unsealed.append((self._number, self.name, self._size))
+            self.packing_due = True
         self._number += 1
         self._size = 0
         self._save_state()
-        self.wake()
 
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
@@ -336,8 +337,12 @@ class Store(Shards):
 
     # ---- start
 
-    def open(self):
-        """Bring the folder into order after whatever happened, and begin this boot."""
+    def open(self, paused=None):
+        """Bring the folder into order after whatever happened, and begin this boot.
+
+        `paused` is what app/packing.py tells: the boot goes on that it paused, and no packing
+        is due until a shard is full.
+        """
         from shards import recovery
 
         found = recovery.Found()
@@ -356,11 +361,16 @@ class Store(Shards):
         if self._size == 0:
             first_s = struct.unpack_from("<H", self._buffer)[0]
             self._anchor_first(first_s, 0, found.boot)
-        self.boot = found.boot + 1
+        self.packing_due = bool(self.unsealed) and not paused
+        goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
+        self.boot = found.boot if goes_on else found.boot + 1
         self._save_state()
         self.flush()
         self._anchor()
-        self.wake()
+        if goes_on:
+            self.event(frame.GAP, paused["gap_s"])
+        if paused:
+            self.events += paused["events"]
         gc.collect()
 
 

@@ -16,6 +16,7 @@ _DATA = const("/data")
 _HOUSEKEEPING_S = const(5)
 _REPORT_S = const(60)  # between lines on the REPL
 _WHY_S = const(600)  # the reason of a restart is shown so long
+_PACK_S = const(120)  # of uptime before shards are packed that an earlier boot left
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _STARVED = const(3)  # times without memory within so long, and the board starts again
@@ -39,11 +40,15 @@ class Status:
 
 
 class App:
-    """Everything that runs on the board; `conn` is the user's module, or why it fails."""
+    """Everything that runs on the board; `conn` is the user's module, or why it fails.
 
-    def __init__(self, conn):
+    `paused` is the boot that goes on after packing, see app/packing.py.
+    """
+
+    def __init__(self, conn, paused=None):
         self.conn = conn
-        self.clock = Clock()
+        self._paused = paused
+        self.clock = Clock(paused["uptime_s"] if paused else 0)
         self.errors = ErrorLog(_DATA, self.clock)
         self.status = Status()
         self.settings, self.sentences = _settings()
@@ -121,10 +126,10 @@ class App:
 
     def _open_store(self, name):
         store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
-        store.open()
+        store.open(self._paused)
+        self._paused = None
         self.store = store  # not before: one that is half open would be taken for a good one
         self.errors.boot = store.boot
-        asyncio.create_task(self._keep("sealing", store.run))
         if self.settings["influx.host"]:
             asyncio.create_task(self._keep("influx", self._send_live))
 
@@ -202,6 +207,25 @@ class App:
                 self.store.flush()
         finally:  # whatever is broken: RTC memory keeps what is not stored
             self.errors.restart(reason)
+
+    def _pack(self):
+        """Pause, for shards are full, and packing them takes the memory; see app/packing.py."""
+        self.store.packing_due = False  # tried once for each shard that fills
+        self._store(self.sampler.finish())
+        if not self.store.flush():
+            return  # a volume in trouble has to wait
+        from app import packing
+
+        try:
+            packing.request(self.store, self.clock)
+        except OSError as exc:
+            print("the log is packed later: flash error %d" % exc.errno)
+            return
+        for sink in self.sinks:
+            sink.close()
+        if self.link:
+            self.link.close()  # the BMS learns of it at once, and takes the next link sooner
+        machine.reset()  # a soft one would keep what WiFi has taken
 
     def _report(self, sample):
         cells = sample.get("cell_voltages")
@@ -297,6 +321,8 @@ class App:
             now_s = self.clock.uptime_s()
             if self.store:
                 self.store.tick()
+                if self.store.packing_due and now_s >= _PACK_S:
+                    self._pack()
             if now_s >= _WHY_S and self._restarted in self.sentences:
                 self.sentences.remove(self._restarted)
             if self.link is None or self.link.turns != self._turns:

@@ -1,6 +1,5 @@
 # Safe mode, for a board whose start keeps failing: loaded only then
 # Leaves everything alone, so that the board can be mended.
-import sys
 import time
 
 from micropython import const
@@ -12,19 +11,8 @@ def wait(starts):
     """Say that the start failed `starts` times, on the display as well; return in half an hour."""
     print("batmon: safe mode, the start failed %d times; the log is untouched" % starts)
     print("Ctrl-C gives the REPL; the next try is in %d min" % (_SAFE_S // 60))
-    try:
-        _say("Safe mode, start", "fails: see REPL")
-    except Exception as exc:  # the display's part may be what fails
-        sys.print_exception(exc)
-    time.sleep(_SAFE_S)
-
-
-def _say(*lines):
-    import asyncio
-
     from app import settings
-    from screen import panel
+    from screen.notice import Notice
 
-    lcd = panel.make(settings.load()[0])
-    asyncio.run(lcd.start())
-    lcd.show(lines)
+    Notice(settings.load()[0]).show("Safe mode, start", "fails: see REPL")
+    time.sleep(_SAFE_S)

@@ -26,6 +26,7 @@ def make_app():
             safemode.wait(_MOST)
             _forget_crashes()
             machine.reset()
+        paused = _resume()
         _bluetooth_first()
         try:
             # One after the other, not from within the next: imports inside imports take stack.
@@ -39,11 +40,28 @@ def make_app():
         gc.collect()
         from app.app import App
 
-        return App(conn)
+        return App(conn, paused)
     except KeyboardInterrupt:
         _forget_crashes()
     except Exception as exc:
         _restart(exc)
+
+
+def _resume():
+    """Pack the log if that is due, which resets the board; return what goes on, mostly None."""
+    try:
+        os.stat("/data/packing")
+    except OSError:
+        return None
+    from app import packing
+
+    try:
+        return packing.resume()
+    except Exception as exc:  # whatever is wrong: logging goes on without
+        sys.print_exception(exc)
+        return None
+    finally:
+        del sys.modules["app.packing"], sys.modules["app"].packing  # their memory
 
 
 def run(app):

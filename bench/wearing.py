@@ -7,14 +7,13 @@ import vclock
 
 vclock.install()
 
-import asyncio
 import json
 import os
 import struct
 
-from shards import frame
 import vfs
 from flash import Flash
+from shards import frame, packing
 from store import Store
 
 _DAY_S = 86_400
@@ -68,7 +67,7 @@ class Log:
         self._at = self._round_s = 0
         self._length = struct.unpack_from("<I", rows, len(rows) - 17)[0] + 60
 
-    async def store(self, store, call):
+    def store(self, store, call):
         """Store the next frame when its time has come."""
         clock = self._clock
         uptime_s = self._round_s + struct.unpack_from("<I", self._rows, self._at)[0]
@@ -83,24 +82,21 @@ class Log:
         store.append(self._row)
         call.stop()
         self.count += 1
-        for _ in range(20):  # so many slices of sealing fit between two frames
-            call.start()
-            await asyncio.sleep_ms(0)
-            call.stop()
+        if store.packing_due:
+            store.packing_due = False
+            packing.pack(store, int)
         self._at += 17
         if self._at == len(self._rows):
             self._at = 0
             self._round_s += self._length
 
 
-async def _fill(log, clock, flash):
+def _fill(log, clock, flash):
     """Log until a shard is sealed, then copy that as long as the store would keep it."""
     meter = Meter(flash)
     store = _open(clock, flash, meter)
-    sealing = asyncio.create_task(store.run())
     while not store.kept:
-        await log.store(store, meter)
-    sealing.cancel()
+        log.store(store, meter)
     store.flush()
     with open(store.file(1, "bench", "bts"), "rb") as f:
         shard = f.read()
@@ -112,7 +108,7 @@ async def _fill(log, clock, flash):
     log.count = 0
 
 
-async def main(frames, image, size, days):
+def main(frames, image, size, days):
     with open(frames, "rb") as f:
         rows = f.read()
     flash = Flash(image, size, 4096)
@@ -120,17 +116,15 @@ async def main(frames, image, size, days):
     vfs.mount(vfs.VfsLfs2(flash), "/flash")
     clock = Clock()
     log = Log(rows, clock)
-    await _fill(log, clock, flash)
+    _fill(log, clock, flash)
     flash.erases = flash.bytes_programmed = 0
     flash.erases_of[:] = bytes(len(flash.erases_of))
     start = Meter(flash)
     call = Meter(flash)
     store = _open(clock, flash, start)
-    sealing = asyncio.create_task(store.run())
     begin_s = clock.now_s
     while clock.now_s < begin_s + days * _DAY_S:
-        await log.store(store, call)
-    sealing.cancel()
+        log.store(store, call)
     result = {"days": (clock.now_s - begin_s) / _DAY_S, "frames": log.count}
     result["erases"] = flash.erases
     result["most_erased"] = flash.most_erased()
@@ -144,4 +138,4 @@ async def main(frames, image, size, days):
     os.remove(image)
 
 
-asyncio.run(main(sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6])))
+main(sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))

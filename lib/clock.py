@@ -8,11 +8,12 @@ _KNOWN_S = const(1704067200)  # 2024: an earlier date is a clock nobody has set
 
 
 class Clock:
-    """Uptime since this object was made, and unix time."""
+    """Uptime, which is `uptime_s` when this object is made, and unix time."""
 
-    def __init__(self):
+    def __init__(self, uptime_s=0):
         self._ticks = time.ticks_ms()
-        self._s = 0  # apart from the milliseconds, which would outgrow a small int in 12 days
+        # apart from the milliseconds, which would outgrow a small int in 12 days
+        self._s = uptime_s
         self._ms = 0
         # boards count from 2000, the unix port from 1970
         self._epoch_s = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0

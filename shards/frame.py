@@ -78,6 +78,11 @@ def kind(buf, offset):
     return 0xFE00 | buf[offset + 2]
 
 
+def unix_s(buf):
+    """Return the unix time of the anchor that begins `buf`; 0 if it is unknown or no anchor."""
+    return struct.unpack_from("<I", buf, 4)[0] if kind(buf, 0) == ANCHOR else 0
+
+
 def temperature_u8(celsius):
     """Return half degrees above -40 C, clamped to 0..254, or 255 for None, NaN and the like."""
     if celsius is None or not -1000 < celsius < 1000:

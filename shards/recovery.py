@@ -6,7 +6,7 @@ from binascii import crc32
 
 from micropython import const
 from shards import frame
-from shards.folder import STATES, first_unix_s, sealed_frames
+from shards.folder import STATES, first_unix_s, known
 
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
@@ -44,10 +44,10 @@ def recover(store, found):
     store.find_oldest()
     if found.size and not store.oldest_unix_s:
         active = store.file(found.number, store.name, "raw")
-        store.oldest_unix_s = first_unix_s(active, "raw")
-    for number, name, size, kind in store.kept[-1:]:
-        frames = sealed_frames(store.file(number, name, "bts")) if kind == "bts" else 0
-        if frames > 0:
+        store.oldest_unix_s = first_unix_s(active)
+    for number, _, size, kind in store.kept[-1:]:
+        frames = known(store.path, number)[0] if kind == "bts" else 0
+        if frames:
             store.measure(size, frames)
 
 

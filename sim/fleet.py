@@ -8,11 +8,11 @@ import battery
 
 # The simulator's own time and asyncio must not be found: no clock ticks here.
 sys.path[:] = [_BUILD + "/board", _BUILD + "/board/lib", ".frozen"]
-import asyncio
 import json
 from time import gmtime
 
 from sampling.sampler import Sampler
+from shards import packing
 from store import Store
 
 START_UNIX = 1_764_201_600  # 2025-11-27: a few days reach two months
@@ -35,7 +35,7 @@ class _Clock:
         return self._start_unix + self.now_ms // 1000
 
 
-async def _log(out, kind, seed, days, poll_s, seal):
+def _log(out, kind, seed, days, poll_s, seal):
     """Log `days` of one battery; return what really went in and out, by month."""
     pack = battery.make(kind, seed)
     clock = _Clock(START_UNIX)
@@ -44,7 +44,6 @@ async def _log(out, kind, seed, days, poll_s, seal):
     pack.advance(0)
     store.cells = len(pack.cells_mv)
     store.open()
-    sealing = asyncio.create_task(store.run()) if seal else None
     months = {}
     sample = {}
     charge, volts = 0, pack.voltage_mv
@@ -72,8 +71,9 @@ async def _log(out, kind, seed, days, poll_s, seal):
         if n:
             store.append(sampler.frames, n)
         store.tick()
-        if sealing:
-            await asyncio.sleep(0)  # it gets a slice per poll, enough for a shard per shard
+        if seal and store.packing_due:
+            store.packing_due = False
+            packing.pack(store, int)
     n = sampler.finish()
     store.append(sampler.frames, n)
     store.flush()
@@ -84,7 +84,7 @@ def main():
     out = sys.argv[2]
     days, poll_s, seal = map(int, sys.argv[3:6])
     for seed, kind in enumerate(sys.argv[6:], 1):
-        print(json.dumps(asyncio.run(_log(out + "/" + kind, kind, seed, days, poll_s, seal))))
+        print(json.dumps(_log(out + "/" + kind, kind, seed, days, poll_s, seal)))
 
 
 main()

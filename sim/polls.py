@@ -4,11 +4,11 @@ import sys
 
 sys.path[:] = [sys.argv[1], sys.argv[1] + "/lib", ".frozen"]  # not sim/, which has its own time
 
-import asyncio
 import struct
 
 from micropython import const
 from sampling.sampler import Sampler
+from shards import packing
 from store import Store
 
 # ms since the first row, mV, mA, 0.1 degC, 1/10 %, mV of lowest and highest cell, their indices;
@@ -19,7 +19,6 @@ _UNKNOWN_I16 = const(-0x8000)
 _UNKNOWN_U16 = const(0xFFFF)
 _ROWS = const(256)  # read at once
 _TICK_MS = const(10_000_000)  # the store wants to be asked now and then, in long gaps too
-_YIELDS = const(1_000_000)  # far more than sealing a shard takes
 
 
 class Clock:
@@ -37,13 +36,12 @@ class Clock:
         return self._unix_s + self.uptime_s() if self._unix_s else 0
 
 
-async def play(source, folder, name, capacity_ah, cells, unix_s):
+def play(source, folder, name, capacity_ah, cells, unix_s):
     """Store the log in `folder` and print how many polls there were, or what went wrong."""
     clock = Clock(unix_s)
     store = Store(folder, name, clock)
     store.cells = cells
     store.open()
-    sealing = asyncio.create_task(store.run())
     sampler = Sampler(capacity_ah)
     sample = {}
     volts = [0] * cells
@@ -60,22 +58,20 @@ async def play(source, folder, name, capacity_ah, cells, unix_s):
         n = sampler.poll(row[0], sample)
         if n:
             store.append(sampler.frames, n)
-            await _sealed(store)
+            _pack(store)
         store.tick()
         polls += 1
     store.append(sampler.frames, sampler.finish())
     stored = store.flush()
-    await _sealed(store)
-    sealing.cancel()
+    _pack(store)
     print(polls if stored and not store.dropped else store.message)
 
 
-async def _sealed(store):
-    """Let a full shard be sealed before the next one fills: here nobody else waits."""
-    for _ in range(_YIELDS):
-        if not store.unsealed:
-            return
-        await asyncio.sleep_ms(0)
+def _pack(store):
+    """Seal what is full; here the log's time stands still meanwhile."""
+    if store.packing_due:
+        store.packing_due = False
+        packing.pack(store, int)
 
 
 def _rows(source):
@@ -105,4 +101,4 @@ def _fill(sample, volts, row):
         volts[at_high] = high / 1000
 
 
-asyncio.run(play(*sys.argv[2:5], *map(int, sys.argv[5:])))
+play(*sys.argv[2:5], *map(int, sys.argv[5:]))

@@ -8,11 +8,11 @@ import vclock
 
 vclock.install()
 
-import asyncio
 import random
 import struct
 
 from shardlog import data_frame
+from shards import packing
 from store import Store
 
 _MONTH_S = 30 * 86_400
@@ -44,7 +44,7 @@ def _some(low, high):
     return low + random.getrandbits(24) % (high - low)
 
 
-async def main(folder, seed):
+def main(folder, seed):
     random.seed(seed)
     number = on_s = 0
     start_s = _START_UNIX
@@ -57,7 +57,6 @@ async def main(folder, seed):
         clock = Clock(start_s, set_s, wrong_s)
         store = Store(folder, "month", clock)
         store.open()
-        task = asyncio.create_task(store.run())
         dated = set_s <= length_s
         while clock.now_s < length_s:
             # up to half an hour without frames, and sometimes a day without a link
@@ -69,16 +68,14 @@ async def main(folder, seed):
             store.append(data)
             print(number, clock.true_s(), store.boot, int(dated))
             number += 1
-            if _some(0, 600) == 0:
-                await asyncio.sleep(1)
+            if store.packing_due:
+                store.packing_due = False
+                packing.pack(store, int)
         store.tick()
         store.flush()
-        await asyncio.sleep(1)
-        task.cancel()
-        await asyncio.sleep_ms(0)
         on_s += clock.now_s
         off_s = (_some(60, 3600), _some(3600, 10**6), _some(10**6, 10**7))[_some(0, 3)]
         start_s += clock.now_s + off_s
 
 
-asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+main(sys.argv[2], int(sys.argv[3]))

@@ -1,12 +1,11 @@
 # For tests of the store: volumes that can be unplugged, numbered frames, a reader
-import asyncio
 import os
 import struct
 from binascii import crc32
 
 import vfs
-from flash import Flash, PowerCut
-from shards import codec, frame
+from flash import Flash
+from shards import codec, frame, packing
 from store import Store
 
 # the interpreter's own random numbers are the same every time
@@ -210,30 +209,16 @@ def open_store(clock, rtc=None, name="jk-pak01"):
     return store
 
 
-async def run(store):
-    """The store's background task."""
-    try:
-        await store.run()
-    except PowerCut:  # out of a task it would end the test
-        pass
+def pack(store):
+    """Seal what waits, as a board's next start does."""
+    if store.packing_due:
+        store.packing_due = False
+        packing.pack(store, int)
 
 
-async def settle(store):
-    """Let the background task seal what waits."""
-    task = asyncio.create_task(run(store))
-    await asyncio.sleep(1)
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        pass
-
-
-async def log(store, clock, first, count):
+def log(store, clock, first, count):
     """Append numbered frames, one every two seconds."""
     for number in range(first, first + count):
         clock.now_s += 2
         store.append(data_frame(number))
         store.tick()
-        if number % 77 == 0:
-            await asyncio.sleep_ms(0)

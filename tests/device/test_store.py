@@ -13,23 +13,23 @@ from shardlog import (
     log,
     noisy_frame,
     open_store,
-    settle,
+    pack,
     shard_files,
     stored_frames,
     stored_numbers,
 )
-from shards import frame
+from shards import frame, packing
 
 _DAY_S = 86_400
 
 
-async def _shards_and_reboots(kind):
+def _shards_and_reboots(kind):
     volume = Volume(kind)
     try:
         clock = Clock(1_780_272_000)
         store = open_store(clock)
-        await log(store, clock, 0, 6000)
-        await settle(store)
+        log(store, clock, 0, 6000)
+        pack(store)
         assert store.flush()
         volume.replug()
         kinds = sorted(e[0].rpartition(".")[2] for e in os.ilistdir(DATA))
@@ -37,10 +37,10 @@ async def _shards_and_reboots(kind):
         assert stored_numbers() == list(range(6000))
         store = open_store(clock)
         assert store.boot == 2
-        await log(store, clock, 6000, 100)
+        log(store, clock, 6000, 100)
         store.flush()
         assert stored_numbers() == list(range(6100))
-        names = [e[0] for e in os.ilistdir(DATA) if e[0][:5] != "state"]
+        names = [e[0] for e in os.ilistdir(DATA) if e[0][:5] not in ("state", "index")]
         assert all(n[:14] == "jk_pak01-0000" + n[13] for n in names), names
         assert store.shards == len(names)
         assert store.bytes == sum(os.stat(DATA + "/" + n)[6] for n in names)
@@ -48,12 +48,12 @@ async def _shards_and_reboots(kind):
         volume.remove()
 
 
-async def test_shards_and_reboots_on_littlefs():
-    await _shards_and_reboots("lfs2")
+def test_shards_and_reboots_on_littlefs():
+    _shards_and_reboots("lfs2")
 
 
-async def test_shards_and_reboots_on_fat():
-    await _shards_and_reboots("fat")
+def test_shards_and_reboots_on_fat():
+    _shards_and_reboots("fat")
 
 
 def test_frames_that_come_together_are_all_kept():
@@ -73,7 +73,7 @@ def test_frames_that_come_together_are_all_kept():
         volume.remove()
 
 
-async def test_full_volume_drops_the_oldest_and_goes_on():
+def test_full_volume_drops_the_oldest_and_goes_on():
     volume = Volume("lfs2", 128 * 1024)
     try:
         with open(MOUNT + "/hog", "wb") as f:
@@ -85,14 +85,14 @@ async def test_full_volume_drops_the_oldest_and_goes_on():
                 pass
         clock = Clock()
         store = open_store(clock)
-        await log(store, clock, 0, 3000)
+        log(store, clock, 0, 3000)
         assert "full" in store.message
         assert store.dropped > 2800
         os.remove(MOUNT + "/hog")
         clock.now_s += 60
-        await log(store, clock, 3000, 199)
+        log(store, clock, 3000, 199)
         assert store.flush() and store.message == ""
-        await log(store, clock, 3199, 1)
+        log(store, clock, 3199, 1)
         assert store.flush()  # and the drops are not told again
         numbers = stored_numbers()
         assert numbers == list(range(numbers[0], 3200)) and numbers[0] > 2900
@@ -106,7 +106,7 @@ def _oldest():
     return int(shard_files()[0][-9:-4])
 
 
-async def test_oldest_sealed_shards_make_room():
+def test_oldest_sealed_shards_make_room():
     volume = Volume("lfs2", 128 * 1024)
     try:
         clock = Clock()
@@ -117,7 +117,7 @@ async def test_oldest_sealed_shards_make_room():
                 f = data_frame(number)
                 struct.pack_into("<H", f, 4, random.getrandbits(16))  # hard to compress
                 store.append(f)
-            await settle(store)
+            pack(store)
             store.tick()
             assert store.message == "", (i, store.message)
         assert store.dropped == 0
@@ -134,12 +134,12 @@ async def test_oldest_sealed_shards_make_room():
         volume.remove()
 
 
-async def test_torn_and_foreign_shards():
+def test_torn_and_foreign_shards():
     volume = Volume("lfs2")
     try:
         clock = Clock()
         store = open_store(clock)
-        await log(store, clock, 0, 300)
+        log(store, clock, 0, 300)
         store.flush()
         data = DATA + "/"
         with open(data + "jk_pak01-00001.raw", "ab") as f:
@@ -150,8 +150,8 @@ async def test_torn_and_foreign_shards():
             f.write("mine")
         store = open_store(clock)
         store.tick()
-        await log(store, clock, 300, 100)
-        await settle(store)
+        log(store, clock, 300, 100)
+        pack(store)
         store.flush()
         names = sorted(e[0] for e in os.ilistdir(data))
         assert "jk_pak01-00007.bad" in names and "notes.txt" in names
@@ -188,7 +188,7 @@ def test_clock_set_late_gets_an_anchor():
         volume.remove()
 
 
-async def _days(kind):
+def _days(kind):
     """Log until the oldest shard goes; that day must have been foretold all the time."""
     volume = Volume(kind, 256 * 1024)
     try:
@@ -203,7 +203,7 @@ async def _days(kind):
                 store.append(noisy_frame(number))
                 store.tick()
                 number += 1
-            await settle(store)
+            pack(store)
             store.flush()
             assert store.flushed_s == clock.now_s
             if store.kept and store.kept[0][0] == 1:
@@ -222,9 +222,37 @@ async def _days(kind):
         volume.remove()
 
 
-async def test_days_stored_and_days_left_on_littlefs():
-    await _days("lfs2")
+def test_days_stored_and_days_left_on_littlefs():
+    _days("lfs2")
 
 
-async def test_days_stored_and_days_left_on_fat():
-    await _days("fat")
+def test_days_stored_and_days_left_on_fat():
+    _days("fat")
+
+
+def test_packing_says_how_far_it_is_and_keeps_a_damaged_shard_for_a_human():
+    volume = Volume("lfs2", 512 * 1024)
+    try:
+        clock = Clock(1_780_272_000)
+        store = open_store(clock)
+        log(store, clock, 0, 12_000)
+        store.flush()
+        (number, name, good), *_ = store.unsealed
+        raw = store.file(number, name, "raw")
+        with open(raw, "r+b") as f:
+            f.seek(good // 2)
+            f.write(b"\xff")
+        said = []
+        packing.pack(store, said.append)
+        assert said == sorted(said) and said[0] < 10 and said[-1] > 90
+        store.flush()
+        numbers = stored_numbers()
+        gone = sorted(set(range(12_000)) - set(numbers))
+        assert numbers == sorted(numbers) and 1 <= len(gone) <= 77
+        assert gone == list(range(gone[0], gone[-1] + 1))  # one flush
+        told = [(number, frames) for code, number, frames in store.events]
+        assert told[0][0] == number and len(gone) <= told[0][1] <= len(gone) + 2, told
+        os.stat(store.file(number, name, "bad"))
+        assert store.oldest_unix_s == 1_780_272_000
+    finally:
+        volume.remove()

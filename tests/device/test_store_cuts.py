@@ -12,7 +12,7 @@ from shardlog import (
     data_frame,
     file_names,
     open_store,
-    settle,
+    pack,
     stored_numbers,
 )
 from shards import codec
@@ -34,7 +34,7 @@ class _Run:
         self.flushed = first  # those below were said to be stored
         self.clock = Clock(1_780_272_000)
 
-    async def run(self):
+    def run(self):
         """Append, flush, roll over, seal, reboot, append, until the oldest was deleted."""
         try:
             oldest = _oldest()
@@ -49,12 +49,12 @@ class _Run:
                     store.tick()
                 if store.flush():
                     self.flushed = self.first
-                await settle(store)
+                pack(store)
         except (PowerCut, OSError):
             pass
 
 
-async def _prepare(kind):
+def _prepare(kind):
     """Return (volume, image, number of frames) of a volume that is full of shards."""
     volume = Volume(kind, _BYTES)
     clock = Clock(1_780_272_000)
@@ -67,9 +67,9 @@ async def _prepare(kind):
         store.tick()
         number += 1
         if number % 77 == 0:
-            await settle(store)
+            pack(store)
     assert store.flush() and store.dropped == 0
-    await settle(store)
+    pack(store)
     assert stored_numbers()[0] > 500, "nothing was deleted yet"
     return volume, volume.image(), number
 
@@ -83,16 +83,16 @@ def _newest_bytes():
     return os.stat(DATA + "/" + max(files)[1])[6] if files else 0
 
 
-async def _check(run, where):
+def _check(run, where):
     """After the cuts: nothing that was flushed is missing, and the log goes on."""
     store = open_store(run.clock)
-    await settle(store)
+    pack(store)
     for number in range(_AFTER, _AFTER + 50):
         run.clock.now_s += 2
         store.append(data_frame(number))
         store.tick()
     assert store.flush() and store.message == "" and store.dropped == 0, where
-    await settle(store)
+    pack(store)
     assert not [name for name in file_names() if name[-4:] in (".tmp", ".bad")], where
     got = stored_numbers()
     old = got[: len(got) - 50]
@@ -102,12 +102,12 @@ async def _check(run, where):
     assert len(old) >= _KEPT, (where, len(old), file_names(), store.free)
 
 
-async def _cuts(kind, step, recovery_step):
+def _cuts(kind, step, recovery_step):
     """Cut the power at every `step`-th operation, and in the recovery; return how often."""
     encoder = codec.Encoder
     codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
-    volume, full, number = await _prepare(kind)
+    volume, full, number = _prepare(kind)
     oldest = stored_numbers()[0]
     try:
         at = 1 + random.getrandbits(16) % step
@@ -116,7 +116,7 @@ async def _cuts(kind, step, recovery_step):
             volume.replug(full)
             volume.flash.cut_in = at
             first = _Run(number)
-            await first.run()
+            first.run()
             if volume.flash.cut_in:
                 assert stored_numbers()[0] > oldest, "the scenario deletes nothing"
                 return cuts
@@ -130,14 +130,14 @@ async def _cuts(kind, step, recovery_step):
                     volume.flash.cut_in = again
                     try:
                         store = open_store(second.clock)
-                        await settle(store)
+                        pack(store)
                     except (PowerCut, OSError):
                         pass
                     cut = volume.flash.cut_in == 0
                     volume.replug()
                 else:
                     cut = True
-                await _check(second, (at, again))
+                _check(second, (at, again))
                 if not cut:
                     break
                 cuts += 1
@@ -148,13 +148,13 @@ async def _cuts(kind, step, recovery_step):
         volume.remove()
 
 
-async def test_power_cuts_on_littlefs():
-    cuts = await (_cuts("lfs2", 1, 1) if os.getenv("CAMPAIGN") else _cuts("lfs2", 40, 20))
+def test_power_cuts_on_littlefs():
+    cuts = (_cuts("lfs2", 1, 1) if os.getenv("CAMPAIGN") else _cuts("lfs2", 40, 20))
     print("littlefs: %d power cuts, 0 failures" % cuts)
     assert cuts > 10
 
 
-async def test_power_cuts_on_fat():
-    cuts = await (_cuts("fat", 1, 1) if os.getenv("CAMPAIGN") else _cuts("fat", 12, 12))
+def test_power_cuts_on_fat():
+    cuts = (_cuts("fat", 1, 1) if os.getenv("CAMPAIGN") else _cuts("fat", 12, 12))
     print("FAT: %d power cuts, 0 failures" % cuts)
     assert cuts > 10

@@ -12,7 +12,7 @@ from shardlog import (
     file_names,
     log,
     open_store,
-    settle,
+    pack,
     stored_frames,
     stored_numbers,
 )
@@ -45,7 +45,7 @@ def _mutate(name):
         f.write(content)
 
 
-async def test_recovery_of_damaged_shards():
+def test_recovery_of_damaged_shards():
     encoder = codec.Encoder
     codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
@@ -53,9 +53,9 @@ async def test_recovery_of_damaged_shards():
     try:
         clock = Clock(1_780_272_000)
         store = open_store(clock)
-        await log(store, clock, 0, 2500)
-        await settle(store)
-        await log(store, clock, 2500, 1400)  # a raw shard that is full, and one that is not
+        log(store, clock, 0, 2500)
+        pack(store)
+        log(store, clock, 2500, 1400)  # a raw shard that is full, and one that is not
         store.flush()
         written = set(bytes(f) for f in stored_frames())
         image = volume.image()
@@ -65,8 +65,8 @@ async def test_recovery_of_damaged_shards():
             _mutate(DATA + "/" + names[random.getrandbits(8) % len(names)])
             clock = Clock(1_790_000_000)
             store = open_store(clock)
-            await log(store, clock, _AFTER, 200)
-            await settle(store)
+            log(store, clock, _AFTER, 200)
+            pack(store)
             assert store.flush() and store.dropped == 0, round
             assert not [name for name in file_names() if name.endswith(".tmp")], round
             got = stored_numbers(strict=False)
@@ -82,20 +82,20 @@ async def test_recovery_of_damaged_shards():
         volume.remove()
 
 
-async def test_damage_inside_a_raw_shard_costs_one_flush():
+def test_damage_inside_a_raw_shard_costs_one_flush():
     volume = Volume("lfs2")
     try:
         clock = Clock(1_780_272_000)
         store = open_store(clock)
-        await log(store, clock, 0, 1000)
+        log(store, clock, 0, 1000)
         store.flush()
         with open(DATA + "/jk_pak01-00001.raw", "r+b") as f:
             f.seek(13 * 100)
             f.write(b"?")
         store = open_store(clock)
         store.tick()
-        await settle(store)
-        await log(store, clock, 1000, 100)
+        pack(store)
+        log(store, clock, 1000, 100)
         store.flush()
         got = stored_numbers()
         assert len(got) == 1100 - 77 and got[-100:] == list(range(1000, 1100)), len(got)

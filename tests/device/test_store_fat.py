@@ -12,7 +12,7 @@ from shardlog import (
     Volume,
     data_frame,
     file_names,
-    settle,
+    pack,
     stored_numbers,
 )
 from shards import codec
@@ -50,7 +50,7 @@ class _Life:
         self.first = self.flushed = self.next = first
         self.waiting = _NEVER * random.getrandbits(1)  # so many shards are not sealed at once
 
-    async def log(self, shards):
+    def log(self, shards):
         """Log until so many shards were made and sealed."""
         store = Store(DATA, self.name, self.clock)
         store.limit = _LIMIT
@@ -64,16 +64,16 @@ class _Life:
             if store.flushes > flushes:
                 self.flushed = self.next
             if len(store.unsealed) > self.waiting:
-                await settle(store)
+                pack(store)
             if self.volume.flash.cut_in == 0:
                 raise PowerCut
             assert store.message == "", store.message
 
-    async def log_until_cut(self, at):
+    def log_until_cut(self, at):
         """Log until the power is cut at the `at`-th operation; return whether it was."""
         self.volume.flash.cut_in = at
         try:
-            await self.log(_SHARDS)
+            self.log(_SHARDS)
         except (PowerCut, OSError):
             pass
         cut = self.volume.flash.cut_in == 0
@@ -95,7 +95,7 @@ def _crowd(sector):
         open("%s/U%d" % (DATA, i), "w").close()
 
 
-async def _cuts(volume, image, name, waiting, step):
+def _cuts(volume, image, name, waiting, step):
     """Cut the power at every `step`-th operation while the folder grows; return how often."""
     at = 1 + random.getrandbits(16) % step
     cuts = 0
@@ -104,10 +104,10 @@ async def _cuts(volume, image, name, waiting, step):
         clock = Clock(_UNIX)
         lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
         lives[0].waiting = waiting
-        if not await lives[0].log_until_cut(at):
+        if not lives[0].log_until_cut(at):
             return cuts
-        cuts += 1 + await lives[1].log_until_cut(1 + random.getrandbits(8))
-        await lives[2].log(_MORE)
+        cuts += 1 + lives[1].log_until_cut(1 + random.getrandbits(8))
+        lives[2].log(_MORE)
         volume.replug()
         got = stored_numbers()
         for life in lives:
@@ -115,14 +115,14 @@ async def _cuts(volume, image, name, waiting, step):
         at += 1 + random.getrandbits(16) % step if step > 1 else 1
 
 
-async def _grow(name, sector, kib, step):
+def _grow(name, sector, kib, step):
     volume = Volume("fat", kib * 1024, sector)
     try:
         _old_frames()
         _crowd(sector)
         image = volume.image()
         for waiting in (0, _NEVER):
-            cuts = await _cuts(volume, image, name, waiting, step)
+            cuts = _cuts(volume, image, name, waiting, step)
             print(
                 "FAT, growing folder, %d B sectors, %s, %s: %d power cuts, 0 failures"
                 % (sector, name, "raw" if waiting else "sealed", cuts)
@@ -204,13 +204,13 @@ def test_what_a_cut_deletion_leaves_is_deleted():
         volume.remove()
 
 
-async def test_a_folder_grows_while_the_power_is_cut():
+def test_a_folder_grows_while_the_power_is_cut():
     encoder = codec.Encoder
     codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
     try:
         for name in _NAMES:
             for sector, kib in _SECTORS:
-                await _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 50)
+                _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 50)
     finally:
         codec.Encoder = encoder

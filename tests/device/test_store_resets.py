@@ -14,7 +14,7 @@ from shardlog import (
     Volume,
     data_frame,
     open_store,
-    settle,
+    pack,
     stored_frames,
     stored_numbers,
 )
@@ -55,7 +55,7 @@ class _Life:
         self.expected = []
         self.doubtful = ()  # what was under way when the reset came
 
-    async def run(self, volume, steps):
+    def run(self, volume, steps):
         """Go on where the last reset left off; a cut of the power ends it."""
         store = None
         try:
@@ -63,7 +63,7 @@ class _Life:
             for _ in range(steps):
                 self.clock.now_s += 1 + random.getrandbits(6)
                 self._step(store)
-            await settle(store)
+            pack(store)
         except (PowerCut, OSError):
             pass
         volume.replug()
@@ -108,7 +108,7 @@ class _Life:
         self.doubtful = ()
 
 
-async def _resets(rounds, cut):
+def _resets(rounds, cut):
     encoder = codec.Encoder
     codec.Encoder = StoredEncoder
     random.seed(int.from_bytes(SEED, "little"))
@@ -120,7 +120,7 @@ async def _resets(rounds, cut):
                 volume.flash.cut_in = 1 + random.getrandbits(7)
             elif cut == "rtc":
                 life.rtc.cut_in = 1 + random.getrandbits(6)
-            await life.run(volume, random.getrandbits(8))
+            life.run(volume, random.getrandbits(8))
             life.rtc.cut_in = 0
             store = open_store(life.clock, life.rtc)  # a second reset, right after
             assert store.flush()
@@ -131,16 +131,16 @@ async def _resets(rounds, cut):
         volume.remove()
 
 
-async def test_resets_that_keep_ram_lose_nothing():
-    await _resets(400 if _LONG else 25, None)
+def test_resets_that_keep_ram_lose_nothing():
+    _resets(400 if _LONG else 25, None)
 
 
-async def test_resets_while_flash_is_written_lose_nothing():
-    await _resets(1500 if _LONG else 40, "flash")
+def test_resets_while_flash_is_written_lose_nothing():
+    _resets(1500 if _LONG else 40, "flash")
 
 
-async def test_resets_while_rtc_memory_is_written_lose_at_most_what_was_under_way():
-    await _resets(1500 if _LONG else 40, "rtc")
+def test_resets_while_rtc_memory_is_written_lose_at_most_what_was_under_way():
+    _resets(1500 if _LONG else 40, "rtc")
 
 
 def test_damaged_rtc_memory_is_ignored():

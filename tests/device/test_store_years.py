@@ -1,5 +1,4 @@
 # Three years into a small volume: it is soon full, and logging goes on
-import asyncio
 import os
 import random
 import struct
@@ -15,7 +14,7 @@ from shardlog import (
     frames_of,
     noisy_frame,
     open_store,
-    run,
+    pack,
     shard_files,
 )
 from shards import frame
@@ -23,7 +22,6 @@ from shards import frame
 _DAYS = 3 * 365
 _DAY_S = 86_400
 _START_UNIX = 1_780_272_000
-_SETTLE_S = 2  # of the virtual clock: all that waits is sealed
 
 
 class _Reader:
@@ -88,7 +86,6 @@ class _Board:
     def start(self):
         self.clock = Clock(self.unix_s)
         self.store = open_store(self.clock, self.rtc)
-        self.task = asyncio.create_task(run(self.store))
 
     def log(self, after_s):
         self.clock.now_s += after_s
@@ -96,18 +93,15 @@ class _Board:
         self.store.append(noisy_frame(self.number - 1))
         self.store.tick()
 
-    async def day(self):
+    def day(self):
         for i in range(self.a_day):
             self.log(self.apart_s)
-            if i % 4 == 0:
-                await asyncio.sleep_ms(0)  # a slice of sealing
         self.clock.now_s += _DAY_S - self.a_day * self.apart_s
         self.store.tick()
-        await asyncio.sleep(_SETTLE_S)
+        pack(self.store)
         self.check_room()
 
     def check_room(self):
-        assert not self.task.done(), "sealing ended"
         assert self.store.message == "" and self.store.dropped == 0, self.store.message
         assert not self.store.unsealed
         st = os.statvfs(MOUNT)
@@ -115,15 +109,13 @@ class _Board:
         assert free >= self.store.limit // 2, free
         self.least_free = min(self.least_free, free)
 
-    async def reset(self):
+    def reset(self):
         """Go through a random kind of reset: an orderly one, any moment, or a power cut."""
         keeps_ram = random.getrandbits(1)
         if random.getrandbits(2):
-            await self.cut()
+            self.cut()
         else:
             self.store.flush()
-        self.task.cancel()
-        await asyncio.sleep_ms(0)
         self.unix_s = self.clock.unix_s()
         self.volume.replug()
         if not keeps_ram:
@@ -135,10 +127,10 @@ class _Board:
         assert self.number - 77 <= end <= self.number, (self.number, end)
         assert end >= self.number - 1 or not keeps_ram  # the last append may be under way
         self.number = end
-        await asyncio.sleep(_SETTLE_S)
+        pack(self.store)
         self.check_room()
 
-    async def cut(self):
+    def cut(self):
         """Log until the power goes, in half of the cases soon after a shard was full."""
         flash = self.volume.flash
         after_shard = random.getrandbits(1)
@@ -149,24 +141,23 @@ class _Board:
             flash.cut_in = 1 + random.getrandbits(2 + random.getrandbits(3))
             while flash.cut_in:
                 self.log(10)
-                await asyncio.sleep_ms(0)
         except (PowerCut, OSError):
             pass
         self.cuts += 1
         self.full_cuts += full
 
 
-async def _years(kind, kib, a_day, apart_s):
+def _years(kind, kib, a_day, apart_s):
     """Log for three years: each day `a_day` frames, `apart_s` seconds apart."""
     random.seed(int.from_bytes(SEED, "little"))
     volume = Volume(kind, kib * 1024)
     try:
         board = _Board(volume, a_day, apart_s)
         for _ in range(_DAYS):
-            await board.day()
+            board.day()
             if random.getrandbits(4) == 0:
-                await board.reset()
-        await board.day()  # a start knows no rate
+                board.reset()
+        board.day()  # a start knows no rate
         assert board.store.flush()
         assert board.reader.check() == board.number
         first = board.reader.first
@@ -181,24 +172,22 @@ async def _years(kind, kib, a_day, apart_s):
                board.number - first, store.days_stored, board.reader.sealed,
                board.least_free // 1024)
         )  # fmt: skip
-        board.task.cancel()
-        await asyncio.sleep_ms(0)
     finally:
         volume.remove()
 
 
 if os.getenv("CAMPAIGN"):
 
-    async def test_three_years_into_2_mib():
-        await _years("lfs2", 2048, 1500, 57)
+    def test_three_years_into_2_mib():
+        _years("lfs2", 2048, 1500, 57)
 
-    async def test_three_years_into_576_kib():
-        await _years("lfs2", 576, 1500, 57)
+    def test_three_years_into_576_kib():
+        _years("lfs2", 576, 1500, 57)
 
-    async def test_three_years_into_fat():
-        await _years("fat", 576, 1500, 57)
+    def test_three_years_into_fat():
+        _years("fat", 576, 1500, 57)
 
 else:
 
-    async def test_three_years():
-        await _years("lfs2", 64, 40, 10)
+    def test_three_years():
+        _years("lfs2", 64, 40, 10)

@@ -274,11 +274,11 @@ def test_a_store_that_breaks_does_not_keep_a_hanging_link_from_a_restart(run, tm
 def test_a_log_that_could_not_be_opened_is_opened_at_the_next_connection(run, tmp_path):
     # its name is the BMS's, so that it is opened late, when memory may be short
     once = """times = 0
-    def open(self):
+    def open(self, paused):
         Store.times += 1
         if Store.times == 1:
             raise MemoryError
-        super().open()"""
+        super().open(paused)"""
     _spoil(run, tmp_path, _BREAKS % once)
     end, words, _ = run(10, settings={"dev_name": ""})
     assert "MemoryError" in words and "AttributeError" not in words
@@ -288,7 +288,7 @@ def test_a_log_that_could_not_be_opened_is_opened_at_the_next_connection(run, tm
 
 
 def test_what_ends_the_program_is_in_the_error_log(run, tmp_path):
-    breaks = _BREAKS % "def open(self): raise KeyError('broken store')"
+    breaks = _BREAKS % "def open(self, paused): raise KeyError('broken store')"
     _spoil(run, tmp_path, breaks)
     run(0.4)
     log = (tmp_path / "data" / "errors.txt").read_text()
@@ -332,7 +332,7 @@ def test_a_watchdog_reset_costs_no_poll_of_an_interval_under_way(run, tmp_path, 
     # what an undisturbed board stored by then, and the interval that was under way
     columns = ["time_utc", "voltage_V", "current_A", "interval_s", "soc_percent"]
     n = len(before) - 1
-    assert n >= 2 and before[columns][:n].equals(whole[columns][:n])
+    assert n >= 1 and before[columns][:n].equals(whole[columns][:n])
     held = before.iloc[n]
     assert held["interval_s"] > 120 and held["time_utc"] not in set(whole["time_utc"])
     truth = pd.read_csv(tmp_path / "truth.csv")
@@ -351,26 +351,28 @@ def test_a_part_that_fails_or_ends_starts_again(run, tmp_path):
         run,
         tmp_path,
         """
+import sinks.influx
 import store
 class Store(store.Store):
     times = 0
-    async def run(self):
+    def tick(self):
         Store.times += 1
         if Store.times == 1:
-            return
-        if Store.times == 2:
             raise MemoryError
-        print("sealing runs")
-        await super().run()
+        super().tick()
 store.Store = Store
+async def _end(*_):
+    pass
+sinks.influx.run = _end
 """,
     )
-    end, words, _ = run(5)
-    assert words.count("sealing failed, starts again in 10 s") == 2
-    assert "sealing runs" in words and end["connected"]
+    end, words, _ = run(5, settings={"influx": {"host": "10.0.0.1"}})
+    assert words.count("housekeeping failed, starts again in 10 s") == 1
+    assert words.count("influx failed, starts again in 10 s") > 10
+    assert end["connected"] and end["frames"] > 0
     log = (tmp_path / "data" / "errors.txt").read_text()
-    assert "sealing: it ended" in log and "MemoryError" in log
-    assert log.startswith("2026-01-01 06:00:") and "Z boot 1 +" in log
+    assert "influx: it ended" in log and "MemoryError" in log
+    assert log.startswith("2026-01-01 06:00:") and " boot 1 +" in log
 
 
 def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
@@ -426,3 +428,34 @@ def test_the_app_starts_whatever_the_settings_hold(run):
         end, words, _ = run(3, settings=settings)
         assert end["connected"] and end["frames"] > 0 and "Traceback" not in words, words
         assert words.count("settings.json: ") >= 3
+
+
+_SMALL_SHARDS = """
+import store
+class Store(store.Store):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.limit = 2600
+store.Store = Store
+"""
+
+
+def test_full_shards_are_packed_in_a_start_of_their_own(run, tmp_path):
+    _spoil(run, tmp_path, _SMALL_SHARDS)
+    end, words, _ = run(600, battery="ebike", settings={"capacity_ah": 20})
+    packed = words.count("packing the log")
+    data = tmp_path / "data"
+    assert packed >= 1 and len(list(data.glob("*.bts"))) == packed
+    assert not (data / "packing").exists() and end["dropped"] == 0
+    assert not (data / "errors.txt").exists()
+    table = batmon.read(data)
+    # one boot, whose time knows of the pause: a clock that is set later dates all of it
+    assert set(table["boot"]) == {1} and table["time_known"].all()
+    truth = pd.read_csv(tmp_path / "truth.csv")
+    times = table["time_utc"].astype("datetime64[s, UTC]").astype("int64")
+    assert times.is_monotonic_increasing
+    gaps = truth["time_s"].diff()
+    assert gaps.max() < 60, "a minute for each shard"
+    kept = (table["current_A"] * table["interval_s"]).sum()
+    went = (truth["current"] * gaps.where(gaps < 5)).sum()
+    assert abs(kept - went) < 0.01 * (truth["current"].abs() * gaps).sum()
