@@ -89,6 +89,21 @@ def from_fraction(n, unit):
     return sign | bits
 
 
+def rounded(bits, significant, fraction):
+    """Return the half float nearest to that of the 16 `bits` with fewer bits, no NaN.
+
+    It has at most `significant` bits, 1..10, the last of them worth 2**-`fraction` or more (0..10).
+    One that would become 0 keeps its significant bits instead.
+    """
+    drop = 11 - significant
+    below = 25 - fraction - (bits >> 10 & 31)  # bits worth less than the least
+    if drop < below <= 10:
+        drop = below
+    elif below == 11:  # half of the least, or more
+        return bits & 0x8000 | 15 - fraction << 10
+    return bits + (1 << drop - 1) & -(1 << drop) & 0xFFFF
+
+
 def times_milli(bits, n):
     """Return `n` x 1000 x the value of `bits`, rounded; small integers if the result is one.
 

@@ -7,6 +7,7 @@ from shards import frame
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
 _SILENCE_S = const(1800)  # longest time between frames
 _CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
+_CURRENT_BITS = const(8)  # that a stored current has
 _FINE_MA = const(16)  # less is told in sixteenths of a mA
 _STEP_PERCENT = const(5)  # of the capacity: more is a step of the current in any case
 _JITTER_PERCENT = const(100)  # of the capacity: more is no jitter
@@ -61,7 +62,9 @@ class Sampler:
     Between two data frames of one run (no GAP event, no new boot between them), times in
     whole seconds as in frames:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
-      held since the poll before); what rounding leaves is carried to the next frame;
+      held since the poll before). Currents are rounded to 8 significant bits and to the power of
+      two (A) that is just below 1/32 % of `capacity_ah`, unless that would make them 0; what this
+      leaves goes to the next frames, at most as much again each, and the last of a run tells all;
     - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
       `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
       (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;
@@ -99,6 +102,9 @@ class Sampler:
         self.frames_a_day = 0
         self.widened = 0
         self._percent_ma = max(1, int(capacity_ah * 10))
+        self._fraction_bits = 0  # of stored currents: steps of 1/32 % of the capacity, or finer
+        while 32000 >> self._fraction_bits > self._percent_ma and self._fraction_bits < 10:
+            self._fraction_bits += 1
         self.frames = bytearray(3 * frame.SIZE)
         self.held = bytearray(frame.SIZE)
         self._n = 0
@@ -110,6 +116,7 @@ class Sampler:
         self._uptime_ms = 0
         self._usual_ms = _USUAL_MS
         self._rest_mams = 0  # charge, mA ms: less than one mA s
+        self._carry_mas = 0  # charge that frames did not tell yet, for they are rounded
         self._jitter_ma = 0
         self._noise = [_NOISE_LEAST] * 8  # of a value: what half of its changes stay below
         self._hour_s = 0  # begin of the hour whose frames are counted
@@ -143,7 +150,7 @@ class Sampler:
         self._usual_ms = max(_USUAL_MS, min(dt_ms, 2 * self._usual_ms))
         if not self._running or gap:
             if self._pending:
-                self._store(last)
+                self._store(last, True)
             if self._seen:
                 gap_s = max(0, now[_T] - last[_T])
                 frame.pack_event(self.frames, self._slot(), now[_T], frame.GAP, gap_s)
@@ -160,7 +167,7 @@ class Sampler:
         """End the run (link lost, stop): return the number of frames to store."""
         self._n = 0
         if self._pending:
-            self._store(self._last)
+            self._store(self._last, True)
         self._running = False
         return self._n
 
@@ -168,14 +175,14 @@ class Sampler:
         """Write to `held` the frame that would end the run now; False if nothing is pending."""
         if self._pending:
             last = self._last
-            self._pack(self.held, 0, last, self._voltage(last), self._current(last))
+            self._pack(self.held, 0, last, self._voltage(last), self._current(last, True))
         return self._pending
 
     def _begin(self, now):
         self._running = True
         for i in range(len(self._lacked)):
             self._lacked[i] = 0
-        self._rest_mams = now[_Q] = 0
+        self._rest_mams = self._carry_mas = now[_Q] = 0
         self._t0_s = now[_T]
         self._soc_before = now[_SOC]
         self._store(now)
@@ -207,7 +214,7 @@ class Sampler:
         if self._pending and (step or not self._fits(now)):
             charge = last[_Q]
             self._store(last)
-            now[_Q] += last[_Q] - charge
+            now[_Q] -= charge
         above_mv = now[_V] + last[_V] - 2 * self._start[_V]
         now[_AREA] = last[_AREA] + above_mv * (now[_T] - last[_T])
         self._pending = True
@@ -315,13 +322,13 @@ class Sampler:
         self._low[i] = max(self._low[i], -(-(rise - band << shift) // dt_s))
         self._high[i] = min(self._high[i], (rise + band << shift) // dt_s)
 
-    def _store(self, poll):
-        """Store `poll` and start the doors there; its charge becomes what rounding left."""
+    def _store(self, poll, ends=False):
+        """Store `poll`, which may end the run, and start the doors there."""
         voltage = self._voltage(poll)
-        current = self._current(poll)
+        current = self._current(poll, ends)
         self._pack(self.frames, self._slot(), poll, voltage, current)
         if current != half.NAN:
-            poll[_Q] -= half.times_milli(current, poll[_T] - self._t0_s)
+            self._carry_mas += poll[_Q] - half.times_milli(current, poll[_T] - self._t0_s)
         self._pending = False
         self._t0_s = poll[_T]
         soc = (poll[_SOC] + 2) // 5 * 5  # as the frame has it
@@ -333,7 +340,7 @@ class Sampler:
             self._start[i] = poll[i]
             self._low[i] = -_OPEN
             self._high[i] = _OPEN
-        self._start[_Q] = poll[_AREA] = 0
+        self._start[_Q] = poll[_Q] = poll[_AREA] = 0
         self._told_mv = half.times_milli(voltage, 1)
 
     def _voltage(self, poll):
@@ -348,19 +355,30 @@ class Sampler:
         slack_mv = step_mv // 2
         return half.from_milli(max(mv - slack_mv, min(mv + slack_mv, wanted_mv)))
 
-    def _current(self, poll):
-        """Return the half float of the mean current from the last stored frame to `poll`."""
+    def _current(self, poll, ends):
+        """Return the half float of the mean current from the last stored frame to `poll`.
+
+        Rounded to what a frame needs, unless it ends the run and has to tell all charge.
+        """
         if poll[_I] is None:
             return half.NAN
+        charge = poll[_Q]
         dt_s = poll[_T] - self._t0_s
         if dt_s == 0:  # no stored time to spread charge over: it goes to the next frame
             return half.from_milli(poll[_I])
-        mean_ma = (2 * poll[_Q] + dt_s) // (2 * dt_s)
-        if not -_FINE_MA < mean_ma < _FINE_MA:
-            return half.from_milli(mean_ma)
-        # else what is left of a charge would be told as 1 mA, then taken back, for ever; a
-        # sixteenth of that is no subnormal yet
-        return half.from_fraction((32 * poll[_Q] + dt_s) // (2 * dt_s), 16000)
+        if ends:
+            charge += self._carry_mas
+        else:  # a long silence leaves more than a short peak may take
+            step_ma = max((1000 >> self._fraction_bits) + 1, abs(charge) // dt_s >> _CURRENT_BITS)
+            charge += max(-step_ma * dt_s, min(step_ma * dt_s, self._carry_mas))
+        mean_ma = (2 * charge + dt_s) // (2 * dt_s)
+        if -_FINE_MA < mean_ma < _FINE_MA:
+            # else what is left would be told as 1 mA, then taken back, for ever; a sixteenth of
+            # that is no subnormal yet
+            bits = half.from_fraction((32 * charge + dt_s) // (2 * dt_s), 16000)
+        else:
+            bits = half.from_milli(mean_ma)
+        return bits if ends else half.rounded(bits, _CURRENT_BITS, self._fraction_bits)
 
     def _pack(self, buf, offset, poll, voltage, current):
         frame.pack_data(
