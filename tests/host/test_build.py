@@ -16,7 +16,8 @@ from batmon.firmware import build
 def tree(tmp_path, monkeypatch):
     """A small checkout; the translator is a stand-in that writes one module per driver."""
     root = tmp_path / "checkout"
-    for name in ("main.py", "boot.py", "store.py", "lib/half.py", "sim/board.py", "sim/air.py"):
+    sources = "main.py", "boot.py", "store.py", "lib/half.py", "sim/board.py", "sim/air.py"
+    for name in (*sources, "NOTICE"):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"name = {name!r}\n")
@@ -49,10 +50,10 @@ def test_trees(tree):
     built = build.build(tree / "build/board")
     assert _files(tree / "build/board") == {
         "boot.py", "main.py", "store.mpy", "lib/half.mpy", "aiobmsble/bms/jbd_bms.mpy",
-        "aiobmsble/bms/jikong_bms.mpy",
+        "aiobmsble/bms/jikong_bms.mpy", "NOTICE",
     }  # fmt: skip
     assert _files(tree / "build/sim") == {"board.py", "air.mpy"}
-    assert (built.files, built.made) == (8, 8)
+    assert (built.files, built.made) == (9, 9)
 
 
 def test_only_what_changed_is_made(tree):
@@ -115,7 +116,7 @@ def test_mistakes_get_a_sentence(tree):
     with pytest.raises(UserError, match=re.escape("lib/half.py does not compile: SyntaxError")):
         build.build(tree / "build/board")
     (tree / "lib/half.py").write_text("")
-    assert build.build(tree / "build/board").files == 8
+    assert build.build(tree / "build/board").files == 9
 
 
 def test_forgotten_state_is_no_trouble(tree):
@@ -123,7 +124,7 @@ def test_forgotten_state_is_no_trouble(tree):
     build.build(board)
     (board / "stale.mpy").write_bytes(b"")
     (tree / "build/state.json").write_text("rubbish")
-    assert build.build(board).made == 8
+    assert build.build(board).made == 9
     assert "stale.mpy" not in _files(board)
 
 

@@ -127,6 +127,17 @@ def test_other_format_is_named_not_decoded(tmp_path, other):
     assert not len(shard.frames)
 
 
+def test_a_raw_shard_of_a_newer_format_is_named_not_decoded(tmp_path):
+    path = tmp_path / "a-00001.raw"
+    newer = bytearray(anchor())
+    newer[frame.SIZE - 1] = frame.VERSION + 1
+    path.write_bytes(raw([bytes(newer), data()]))
+    shard = shards.load(path)
+    (said,) = shard.damage
+    assert f"of format version {frame.VERSION + 1}, this batmon reads {frame.VERSION}" in said
+    assert not len(shard.frames)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from(["raw", "bts"]), st.booleans())
 def test_garbage_never_stops_the_reader(tmp_path_factory, content, kind, commit):
@@ -277,8 +288,10 @@ def test_info(tmp_path, capsys):
     frames = [*_FRAMES, event(4000), event(4010), event(4020, frame.FRAMES_DROPPED, 3)]
     write(tmp_path, "a-00001.bts", frames)
     write(tmp_path, "a-00001.raw", frames[:100])
+    (tmp_path / "version").write_text("0.9.1 1\n")
     assert main(["info", str(tmp_path)]) == 0
-    text = capsys.readouterr().out
+    text, odd = capsys.readouterr()
+    assert "from a board with batmon 0.9.1, log format 1" in text and not odd
     assert "399 frames" in text and "2026-01-01 06:00:10Z to 2026-01-01 07:06:30Z" in text
     assert "lost the BMS, 2 times" in text and "not used" in text
     assert main(["info", "--json", str(tmp_path)]) == 0

@@ -2,6 +2,7 @@
 
 import collections
 import json
+from pathlib import Path
 
 from batmon.console import note, subcommand, track
 
@@ -28,6 +29,7 @@ def _run(args) -> int:
     if args.json:
         print(json.dumps(facts, indent=2))
     else:
+        _print_writers(args.paths)
         for fact in facts:
             if "double" in fact:
                 print(f"{fact['file']}: not used, the same shard is there a second time")
@@ -67,6 +69,15 @@ def _facts(shard, line, first: int, end: int) -> dict:
         "events": {timeline.EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
         "damage": shard.damage,
     }
+
+
+def _print_writers(paths: list[str]):
+    """Print which batmon wrote the newest shards of each folder, where that is known."""
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("version")) if path.is_dir() else ():
+            words = file.read_text(errors="replace").split()
+            if len(words) == 2:
+                print(f"{file.parent}: from a board with batmon {words[0]}, log format {words[1]}")
 
 
 def _print(facts: dict):

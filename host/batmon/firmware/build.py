@@ -29,6 +29,7 @@ _STATE = BUILD / "state.json"
 
 # Copied as they are: MicroPython starts the first two by name, users edit the third.
 _BOARD_SOURCES = ("boot.py", "main.py", "conn.py")
+_NOTICE = "NOTICE"  # goes where the work of others goes; the long license does not fit everywhere
 _SIM_SOURCES = ("board.py",)
 # The packages of the board; lib/ lies beside them but is a folder of sys.path.
 PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
@@ -95,6 +96,7 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
             jobs[out / source.name] = _Job(source, source.name)
         elif source.name not in _NOT_ON_BOARD:
             _add(jobs, out, source, source.name, native=native)
+    jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
     folders = [(ROOT, folder) for folder in (*PACKAGES, "lib")]
     for tree, folder in (*folders, (drivers, "aiobmsble")):
         for source in sorted((tree / folder).rglob("*.py")):

@@ -20,7 +20,7 @@ from batmon.log.formats import codec, frame
 from batmon.log.timeline import FRAME
 
 # What a board or `batmon pull` keeps beside shards.
-_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt"}
+_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt", "version"}
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory.
 _MAX_BYTES = 1 << 24
@@ -138,6 +138,17 @@ def _load_raw(shard: Shard, data: bytes):
         shard.breaks.append(total)
     if parts:
         shard.frames = np.concatenate(parts)
+    anchors = shard.frames[timeline.kinds(shard.frames) == frame.ANCHOR]
+    version = max(anchors.tobytes()[frame.SIZE - 1 :: frame.SIZE], default=0)
+    if version > frame.VERSION:
+        _refuse_format(shard, version, frame.VERSION)
+        shard.frames = shard.frames[:0]
+
+
+def _refuse_format(shard: Shard, theirs: int, ours: int):
+    shard.damage.append(
+        f"is of format version {theirs}, this batmon reads {ours}: take the batmon that wrote it"
+    )
 
 
 def _note_gap(shard: Shard, first: int, end: int):
@@ -152,10 +163,7 @@ def _load_sealed(shard: Shard, data: bytes):
     header = codec.HEADER
     if not data.startswith(header):
         if data[:3] == header[:3] and len(data) >= len(header):
-            shard.damage.append(
-                f"is of format version {data[3]}, this batmon reads {header[3]}: "
-                "take the batmon that wrote it"
-            )
+            _refuse_format(shard, data[3], header[3])
             return
         shard.damage.append("does not begin as a sealed shard")
     parts, total, end, said = [], 0, len(header), None

@@ -6,6 +6,9 @@ import json
 import zlib
 from pathlib import Path
 
+from batmon.paths import ROOT
+from batmon.version import VERSION
+
 _WEB = Path(__file__).parent
 # Where the chart library lies in its package, which is not imported: it would bring IPython.
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
@@ -92,6 +95,8 @@ def page(batteries: list[dict], tz: str) -> str:
     library, style = (_library(name) for name in _UPLOT)
     parts = {
         "style": style + _web("report.css"),
+        "version": VERSION,
+        "notice": (ROOT / "NOTICE").read_text(encoding="utf-8"),  # uPlot is passed on with the page
         "library": library,
         "script": _web("data.js") + _web("charts.js") + _web("report.js"),
         # "</" would end the script element
