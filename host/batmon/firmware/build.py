@@ -75,6 +75,7 @@ def build(
         jobs = _board_jobs(out, drivers, chip)
         if short:
             _shorten(jobs, SHORT / drivers.name, state)
+        jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         trees = [out]
         for which in present():
             jobs |= _sim_jobs(SIMS[which], cpu(which))
@@ -96,7 +97,6 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
             jobs[out / source.name] = _Job(source, source.name)
         elif source.name not in _NOT_ON_BOARD:
             _add(jobs, out, source, source.name, native=native)
-    jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
     folders = [(ROOT, folder) for folder in (*PACKAGES, "lib")]
     for tree, folder in (*folders, (drivers, "aiobmsble")):
         for source in sorted((tree / folder).rglob("*.py")):
