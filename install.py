@@ -4,8 +4,8 @@ import json
 import os
 import time
 
-_PACKAGES = (("aioble-central", "0.3.0"), ("aioble-client", "0.3.0"))
-_MODULES = ("aioble", "aioble.central", "aioble.client")  # which then can be imported
+_PACKAGES = (("aioble-central", "0.3.0"),)
+_MODULES = ("aioble", "aioble.central")  # which then can be imported
 _OURS = ("boot.py", "main.py", "conn.py", "app", "link", "lib/bleak", "aiobmsble")
 _JOIN_S = 30
 

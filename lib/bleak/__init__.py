@@ -1,12 +1,12 @@
-# bleak's client API for MicroPython, as far as BMS drivers use it, over aioble
-# aioble connects, discovers, reads and writes; everything it gets wrong is handled here.
+# bleak's client API for MicroPython, as far as BMS drivers use it
+# aioble scans and connects; services, reads, writes and notifications go straight to the stack.
 # ruff: noqa: F401
-from .client import (
-    BleakClient,
+from .client import BleakClient
+from .exc import BleakCharacteristicNotFoundError, BleakError
+from .gatt import (
     BleakGATTCharacteristic,
     BleakGATTService,
     BleakGATTServiceCollection,
+    normalize_uuid_str,
 )
-from .exc import BleakCharacteristicNotFoundError, BleakError
 from .scanner import AdvertisementData, BleakScanner, BLEDevice
-from .uuids import normalize_uuid_str

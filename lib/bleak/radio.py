@@ -1,25 +1,24 @@
-# The radio's events, as far as aioble loses them or does not care, and who may use the radio
-# The handler runs on the stack's own task: it copies and flags, nothing else.
+# The radio: who switches it on, who may use it, and what it tells
+# Its handler runs on the stack's own task: it copies and flags, and cannot raise.
 import asyncio
 
+import bleradio
 from aioble import central, core
-from bleradio import on as activate  # the only way, for aioble as well
 from micropython import const
 
-_IRQ_SCAN_RESULT = const(5)
-_IRQ_SCAN_DONE = const(6)
-_IRQ_CONNECT = const(7)
-_IRQ_DISCONNECT = const(8)
-_IRQ_NOTIFY = const(18)
-_IRQ_INDICATE = const(19)
-_RING_SIZE = const(2048)
+_CONNECT = const(7)
+_DISCONNECT = const(8)
+_GATTC_FIRST = const(9)
+_GATTC_LAST = const(21)
+_RING_SIZE = const(1792)  # bytes: 20 notifications of 80
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
 ble = core.ble
 
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
-scan = None  # the scan that is running
+scan = None  # aioble's, while one runs
+missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 _rings = []  # free ones
 
@@ -84,8 +83,8 @@ class Ring:
 
 
 def take_ring():
-    """A ring for a scan or a link. Used again and again: after a year of reconnecting the heap
-    may have no hole for a new one."""
+    """A ring for a link. Used again and again: after a year of reconnecting the heap may have no
+    hole for a new one."""
     ring = _rings.pop() if _rings else Ring(_RING_SIZE)
     ring.clear()
     return ring
@@ -95,35 +94,33 @@ def give_back(ring):
     _rings.append(ring)
 
 
-def _find(conn_handle):
+def _irq(event, data):
+    # In the place of aioble's own handler, which it calls: an exception would end all events.
+    global missed
+    try:
+        if event == _CONNECT:
+            if attempt and attempt.peer.addr == data[2]:
+                attempt.on_link(data[0])
+        elif _DISCONNECT <= event <= _GATTC_LAST:
+            client = _find(event, data)
+            if client:
+                if event >= _GATTC_FIRST:
+                    client.on_event(event, data)
+                else:
+                    client.on_link(None)
+        return core.ble_irq(event, data)
+    except Exception:
+        missed += 1
+
+
+def _find(event, data):
+    # aioble does not see an attempt fail, or takes it for the end of link 0
+    if event == _DISCONNECT and data[1] == _NO_LINK:
+        return attempt
     for client in clients:
-        if client.conn_handle == conn_handle:
+        if client.conn_handle == data[0]:
             return client
     return None
-
-
-def _irq(event, data):
-    try:
-        if event == _IRQ_NOTIFY or event == _IRQ_INDICATE:
-            client = _find(data[0])
-            if client:
-                client.on_data(data[1], data[2])
-                return True  # spares aioble a copy that nobody reads
-        elif event == _IRQ_SCAN_RESULT:
-            if scan:
-                scan.on_result(data)
-        elif event == _IRQ_SCAN_DONE:
-            if scan:
-                scan.on_done()
-        elif event == _IRQ_CONNECT:
-            if attempt and attempt.peer == data[2]:
-                attempt.on_link(data[0])
-        elif event == _IRQ_DISCONNECT:
-            client = attempt if data[1] == _NO_LINK else _find(data[0])
-            if client:
-                client.on_link(None)
-    except Exception:
-        pass  # would end all events for good
 
 
 def _shutdown():
@@ -131,12 +128,19 @@ def _shutdown():
     global clients, attempt, scan, turn
     for client in clients:
         client.on_link(None)
-    clients = []
     if scan:
-        scan.on_done()
+        scan._done = True
+        scan._event.set()
+    clients = []
     attempt = scan = None
     turn = asyncio.Lock()
 
 
-core.register_irq_handler(_irq, _shutdown)
-core.ensure_active = central.ensure_active = activate
+def _listen():
+    ble.irq(_irq)  # the stack lets go of a handler that raised
+
+
+core.register_irq_handler(None, _shutdown)
+core.ensure_active = central.ensure_active = bleradio.on  # the only way
+bleradio.setup.append(_listen)
+_listen()

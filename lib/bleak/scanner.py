@@ -1,16 +1,18 @@
 # Finding a device by what it advertises
-# Not through aioble.scan: that cannot be ended in bounded time, and keeps every neighbour.
+# aioble.scan() scans; it would keep every neighbour, and wait for ever for a stack that has died.
 import asyncio
+from collections import deque
 
+import aioble
 from micropython import const
 
 from . import radio
 from .exc import BleakError
-from .uuids import from_stack
+from .gatt import from_stack
 
 _SCAN_US = const(30000)  # interval and window: listen all the time
-_MAX_SEEN = const(24)  # advertisers whose payloads are remembered
-_SCAN_RSP = const(4)
+_WAITING = const(16)  # advertisements that nobody has looked at yet; the oldest go first
+_SEEN = const(16)  # advertisers that are remembered
 _LATE_MS = const(500)
 
 
@@ -61,6 +63,13 @@ class AdvertisementData:
                 self.service_data[from_stack(data[:size])] = data[size:]
 
 
+class _Waiting(deque):
+    """A queue for aioble, which would take the last one first."""
+
+    def pop(self):
+        return self.popleft()
+
+
 class BleakScanner:
     @staticmethod
     async def find_device_by_filter(filterfunc, timeout=10.0):
@@ -69,78 +78,47 @@ class BleakScanner:
         It is called whenever an advertiser says something new. Raises BleakError when the
         stack refuses to scan.
         """
+        timeout_ms = int(timeout * 1000)
         async with radio.turn:
+            scan = aioble.scan(timeout_ms, _SCAN_US, _SCAN_US, True)
+            scan._queue = _Waiting((), _WAITING)
+            guard = asyncio.create_task(_end(scan, timeout_ms + _LATE_MS))
+            radio.scan = scan
             try:
-                return await _Scan(filterfunc).run(int(timeout * 1000))
-            except OSError as exc:
-                raise BleakError("cannot scan: %r" % exc)
-
-
-class _Scan:
-    def __init__(self, filterfunc):
-        self._filter = filterfunc
-        self._ring = radio.take_ring()
-        self._flag = asyncio.ThreadSafeFlag()
-        self._done = False
-        self._seen = {}  # address type and address -> [advertisement, scan response]
-
-    # on the stack's task
-
-    def on_result(self, data):
-        addr_type, addr, adv_type, rssi, payload = data
-        self._ring.put((rssi & 0xFF) << 8 | addr_type << 4 | adv_type, addr, payload)
-        self._flag.set()
-
-    def on_done(self):
-        self._done = True
-        self._flag.set()
-
-    # on ours
-
-    async def run(self, timeout_ms):
-        radio.activate()
-        radio.scan = self
-        guard = asyncio.create_task(self._end(timeout_ms + _LATE_MS))
-        try:
-            radio.ble.gap_scan(timeout_ms, _SCAN_US, _SCAN_US, True)
-            while True:
-                data = self._ring.get()
-                if data is not None:
-                    device = self._judge(self._ring.tag, data)
+                await scan.__aenter__()
+                async for result in scan:
+                    device = _judge(result, filterfunc)
                     if device:
                         return device
+                    if len(scan._results) > _SEEN:
+                        scan._results = {result}  # it may have more to say
                     await asyncio.sleep_ms(0)
-                elif self._done:
-                    return None
-                else:
-                    await self._flag.wait()
-        finally:
-            radio.scan = None
-            radio.give_back(self._ring)
-            guard.cancel()
-            try:
-                radio.ble.gap_scan(None)
-            except OSError:
-                pass  # not scanning, or switched off
+            except OSError as exc:
+                raise BleakError("cannot scan: %r" % exc)
+            finally:
+                guard.cancel()
+                radio.scan = None
+                # not `async with`: that waits for an event, which a dead stack does not send
+                scan._done = True
+                try:
+                    radio.ble.gap_scan(None)
+                except OSError:
+                    pass  # switched off
 
-    async def _end(self, timeout_ms):
-        # The stack ends a scan itself, unless it has died.
-        await asyncio.sleep_ms(timeout_ms)
-        self.on_done()
 
-    def _judge(self, tag, data):
-        addr_type = tag >> 4 & 0x0F
-        key = bytes((addr_type,)) + data[:6]
-        payloads = self._seen.get(key)
-        if payloads is None:
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            payloads = self._seen[key] = [None, None]
-        part = 1 if tag & 0x0F == _SCAN_RSP else 0
-        if data[6:] == payloads[part]:
-            return None
-        payloads[part] = bytes(data[6:])
-        rssi = tag >> 8
-        adv = AdvertisementData(payloads, rssi - 256 if rssi > 127 else rssi)
-        device = BLEDevice(":".join("%02X" % b for b in data[:6]), adv.local_name, addr_type)
-        return device if self._filter(device, adv) else None
+async def _end(scan, timeout_ms):
+    # The stack ends a scan itself, unless it has died.
+    await asyncio.sleep_ms(timeout_ms)
+    scan._done = True
+    scan._event.set()
+
+
+def _judge(result, filterfunc):
+    # The device if it passes; aioble also tells of those that only sound louder.
+    said = result.adv_data, result.resp_data
+    if getattr(result, "said", None) == said:
+        return None
+    result.said = said
+    adv = AdvertisementData(said, result.rssi)
+    device = BLEDevice(result.device.addr_hex().upper(), adv.local_name, result.device.addr_type)
+    return device if filterfunc(device, adv) else None

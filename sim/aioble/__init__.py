@@ -4,4 +4,3 @@
 from .core import GattError, config, stop
 from .device import Device, DeviceDisconnectedError
 from .central import scan
-from . import client

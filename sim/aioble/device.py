@@ -87,8 +87,6 @@ class DeviceConnection:
         self._conn_handle = None
         self._event = asyncio.ThreadSafeFlag()  # link up, later: link down
         self._mtu_event = None
-        self._discover = None
-        self._characteristics = {}
         self._timeouts = []
         self._task = None
 
@@ -134,8 +132,6 @@ class DeviceConnection:
         with self.timeout(timeout_ms):
             await self._mtu_event.wait()
         return self.mtu
-
-    services = None  # client.py's, which puts it here
 
     async def __aenter__(self):
         return self

@@ -515,7 +515,6 @@ async def test_a_dead_stack_still_means_bounded_waits():
     await raises(_ERRORS, BleakClient(device).connect(), 30000)
     assert vclock.now_ms() - start_ms < 60000
     aioble.stop()
-    ble.irq(aioble.core.ble_irq)
     await asyncio.sleep(1)
     await _works(await find())
     fresh()
@@ -546,6 +545,41 @@ async def test_no_memory_for_a_task_does_not_keep_the_radio_from_others():
         air.add(peer)
         await asyncio.sleep(10)
         await asyncio.wait_for(_works(device), 60)
+
+
+async def test_no_memory_for_what_discovery_finds_is_an_error_and_no_half_truth():
+    peer = fresh(Peer())
+    device = await find()
+    for nth in range(12):
+        client = BleakClient(device)
+        left = [nth]
+        whole = client.on_event
+
+        def fails(event, data):
+            if event in (9, 11):  # a service, a characteristic
+                left[0] -= 1
+                if left[0] == -1:
+                    raise MemoryError
+            whole(event, data)
+
+        client.on_event = fails
+        try:
+            await client.connect()
+            assert nth >= 8 and len([c for s in client.services for c in s.characteristics]) == 5
+        except BleakError as exc:
+            assert nth < 8 and "no memory" in str(exc)
+        await client.disconnect()
+        assert not peer.connected
+
+
+async def test_an_mtu_that_is_agreed_on_late_is_no_answer_to_anything_else():
+    peer = fresh(Peer())
+    client = await link_to(peer)
+    reading = asyncio.create_task(client.read_gatt_char("2a29"))
+    await asyncio.sleep_ms(0)
+    air.radio.emit(21, (client.conn_handle, 99))
+    assert bytes(await reading) == b"maker %d" % INFO and client.mtu_size == 99
+    await client.disconnect()
 
 
 async def test_time_spent_blocking_does_not_confuse_the_clock():

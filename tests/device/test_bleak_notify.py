@@ -2,8 +2,6 @@
 import asyncio
 import time
 
-import aioble
-import bluetooth
 from bleak import BleakClient, BleakError
 from bleak_peer import (
     LONG_COMMAND,
@@ -66,29 +64,6 @@ async def test_what_does_not_fit_is_missing_as_a_whole():
     peer.burst(20, 200)
     assert await until(lambda: len(got) == 20, 1000)
     await client.disconnect()
-
-
-async def test_aiobles_own_queue_loses_bursts():
-    # the reason for all this; should it ever pass, the shim can be simpler
-    peer = fresh(Peer())
-    await find()
-    connection = await aioble.Device(0, peer.addr).connect()
-    async for service in connection.services(bluetooth.UUID(0xFFE0)):
-        pass
-    async for char in service.characteristics(bluetooth.UUID(0xFFE1)):
-        pass
-    await char.subscribe(notify=True)
-    peer.interval_ms = 0
-    peer.burst(20, 20)
-    got = 0
-    try:
-        while True:
-            await char.notified(timeout_ms=1000)
-            got += 1
-    except asyncio.TimeoutError:
-        pass
-    assert 1 <= got < 20
-    await connection.disconnect()
 
 
 async def test_several_characteristics_keep_apart():

@@ -158,6 +158,37 @@ async def test_memory_does_not_grow_with_the_neighbourhood():
     fresh()
 
 
+async def test_adverts_that_come_while_nobody_looks_take_no_memory_without_end():
+    fresh()
+    for i in range(250):
+        peer = Peer("n%d" % i)
+        peer.addr = bytes((i, 2, 3, 4, 5, 6))
+        air.add(peer)
+    grown = []
+
+    def look(device, adv):
+        if not grown:
+            gc.collect()
+            before = gc.mem_alloc()
+            time.sleep_ms(2000)
+            gc.collect()
+            grown.append(gc.mem_alloc() - before)
+        return False
+
+    await BleakScanner.find_device_by_filter(look, 3)
+    assert grown[0] < 5000, grown
+    fresh()
+
+
+async def test_an_event_that_aioble_cannot_digest_does_not_end_all_events():
+    fresh(Peer())
+    search = asyncio.create_task(find())
+    await asyncio.sleep_ms(0)
+    air.radio.emit(5, ())
+    assert await search
+    fresh()
+
+
 async def test_the_filter_is_asked_once_about_the_same_words():
     peer = fresh(Peer(scan_rsp=air.adv(services16=[0xFFE0], flags=False)))
     asked = []

@@ -483,7 +483,7 @@ _STACK = (
     "gap_scan gap_connect gap_disconnect gattc_write gattc_discover_services "
     "gattc_discover_characteristics gattc_discover_descriptors gattc_exchange_mtu"
 ).split()
-_SHIM = "BleakGATTCharacteristic BleakGATTServiceCollection _collect _until".split()
+_SHIM = "BleakGATTCharacteristic BleakGATTServiceCollection BleakGATTService _until".split()
 
 
 async def _fewest_tasks():

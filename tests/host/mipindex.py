@@ -9,11 +9,7 @@ from pathlib import Path
 
 from batmon.paths import SIM
 
-_SHARED = ("__init__", "core", "device")
-PACKAGES = {
-    "aioble-central@0.3.0": (*_SHARED, "central"),
-    "aioble-client@0.3.0": (*_SHARED, "client"),
-}
+PACKAGES = {"aioble-central@0.3.0": ("__init__", "core", "device", "central")}
 
 
 def make(folder: Path, plain: bool = False):

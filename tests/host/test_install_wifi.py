@@ -69,7 +69,7 @@ def test_it_installs_checks_and_says_what_remains(board, tmp_path):
         assert "to copy from a computer: conn.py, app, link, lib/bleak, aiobmsble" in said
         rest = ["conn.py", "app", "link", "lib/bleak", "aiobmsble"]
         assert "everything is there" in board(_WIFI, url, rest)
-    assert (tmp_path / "lib/aioble/client.py").exists()
+    assert (tmp_path / "lib/aioble/central.py").exists()
 
 
 @pytest.mark.parametrize("wifi", [None, 5, {}, {"ssid": 5}, {"ssid": "boat", "password": 12345678}])

@@ -14,8 +14,8 @@ from batmon.console import UserError, note
 from batmon.firmware.payload import CONN, SETTINGS, digest, head_digest
 from batmon.paths import ROOT
 
-# Parts of aioble: the whole takes twice the flash and memory, for what nobody calls here.
-PACKAGES = ("aioble-central@0.3.0", "aioble-client@0.3.0")
+# The part of aioble that scans and connects: the whole takes thrice the flash and memory.
+PACKAGES = ("aioble-central@0.3.0",)
 INDEX = "https://micropython.org/pi/v2"
 _AIOBLE = "/lib/aioble/"
 _MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
@@ -72,7 +72,7 @@ def dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str,
             1,
         ) from None
     problem = board.get(
-        "try:\n import aioble.central, aioble.client\n _p = ''\n"
+        "try:\n import aioble.central\n _p = ''\n"
         "except Exception as _e:\n _p = repr(_e)",
         "_p",
     )
