@@ -53,6 +53,12 @@ def _resume():
         os.stat("/data/packing")
     except OSError:
         return None
+    from app import claim
+
+    try:
+        claim.claim("/data")
+    except ValueError:
+        return None  # a newer version's, which goes on with it; the app says so
     from app import packing
 
     try:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flashimage
-import leftovers
 import mipindex
 import pytest
 
@@ -129,17 +128,18 @@ def test_boots_from_it_and_loses_no_frame(left):
     assert f"batmon {VERSION}: press Ctrl-C" in words
 
 
-def test_shards_from_then_are_sealed(left):
-    """The shard that was being written gets full, is sealed by this version, and read."""
+def test_a_shard_that_is_full_is_packed_by_this_version(left):
     image = left.image()
     _copied(image, instead=True)  # else it would make room
-    days = 0.3
-    battery = leftovers.lively(image.parent, days)
-    end, words, data = _live(image, days * 1440, battery=str(battery), heap="320k")
-    assert end["dropped"] == 0 and "Error" not in words, words
+    boot, number = map(int, left.truth["state"].split())
+    state = left.folder / "state"
+    state.write_text(f"{boot} {number + 1}\n")  # as if the last had become full just then
+    flashimage.put(image, {"/data/state": state, "/data/state.bak": state})
+    end, words, data = _live(image, 20, heap="320k")
+    assert end["connected"] and end["dropped"] == 0 and "Traceback" not in words, words
     last = Path(left.truth["flash"][-1]["file"]).stem
-    assert (data / f"{last}.bts").exists() and not (data / f"{last}.raw").exists()
-    _check_log(data, left.truth)
+    assert (data / f"{last}.bts").exists() and not (data / f"{last}.raw").exists(), words
+    _check_log(data, left.truth, goes_on=False)
 
 
 @pytest.mark.xdist_group("upgrade")
@@ -274,9 +274,17 @@ def test_what_a_newer_version_left_is_refused(monkeypatch, program, log, newer):
 def test_an_older_program_does_not_touch_a_newer_log(left):
     image = left.image()
     _copied(image)
-    newer = left.folder / "version"
-    newer.write_text("99.1.0 250\n")
-    before = flashimage.put(image, {"/data/version": newer})
+    boot, number = map(int, left.truth["state"].split())
+    packing = {"name": "jk_pak01", "boot": boot, "uptime_s": 1, "time_s": 1, "tries": 0}
+    texts = {
+        "version": "99.1.0 250\n",
+        # which would like its last shard to be packed
+        "state": f"{boot} {number + 1}\n",
+        "packing": json.dumps(packing | {"events": []}),
+    }
+    for name, text in texts.items():
+        (left.folder / name).write_text(text)
+    before = flashimage.put(image, {f"/data/{name}": left.folder / name for name in texts})
     end, words, _ = _live(image, 3, left.folder / "rtc.bin")
     assert end["frames"] == end["flushes"] == 0
     sentence = f"log is of batmon 99.1.0, this is {VERSION}, which cannot write it: install 99.1.0"
