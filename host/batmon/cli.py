@@ -19,6 +19,7 @@ _COMMANDS = (
     "verify",
     "seal",
     "unseal",
+    "trace",
     "replay",
     "sim",
     "soak",

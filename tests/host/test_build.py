@@ -50,10 +50,10 @@ def test_trees(tree):
     built = build.build(tree / "build/board")
     assert _files(tree / "build/board") == {
         "boot.py", "main.py", "store.mpy", "lib/half.mpy", "aiobmsble/bms/jbd_bms.mpy",
-        "aiobmsble/bms/jikong_bms.mpy", "NOTICE",
+        "aiobmsble/bms/jikong_bms.mpy", "names.txt", "NOTICE",
     }  # fmt: skip
     assert _files(tree / "build/sim") == {"board.py", "air.mpy"}
-    assert (built.files, built.made) == (9, 9)
+    assert (built.files, built.made) == (10, 10)
 
 
 def test_only_what_changed_is_made(tree):
@@ -116,7 +116,7 @@ def test_mistakes_get_a_sentence(tree):
     with pytest.raises(UserError, match=re.escape("lib/half.py does not compile: SyntaxError")):
         build.build(tree / "build/board")
     (tree / "lib/half.py").write_text("")
-    assert build.build(tree / "build/board").files == 9
+    assert build.build(tree / "build/board").files == 10
 
 
 def test_forgotten_state_is_no_trouble(tree):
@@ -124,7 +124,7 @@ def test_forgotten_state_is_no_trouble(tree):
     build.build(board)
     (board / "stale.mpy").write_bytes(b"")
     (tree / "build/state.json").write_text("rubbish")
-    assert build.build(board).made == 9
+    assert build.build(board).made == 10
     assert "stale.mpy" not in _files(board)
 
 

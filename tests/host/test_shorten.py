@@ -198,12 +198,12 @@ def test_two_objects_share_names_and_one_does_not():
         "        self._second = 2\n"
         "    def sum(self):\n"
         "        return self._first * 10 + self._second\n"
-        "class Other:\n"
-        "    def __init__(self):\n"
-        "        self._third = 3\n"
         "result = Left().sum()\n"
     )
-    names = _both({"a.py": text}).names
+    other = "class Other:\n    def __init__(self):\n        self._third = 3\n"
+    short = _both({"a.py": other, "b.py": text})
+    names = short.names
+    assert short.by_module()["a.py"] == {names["_third"]: "_third"}
     assert names["_first"] != names["_second"]
     assert names["_third"] in (names["_first"], names["_second"])
 

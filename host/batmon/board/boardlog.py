@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Callable
 
 from batmon.board.remote import Remote
+from batmon.firmware import trace
 
 _DATA = "/data"
 _CHUNK = 768
@@ -64,6 +65,10 @@ class BoardLog:
                 line.clear()
 
         self._board.run(f"_send({name!r}, {at})", consume)
+
+    def names(self) -> bytes:
+        """Return what the build on the board says of its names; b"" if it shortened none."""
+        return self._board.read("/" + trace.FILE)
 
     def remove(self, name: str):
         """Delete a file of the log."""

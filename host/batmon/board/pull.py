@@ -7,10 +7,12 @@ import zlib
 from pathlib import Path
 
 from batmon.console import UserError, meter, note
+from batmon.firmware import trace
 from batmon.log import shards
 
 _SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
-_TEXTS = ("errors.old", "errors.txt", "version")  # what went wrong; which batmon wrote the log
+_ERRORS = ("errors.old", "errors.txt")  # what went wrong
+_TEXTS = (*_ERRORS, "version")  # and which batmon wrote the log
 _PART = ".part"  # a file that is not whole, or not verified
 
 
@@ -58,6 +60,8 @@ class Pull:
         for name in _TEXTS:
             if name in files:
                 self._fetch_text(name)
+        if any(name in files for name in _ERRORS):
+            self._name_as_source()
 
     def _local(self, name: str) -> int:
         """Return the size of our verified copy, -1 if there is none."""
@@ -118,6 +122,20 @@ class Pull:
         part = self.folder / (name + _PART)
         part.write_bytes(b"".join(chunks))
         part.replace(self.folder / name)
+
+    def _name_as_source(self):
+        """Put the names of the sources into the error log."""
+        names = self.log.names()
+        if not names:
+            return
+        (self.folder / trace.FILE).write_bytes(names)
+        known = trace.load(self.folder / trace.FILE)
+        for name in _ERRORS:
+            path = self.folder / name
+            if known and path.is_file():
+                text = path.read_bytes().decode(errors="surrogateescape")
+                text = trace.as_source(text, known)
+                path.write_bytes(text.encode(errors="surrogateescape"))
 
     def _drop_raw(self, name: str):
         """Remove our raw copy of a shard that is sealed here too, if nothing else is in it."""

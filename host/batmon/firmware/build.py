@@ -1,7 +1,7 @@
 """Makes the trees that run on the board and on the virtual board.
 
 build/translated  the drivers of aiobmsble as MicroPython source
-build/short       all that runs on the board with shortened names, and names.json, which tells them
+build/short       all that runs on the board with shortened names, and names.txt, which tells them
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
 build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
                   if it takes that, which lies outside the small heap that it shares with the board
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.firmware import shorten
+from batmon.firmware import shorten, trace
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
+from batmon.version import VERSION
 
 TRANSLATED = BUILD / "translated"
 SHORT = BUILD / "short"
@@ -35,7 +36,6 @@ _SIM_SOURCES = ("board.py",)
 PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
-_NAMES = "names.json"
 _NO_LINES = ("-O3",)
 # The code generators need to know the CPU; as source, one tree serves every board.
 _NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
@@ -74,7 +74,7 @@ def build(
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
         if short:
-            _shorten(jobs, SHORT / drivers.name, state)
+            _shorten(jobs, out, SHORT / drivers.name, state)
         jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         trees = [out]
         for which in present():
@@ -106,7 +106,8 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
 
 def names(only: list[str] | None = None) -> dict[str, str]:
     """Return the private names of the last build for the drivers `only`: in the source → short."""
-    return json.loads((SHORT / _choice(only) / _NAMES).read_text())
+    modules = trace.load(SHORT / _choice(only) / trace.FILE).modules
+    return {long: short for known in modules.values() for short, long in known.items()}
 
 
 def _choice(only: list[str] | None) -> str:
@@ -114,11 +115,13 @@ def _choice(only: list[str] | None) -> str:
     return "-".join(sorted(only)) if only else "all"
 
 
-def _shorten(jobs: dict[Path, _Job], folder: Path, state: "_State"):
+def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State"):
     """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
     sources = {job.name: job.source.read_bytes() for job in jobs.values()}
     key = _digest(
         Path(shorten.__file__).read_bytes(),
+        Path(trace.__file__).read_bytes(),
+        VERSION.encode(),
         *(part for name in sorted(sources) for part in (name.encode(), sources[name])),
     )
     made = f"short {folder.name}"
@@ -135,11 +138,13 @@ def _shorten(jobs: dict[Path, _Job], folder: Path, state: "_State"):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        (folder / _NAMES).write_text(json.dumps(shortened.names, indent=1) + "\n")
+        modules = {_module(name): known for name, known in shortened.by_module().items()}
+        (folder / trace.FILE).write_text(trace.Names(VERSION, modules).text())
         state.translated[made] = key
     for job in jobs.values():
         job.source = folder / job.name
         job.options += _NO_LINES
+    jobs[out / trace.FILE] = _Job(folder / trace.FILE, trace.FILE)
 
 
 def _sim_jobs(out: Path, cpu: str | None) -> dict[Path, _Job]:

@@ -10,7 +10,8 @@ text, so that every line stays where it was. Only what cannot matter to anybody 
   may name the others on the REPL.
 
 A name in any string, and one that a user's file has, stays. Two names get the same short one if no
-module and no family of classes has both; a short name occurs nowhere in the tree before.
+module and no family of classes has both, so that a module's tracebacks can be read again; a short
+name occurs nowhere in the tree before.
 """
 
 import ast
@@ -32,6 +33,15 @@ class Shortened:
 
     texts: dict[str, str]
     names: dict[str, str]
+    _before: dict[str, str]
+
+    def by_module(self) -> dict[str, dict[str, str]]:
+        """Return {path: {short name: long name}} of the names in each module."""
+        longs = {path: _words([text]) for path, text in self._before.items()}
+        return {
+            path: {short: long for long, short in self.names.items() if long in words}
+            for path, words in longs.items()
+        }
 
 
 def shorten(texts: dict[str, str], kept: dict[str, str]) -> Shortened:
@@ -44,7 +54,7 @@ def shorten(texts: dict[str, str], kept: dict[str, str]) -> Shortened:
     names = _private_names(modules, _words(kept.values()), taken)
     arguments = _Arguments(modules, [ast.parse(text) for text in kept.values()], names, taken)
     return Shortened(
-        {module.path: _edited(module, names, arguments) for module in modules}, names
+        {module.path: _edited(module, names, arguments) for module in modules}, names, texts
     )
 
 
@@ -140,7 +150,7 @@ def _private_names(modules: list[Module], stay: set[str], taken: set[str]) -> di
             if family is None:
                 stay |= names
             for name in names:
-                places[name].add(f"class {family}")
+                places[name] |= {module.path, f"class {family}"}  # in a module each has its own
     for importer in modules:  # what one imports from another is one thing
         for node in ast.walk(importer.tree):
             if isinstance(node, ast.ImportFrom):
