@@ -41,7 +41,8 @@ def test_another_one_can_be_chosen(monkeypatch):
     assert interpreter.micropython("32") == usual and interpreter.present() == ["64", "32"]
     monkeypatch.setenv("MICROPYTHON32", "/nowhere/micropython")
     with pytest.raises(UserError, match="MICROPYTHON32=/nowhere/micropython is no program"):
-        interpreter.present()
+        interpreter.micropython("32")
+    assert interpreter.label("32") == "32-bit missing"  # the tests say the rest
 
 
 @pytest.fixture

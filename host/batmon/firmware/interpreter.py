@@ -50,17 +50,16 @@ def micropython(which: str = "64") -> str:
 
 
 def present() -> list[str]:
-    """Return the interpreters that can be used; the 64-bit one raises UserError if it cannot."""
-    micropython()
-    if not os.environ.get("MICROPYTHON32") and not BUILT_32.exists():
-        return ["64"]
-    micropython("32")
-    return ["64", "32"]
+    """Return the interpreters that are meant to be used: the 32-bit one need not be there."""
+    return ["64", "32"] if os.environ.get("MICROPYTHON32") or BUILT_32.exists() else ["64"]
 
 
 def label(which: str) -> str:
-    """Return what an interpreter is in truth, like "32-bit 1.25.0"."""
-    bits, version, _ = _nature(micropython(which))
+    """Return what an interpreter is in truth, like "32-bit 1.25.0"; it may also be missing."""
+    try:
+        bits, version, _ = _nature(micropython(which))
+    except UserError:
+        return f"{which}-bit missing"
     return f"{bits}-bit {version}"
 
 
