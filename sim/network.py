@@ -48,7 +48,7 @@ class WLAN:
     _on = False
     _up = False  # it has an address
     _asked = False  # to connect
-    _reason = 0  # of the last failure
+    reason = 0  # of the last failure; kept by the port
     _coming = None  # what the radio is about to find out
     _reconnects = 0  # as ESP-IDF's driver counts: at most so many attempts, 0: no end
     _tried = 0
@@ -89,13 +89,13 @@ class WLAN:
     def status(self):
         if WLAN._up:
             return STAT_GOT_IP
-        if WLAN._reason in (STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD):
-            return WLAN._reason
-        if WLAN._reason == _ASSOC_LEAVE:
+        if WLAN.reason in (STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD):
+            return WLAN.reason
+        if WLAN.reason == _ASSOC_LEAVE:
             return STAT_IDLE
         if WLAN._asked and (not WLAN._reconnects or WLAN._tried < WLAN._reconnects):
             return STAT_CONNECTING
-        return WLAN._reason or STAT_IDLE
+        return WLAN.reason or STAT_IDLE
 
     def ifconfig(self):
         return ("10.0.0.7", "255.255.255.0", "10.0.0.1", "10.0.0.1")
@@ -110,14 +110,14 @@ def _forget_event():
 def _leave():
     _forget_event()
     if WLAN._up:
-        WLAN._reason = _ASSOC_LEAVE
+        WLAN.reason = _ASSOC_LEAVE
     WLAN._up = False
 
 
 def _failed(reason, ssid, key):
     WLAN._coming = None
     WLAN._up = False
-    WLAN._reason = reason
+    WLAN.reason = reason
     if WLAN._asked:
         WLAN._tried += 1
         if not WLAN._reconnects or WLAN._tried < WLAN._reconnects:
@@ -137,7 +137,7 @@ def _associate(ssid, key):
 def _joined(ssid, key):
     WLAN._coming = None
     WLAN._up = True
-    WLAN._reason = 0
+    WLAN.reason = 0
     if world["drop_s"]:
         period_ms = world["drop_s"] * 1000
         next_ms = (vclock.now_ms() // period_ms + 1) * period_ms

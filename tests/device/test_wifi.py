@@ -29,7 +29,7 @@ def _world(**changes):
     network.world.update({"ssid": "net", "password": _PASSWORD, "drop_s": 0, "dhcp_ms": 900})
     network.world.update(changes)
     sysmem.power_on("s3", False)
-    network.WLAN._reason = 0
+    network.WLAN.reason = 0
     network.WLAN().active(False)
     sysmem.hog = 0
     sysmem.give("wifi")
