@@ -89,6 +89,7 @@ def _live(image: Path, minutes: float, rtc: Path | None = None, **changes):
     """Let a board live; return its last record, what the REPL said, and a copy of its log."""
     folder = image.parent
     (folder / "rtc.bin.world").write_text(json.dumps({"t_ms": 1, "unix_ms": _START_UNIX * 1000}))
+    (folder / "rtc.bin").unlink(missing_ok=True)  # of a power that is gone, even half written
     if rtc:
         rtc.rename(folder / "rtc.bin")
     wanted = {"size": image.stat().st_size, "lcd": "20x4", "status_wall_ms": 0} | changes
