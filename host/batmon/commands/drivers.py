@@ -1,13 +1,12 @@
 """`batmon drivers`: the drivers of aiobmsble as MicroPython source, or the table of them."""
 
-import argparse
 import importlib.metadata
 from pathlib import Path
 
-from batmon.console import UserError
+from batmon.console import UserError, subcommand
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments) -> int:
     from batmon.drivers import table
     from batmon.drivers.module import Unsupported
     from batmon.drivers.translator import drivers, translate
@@ -29,27 +28,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `batmon drivers [--out DIR] [--only NAME...] [--table FILE]`."""
-    parser = subparsers.add_parser(
+def add_parser(subparsers):
+    """Add `batmon drivers`."""
+    parser = subcommand(
+        subparsers,
         "drivers",
-        help="translate aiobmsble's BMS drivers to MicroPython",
-        description="Translate the drivers of the pinned aiobmsble to MicroPython source.",
+        "translate aiobmsble's BMS drivers to MicroPython",
+        "  batmon drivers --only jikong_bms jbd   two drivers and what they import\n"
+        "  batmon drivers --table docs/BMS.md     the table of supported BMSs",
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--out",
         type=Path,
         default=Path("build/drivers"),
         metavar="DIR",
-        help="folder that gets aiobmsble/ (default: %(default)s)",
+        help="folder that gets aiobmsble/ (%(default)s)",
     )
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="driver modules, for example jikong_bms jbd"
-    )
-    parser.add_argument(
-        "--table",
-        type=Path,
-        metavar="FILE",
-        help="only write the table of supported BMSs, as Markdown: docs/BMS.md",
-    )
+    add("--only", nargs="+", metavar="NAME", help="driver modules (all)")
+    add("--table", type=Path, metavar="FILE", help="only write the table, as Markdown")
     parser.set_defaults(run=_run)

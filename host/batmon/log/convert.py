@@ -16,9 +16,12 @@ def convert(
     UserError when nothing can be written.
     """
     out = Path(out) if out else None
-    if out and not out.is_dir():
-        raise UserError(f"there is no folder {out}; make it first.")
     found, foreign = shards.find(paths)
+    if out:
+        try:
+            out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {out}: {error.strerror}.") from None
     for path in foreign:
         note(f"{path} is not a shard, left out")
     code = 0
