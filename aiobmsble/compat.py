@@ -54,3 +54,11 @@ def decoded(data, encoding, errors):
 def is_printable(text):
     """str.isprintable for ascii text."""
     return all(31 < ord(char) < 127 for char in text)
+
+
+def mean(values):
+    """statistics.fmean of numbers or temperature sensors, in the board's floats."""
+    total = 0
+    for value in values:
+        total += float(value)
+    return total / len(values)

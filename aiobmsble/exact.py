@@ -171,7 +171,7 @@ def _half_even(n, d):
     return q
 
 
-def rounded(x, digits):
+def exact_round(x, digits):
     """round(x, digits) as CPython does it, exact at halves; an int if digits is None."""
     if isinstance(x, float) and (x != x or x > 3.4e38 or x < -3.4e38) and digits is not None:
         return x

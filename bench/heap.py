@@ -155,11 +155,6 @@ class Bench:
             for root in roots:
                 for file in (f"{path}.mpy", f"{path}.py", f"{path}/__init__.mpy"):
                     found += [root / file] if (root / file).exists() else []
-        # of packages, what they import with a dot is not watched
-        for root in roots:
-            for package in {module.partition(".")[0] for module in modules}:
-                if package != "aiobmsble":
-                    found += (root / package).glob("*.mpy")
         return list(dict.fromkeys(found))
 
     # ---- with less

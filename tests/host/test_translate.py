@@ -109,7 +109,7 @@ _HEAD = "import asyncio\nfrom typing import NamedTuple\nfrom enum import IntEnum
          "f = lambda x: quotient(x + 1, 1000000)\ng = lambda x: as_float(exact_mul(x, 0.5))"),
         (numbers.ExactNumbers.run, "a, b = 3, 2\nx = int(a / b * 3)\ny = round(a, 2)\nz = int(a)",
          "a, b = (3, 2)\nx = trunc(exact_mul(exact_div(a, b), 3))\n"
-         "y = rounded(a, 2)\nz = int(a)"),
+         "y = exact_round(a, 2)\nz = int(a)"),
         (imports.Constants.run, "from string import digits\nx = digits",
          "x = '0123456789'"),
         (imports.Renames.run, "import contextlib\nfrom struct import error as E\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batmon.drivers import translator, unused
+from batmon.drivers import plain, translator, unused
 from batmon.firmware import build
 from batmon.firmware.interpreter import micropython
 
@@ -63,6 +63,19 @@ def test_only_what_is_used_stays(tmp_path):
     assert names["K"]().y == 0 and names["K"].x == 1 and names["Empty"]
 
 
+def test_derived_values_are_plain_and_what_drivers_decide_is_not(tmp_path):
+    for name, exact in (("jikong_bms", False), ("topband_bms", True)):
+        folder = tmp_path / name / "aiobmsble"
+        translator.translate(folder.parent, [name])
+        before = (folder / f"bms/{name}.py").read_text()
+        plain.derive(folder)
+        derived = (folder / "_sample_calc.py").read_text()
+        assert "exact" not in derived
+        assert "data.get('voltage', 0) * data.get('current', 0)" in derived
+        assert (folder / f"bms/{name}.py").read_text() == before
+        assert ("quotient(x, 1000)" in (folder / "exact.py").read_text()) == exact
+
+
 def _chosen():
     seed = int(os.environ.get("SEED", "1"))
     recorded = sorted(path.stem for path in _VECTORS.glob("*_bms.json"))
@@ -85,6 +98,7 @@ def test_alone_a_driver_gives_the_recorded_samples(names, tmp_path):
         tree = tmp_path / name
         translator.translate(tree, [name])
         before = sum(path.stat().st_size for path in tree.rglob("*.py"))
+        plain.derive(tree / "aiobmsble")
         unused.drop(tree / "aiobmsble", users)
         assert sum(path.stat().st_size for path in tree.rglob("*.py")) < 0.95 * before
         paths = [str(build.ROOT / "sim"), str(tree), str(build.ROOT / "lib"), str(_DEVICE)]

@@ -222,7 +222,7 @@ def _module(name: str) -> str:
 
 def _translate(only: list[str] | None, state: "_State") -> Path:
     """Translate the drivers when the translator, its runtime or the choice changed."""
-    from batmon.drivers import translator, unused
+    from batmon.drivers import plain, translator, unused
     from batmon.drivers.module import Unsupported
 
     sources = sorted(Path(translator.__file__).parent.rglob("*.py"))
@@ -245,6 +245,7 @@ def _translate(only: list[str] | None, state: "_State") -> Path:
             raise UserError(f"{error}.") from None
         except Unsupported as error:
             raise UserError(f"cannot translate a driver: {error}.", 1) from None
+        plain.derive(tree / "aiobmsble")
         if only:
             unused.drop(tree / "aiobmsble", users)
         state.translated[tree.name] = key

@@ -84,7 +84,7 @@ class ExactNumbers(Rewriter):
 
     def _rounded(self, node: ast.Call) -> ast.expr:
         digits = node.args[1:] or [ast.Constant(None)]
-        return call("rounded", self._exact(node.args[0]), *digits)
+        return call("exact_round", self._exact(node.args[0]), *digits)
 
     def _exact(self, node: ast.expr) -> ast.expr:
         """The expression in terms of exact operations; what is no arithmetic is a leaf."""
