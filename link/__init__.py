@@ -1,17 +1,17 @@
 # The link to one BMS: finds it, connects, polls, and starts over after every trouble
-# docs/LINK.md says in which words. Not in a file of its own: one more takes 110 bytes of memory.
+# docs/LINK.md says in which words.
 import asyncio
 import random
+import sys
 import time
 
 import aioble
 import bleradio
 from aiobmsble import BMSConfig
-from bleak import BleakError, BleakScanner
+from bleak import BleakError
 from micropython import const
 
-_SCAN_S = const(10)
-_IDENTIFY_S = const(6)  # for the nearest to be heard
+_HANG_UP_S = const(10)
 _UPDATE_S = const(40)  # with connecting; a driver may try several protocols
 _UNANSWERED = const(3)  # polls without a usable answer before the link is dropped
 _STALE_MS = const(60_000)  # unchanged so long although current flows: the BMS hangs
@@ -20,8 +20,8 @@ _ABSENT_MAX_S = const(4)  # listening for one that is not there disturbs nobody
 _RADIO_CYCLE = const(3)  # failures in a row, and twice, four times as many: radio off and on
 _HOPELESS_S = const(7200)  # without a sample after there were some: only a reset is left
 _HOPELESS_NEVER_S = const(86_400)  # the same if this boot has never seen one
-_SEEN = const(8)  # names listed when the right one is not there
-_NEAREST = const(16)  # advertisers among which a BMS is looked for
+
+_SEARCH = (("link", "search"), ("bleak", "scanner"), ("aiobmsble", "identify"))
 
 
 class _NotFound(BleakError):
@@ -124,59 +124,21 @@ class BmsLink:
 
     async def _find(self):
         bleradio.claim(bleradio.LINK)
-        if self.driver and self.name:
-            device = await self._find_named()
-        else:
-            device = await self._identify()
+        named = self.driver and self.name
+        what = self.name if named else "a BMS" + (" named " + self.name if self.name else "")
+        self._say("looking for " + what)
+        from link import search
+
+        for package, module in _SEARCH:
+            del sys.modules[package + "." + module]  # when this ends, their memory is free
+            delattr(sys.modules[package], module)
+        find = search.by_name if named else search.any_bms
+        device, why = await find(self, self._address)
+        if device is None:
+            raise _NotFound(why)
         self._address = device.address
         self._say("connecting to " + self.name)
         self._bms = self.driver(device, self._config)
-
-    async def _find_named(self):
-        self._say("looking for " + self.name)
-        seen = []
-
-        def wanted(device, adv):
-            name = device.name
-            if name and name not in seen and len(seen) < _SEEN:
-                seen.append(name)
-            if self.name == name or device.address in (self.name, self._address):
-                self.rssi = adv.rssi
-                device.name = name or self.name
-                return True
-            return False
-
-        device = await BleakScanner.find_device_by_filter(wanted, timeout=_SCAN_S)
-        if device is None:
-            others = ", ".join(seen) if seen else "none"
-            raise _NotFound("%s not found (seen: %s)" % (self.name, others))
-        return device
-
-    async def _identify(self):
-        """Find the strongest advertiser (of our name) that is a BMS, and its driver."""
-        from aiobmsble import identify
-
-        self._say("looking for a BMS" + (" named " + self.name if self.name else ""))
-        seen = {}  # address: (RSSI, device, advertisement)
-
-        def collect(device, adv):
-            if not self.name or self.name == device.name:
-                seen[device.address] = adv.rssi, device, adv
-                if len(seen) > _NEAREST:
-                    del seen[min(seen, key=lambda address: seen[address][0])]
-            return False
-
-        await BleakScanner.find_device_by_filter(collect, timeout=_IDENTIFY_S)
-        for rssi, device, adv in sorted(seen.values(), key=lambda one: -one[0]):
-            await asyncio.sleep_ms(0)  # the table takes a while
-            module = identify.identify(device, adv)
-            if module:
-                self.rssi = rssi
-                self.driver = identify.driver(module)
-                self.name = device.name or device.address
-                print("found %s, driver %s" % (self.name, module))
-                return device
-        raise _NotFound("no BMS found among %d devices" % len(seen))
 
     def _good(self):
         self._count_time()
@@ -209,7 +171,7 @@ class BmsLink:
         cycle = rounds and self._in_a_row % _RADIO_CYCLE == 0 and not rounds & (rounds - 1)
         if bms:
             try:
-                await asyncio.wait_for(bms.disconnect(True), _SCAN_S)
+                await asyncio.wait_for(bms.disconnect(True), _HANG_UP_S)
             except Exception:
                 cycle = True  # the radio forgets the link whatever state it is in
         if cycle:

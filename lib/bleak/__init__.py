@@ -1,7 +1,7 @@
 # bleak's client API for MicroPython, as far as BMS drivers use it
 # aioble scans and connects; services, reads, writes and notifications go straight to the stack.
 # ruff: noqa: F401
-from .client import BleakClient
+from .client import BleakClient, BLEDevice
 from .exc import BleakCharacteristicNotFoundError, BleakError
 from .gatt import (
     BleakGATTCharacteristic,
@@ -9,4 +9,12 @@ from .gatt import (
     BleakGATTServiceCollection,
     normalize_uuid_str,
 )
-from .scanner import AdvertisementData, BleakScanner, BLEDevice
+
+
+def __getattr__(name):
+    """BleakScanner and AdvertisementData, whose module is loaded when they are wanted."""
+    if name not in ("BleakScanner", "AdvertisementData"):
+        raise AttributeError(name)
+    from .scanner import AdvertisementData, BleakScanner
+
+    return BleakScanner if name == "BleakScanner" else AdvertisementData

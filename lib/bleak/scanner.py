@@ -4,9 +4,11 @@ import asyncio
 from collections import deque
 
 import aioble
+from aioble import central
 from micropython import const
 
 from . import radio
+from .client import BLEDevice
 from .exc import BleakError
 from .gatt import from_stack
 
@@ -14,15 +16,6 @@ _SCAN_US = const(30000)  # interval and window: listen all the time
 _WAITING = const(16)  # advertisements that nobody has looked at yet; the oldest go first
 _SEEN = const(16)  # advertisers that are remembered
 _LATE_MS = const(500)
-
-
-class BLEDevice:
-    """A peer: `address` as text, `name` or None, `details`: address type (0 public, 1 random)."""
-
-    def __init__(self, address, name=None, details=None):
-        self.address = address
-        self.name = name
-        self.details = details
 
 
 class AdvertisementData:
@@ -104,6 +97,8 @@ class BleakScanner:
                     radio.ble.gap_scan(None)
                 except OSError:
                     pass  # switched off
+                if central._active_scanner is scan:
+                    central._active_scanner = None  # which would keep it, and this module
 
 
 async def _end(scan, timeout_ms):

@@ -1,0 +1,62 @@
+# Finding the BMS on the air: the one that is wanted, or the nearest there is
+# Loaded for each search and dropped, with the scanner: 3 kB that polling does not need.
+import asyncio
+
+from aiobmsble import identify
+from bleak.scanner import BleakScanner
+from micropython import const
+
+_SCAN_S = const(10)
+_NEAREST_S = const(6)  # for the nearest to be heard
+_SEEN = const(8)  # names listed when the right one is not there
+_NEAREST = const(16)  # advertisers among which a BMS is looked for
+
+
+async def by_name(link, address):
+    """Return (the BLEDevice of `link.name`, ""), or (None, what there is in its place).
+
+    `address` is where it was found before, or None: some advertise their name only at times.
+    """
+    seen = []
+
+    def wanted(device, adv):
+        name = device.name
+        if name and name not in seen and len(seen) < _SEEN:
+            seen.append(name)
+        if link.name == name or device.address in (link.name, address):
+            link.rssi = adv.rssi
+            device.name = name or link.name
+            return True
+        return False
+
+    device = await BleakScanner.find_device_by_filter(wanted, timeout=_SCAN_S)
+    if device:
+        return device, ""
+    return None, "%s not found (seen: %s)" % (link.name, ", ".join(seen) if seen else "none")
+
+
+async def any_bms(link, address):
+    """Return as by_name the strongest advertiser (of the link's name) that is a BMS.
+
+    Gives the link its name and driver. `address` is of no use here.
+    """
+    seen = {}  # address: (RSSI, device, advertisement)
+
+    def collect(device, adv):
+        if not link.name or link.name == device.name:
+            seen[device.address] = adv.rssi, device, adv
+            if len(seen) > _NEAREST:
+                del seen[min(seen, key=lambda address: seen[address][0])]
+        return False
+
+    await BleakScanner.find_device_by_filter(collect, timeout=_NEAREST_S)
+    for rssi, device, adv in sorted(seen.values(), key=lambda one: -one[0]):
+        await asyncio.sleep_ms(0)  # the table takes a while
+        module = identify.identify(device, adv)
+        if module:
+            link.rssi = rssi
+            link.driver = identify.driver(module)
+            link.name = device.name or device.address
+            print("found %s, driver %s" % (link.name, module))
+            return device, ""
+    return None, "no BMS found among %d devices" % len(seen)
