@@ -13,7 +13,7 @@ def _run(args) -> int:
     if args.influx == "-":
         target, memory = influx.Stdout(), None
     else:
-        target = influx.Server(args)
+        target = influx.Server(args.influx, args.db, args.org, args.bucket)
         memory = influx.Memory(target.name + tags, args.state, args.again)
 
     logs = stream.Logs(args.paths)

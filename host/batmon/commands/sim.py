@@ -14,15 +14,13 @@ from pathlib import Path
 from batmon.console import UserError, add_board, days, heap, seed, subcommand
 from batmon.paths import BUILD
 
-# The line a minute of the board: whole amperes, and the state of charge.
-_SAMPLE = re.compile(r"\S+ V  (-?\d+|--)\S* A  (\S+) %")
 _SOME_AH = 1  # of less, a percentage says nothing
 
 
 def _run(args) -> int:
     # They bring pandas, for which `batmon --help` should not wait.
     from batmon.firmware.build import build
-    from batmon.virtual import process, sim
+    from batmon.virtual import process, sim, views
 
     log = sim.poll_log(args.battery)
     out = Path(args.out) if args.out else BUILD / "sim-out" / f"{args.bms}-{sim.stem(args.battery)}"
@@ -30,7 +28,7 @@ def _run(args) -> int:
     board = BUILD / f"board-{args.bms}"  # as a user with a small flash would have it
     build(board, [f"{args.bms}_bms"])
     config = sim.configure(args, board, out, log)
-    kind = _Quiet if args.json else _Screen if sys.stdout.isatty() else _Lines
+    kind = views.Quiet if args.json else views.Screen if sys.stdout.isatty() else views.Lines
     view = kind(json.loads(config.read_text())["start_unix"])
     began = time.monotonic()
     with open(out / "repl.txt", "w") as repl, view:
@@ -50,84 +48,6 @@ def _run(args) -> int:
     else:
         _print_summary(result)
     return 0
-
-
-class _Quiet:
-    """Shows nothing; also what the other views have in common.
-
-    `start_unix` is when the simulation begins; `record` and `words` get all that the board tells.
-    """
-
-    def __init__(self, start_unix: int):
-        self._start_s = start_unix % 86400
-        self._t_s = 0
-        self._said = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def record(self, record: dict):
-        self._t_s = record["t_s"]
-        if record["type"] == "status":
-            self.status(record)
-
-    def words(self, line: str):
-        """Show a line of the board, but of its line a minute only those that tell something new."""
-        said = None
-        if sample := _SAMPLE.match(line):
-            flows = sample[1].strip("-0") and sample[1].startswith("-")  # "" if less than 1 A
-            said = (flows, sample[2])
-        if said is None or said != self._said:
-            self.show(f"{self.clock()}  {line}" if line else "")
-        self._said = said or self._said
-
-    def clock(self) -> str:
-        """Return the simulated time of day."""
-        days, seconds = divmod(self._start_s + self._t_s, 86400)
-        return f"day {days + 1} {seconds // 3600:02}:{seconds // 60 % 60:02}"
-
-    def status(self, record: dict):
-        pass
-
-    def show(self, line: str):
-        pass
-
-
-class _Lines(_Quiet):
-    """What the board says."""
-
-    def show(self, line: str):
-        print(line, flush=True)
-
-
-class _Screen(_Quiet):
-    """The display in a frame that changes in place; the board's words scroll above it."""
-
-    def __enter__(self):
-        from rich.live import Live
-
-        self._live = Live(auto_refresh=False)
-        self._live.start()
-        return self
-
-    def __exit__(self, *_):
-        self._live.stop()
-
-    def status(self, record: dict):
-        from rich.text import Text
-
-        from batmon.virtual import glass
-
-        lines = glass.frame(record["lcd"]) if "lcd" in record else []
-        stored = f"{record['frames']} frames, {record['bytes'] / 1024:.1f} kB on flash"
-        lines.append(f"{self.clock()}  {record['link']}  {stored}  {record['progress']:.0%}")
-        self._live.update(Text("\n".join(lines)), refresh=True)
-
-    def show(self, line: str):
-        self._live.console.print(line, markup=False, highlight=False)
 
 
 def _print_summary(result: dict):

@@ -106,32 +106,32 @@ class Server:
 
     words = None  # stdout
 
-    def __init__(self, args):
+    def __init__(self, address: str, db: str, org: str | None, bucket: str | None):
         try:
-            url = urllib.parse.urlsplit(args.influx)
+            url = urllib.parse.urlsplit(address)
             host = url.hostname.encode("idna") if url.port != 0 else b""
         except (ValueError, AttributeError):  # AttributeError: no host
             host = b""
         if not host or b" " in host or url.scheme not in ("http", "https"):
-            raise UserError(f"--influx {args.influx} is not like http://localhost:8086, nor -.")
+            raise UserError(f"--influx {address} is not like http://localhost:8086, nor -.")
         self.rows = 0
         self._headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
         place = url.netloc.rpartition("@")[2]
-        if args.bucket:
-            if not args.org:
+        if bucket:
+            if not org:
                 raise UserError("--bucket needs --org too, the organisation it belongs to.")
             token = os.environ.get("INFLUX_TOKEN")
             if not token:
                 raise UserError("set INFLUX_TOKEN in the environment, the token that may write.")
             self._headers["Authorization"] = f"Token {token}"
-            path, words = "/api/v2/write", {"org": args.org, "bucket": args.bucket}
+            path, words = "/api/v2/write", {"org": org, "bucket": bucket}
         else:
-            path, words = "/write", {"db": args.db}
+            path, words = "/write", {"db": db}
             if url.username:
                 login = f"{url.username}:{url.password or ''}"
                 login = base64.b64encode(urllib.parse.unquote(login).encode()).decode()
                 self._headers["Authorization"] = f"Basic {login}"
-        self._where = args.bucket or args.db
+        self._where = bucket or db
         folder = urllib.parse.quote(url.path.rstrip("/"), safe="/%")
         self.name = f"{url.scheme}://{place}{folder}"
         self._url = f"{self.name}{path}?{urllib.parse.urlencode(words | {'precision': 'ns'})}"

@@ -33,7 +33,8 @@ _ANCHOR = np.dtype(
         ("version", "u1"),
     ]
 )
-# The codes of events, see docs/FORMAT.md
+EVENT = np.dtype([("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")])
+# The codes of events, as docs/FORMAT.md has them.
 EVENTS = {
     1: "connected to the BMS",
     2: "lost the BMS",
@@ -45,7 +46,6 @@ EVENTS = {
     8: "torn end of a shard left out",
     9: "no samples",
 }
-EVENT = np.dtype([("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")])
 
 NO_BOOT = -1
 NO_TIME = np.iinfo(np.int64).min
