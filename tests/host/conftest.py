@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from batmon.firmware.build import build
-from batmon.paths import BOARD
+from batmon.paths import BOARD, ROOT
 from batmon.virtual import process
 
 
@@ -39,3 +39,9 @@ def run(tmp_path):
 
 def _text(snapshot):
     return "\n".join("".join(chr(c) if c > 31 else "*" for c in row) for row in snapshot["cells"])
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """What is built for a board has the stand-in for aioble in it; nothing is fetched."""
+    monkeypatch.setenv("AIOBLE", str(ROOT / "sim"))

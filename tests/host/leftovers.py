@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -25,7 +26,6 @@ import threading
 from pathlib import Path
 
 import flashimage
-import mipindex
 
 from batmon import cli
 from batmon.board import deploy
@@ -33,7 +33,7 @@ from batmon.board.remote import Remote
 from batmon.console import UserError
 from batmon.firmware.build import build
 from batmon.log import polllog, shards
-from batmon.paths import SIM
+from batmon.paths import ROOT, SIM
 from batmon.virtual import process
 from batmon.virtual.serialboard import SerialBoard
 
@@ -76,17 +76,16 @@ for line in lines[: len(lines) // 2]:
 def make(work: Path):
     """Make everything in `work`, an empty folder."""
     build()
-    mipindex.make(work / "index")
-    with mipindex.serve(work / "index") as index:
-        _installed(work, index)
-        # boots of every kind: ended by a power cut, without a time, with faults of the radio
-        _live(work, 0.35, _START_UNIX, faults=True)
-        _live(work, 0.05, None)
-        _live(work, 0.4, _START_UNIX + 2 * _DAY_S, faults=True)
-        _pulled(work)
-        _live(work, 0.45, _START_UNIX + 26 * _DAY_S)
-        _reset(work, _START_UNIX + 27 * _DAY_S)
-        _half_updated(work, index)
+    os.environ["AIOBLE"] = str(ROOT / "sim")  # the stand-in
+    _installed(work)
+    # boots of every kind: ended by a power cut, without a time, with faults of the radio
+    _live(work, 0.35, _START_UNIX, faults=True)
+    _live(work, 0.05, None)
+    _live(work, 0.4, _START_UNIX + 2 * _DAY_S, faults=True)
+    _pulled(work)
+    _live(work, 0.45, _START_UNIX + 26 * _DAY_S)
+    _reset(work, _START_UNIX + 27 * _DAY_S)
+    _half_updated(work)
 
 
 @contextlib.contextmanager
@@ -95,9 +94,9 @@ def _board(folder: Path):
         yield board
 
 
-def _installed(work: Path, index: str):
+def _installed(work: Path):
     with _board(work / "board") as board:
-        arguments = [*_OPTIONS, "--index", index, "--wait", "0"]
+        arguments = [*_OPTIONS, "--wait", "0"]
         assert cli.main(["install", board.port, *arguments]) == 0
         with Remote(board.port) as link:
             conn = link.read("/conn.py").decode()
@@ -185,7 +184,7 @@ def _pulled(work: Path):
     server.shutdown()
 
 
-def _half_updated(work: Path, index: str):
+def _half_updated(work: Path):
     """Cut an update off in the middle of its journal, on a copy of the flash."""
     folder = work / "half"
     folder.mkdir()
@@ -206,7 +205,7 @@ def _half_updated(work: Path, index: str):
             link.run(_AGE)
         deploy.finish = cut
         try:
-            assert cli.main(["install", board.port, "--index", index, "--wait", "0"]) == 2
+            assert cli.main(["install", board.port, "--wait", "0"]) == 2
         finally:
             deploy.finish = finish
         board.power_cycle()

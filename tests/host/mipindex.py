@@ -1,4 +1,4 @@
-"""A package index for mip on loopback, which serves the stand-in for aioble as aioble."""
+"""A package index as mip's, on loopback, which serves the stand-in for aioble as aioble."""
 
 import functools
 import hashlib
@@ -7,20 +7,22 @@ import json
 import threading
 from pathlib import Path
 
-from batmon.paths import SIM
+from batmon.firmware import aioble
+from batmon.paths import ROOT
 
-PACKAGES = {"aioble-central@0.3.0": ("__init__", "core", "device", "central")}
+PACKAGE = "aioble-central"
 
 
-def make(folder: Path, plain: bool = False):
-    """Write the index of the pinned packages to `folder`; `plain` files need no board."""
-    for package, modules in PACKAGES.items():
-        title, version = package.split("@")
-        files = {f"{name}.mpy": (SIM / f"aioble/{name}.mpy").read_bytes() for name in modules}
-        if plain:
-            files = {f"{name}.py": b"" for name in modules}
-        hashes = [[f"aioble/{file}", _store(folder, code)] for file, code in files.items()]
-        described = folder / "package" / "6" / title / f"{version}.json"
+def make(folder: Path):
+    """Write an index of the pinned package to `folder`: for the PC the stand-in's sources, tagged
+    with a version as mip's are; for a board, which compiles nothing, files that need no radio."""
+    for version, tagged in (("py", True), ("6", False)):
+        hashes = []
+        for name in aioble.FILES:
+            code = (ROOT / "sim/aioble" / name).read_bytes() if tagged else b""
+            code += b"\n\n__version__ = '0.4.0'\n"
+            hashes.append([f"aioble/{name}", _store(folder, code)])
+        described = folder / "package" / version / PACKAGE / f"{aioble.VERSION}.json"
         described.parent.mkdir(parents=True, exist_ok=True)
         described.write_text(json.dumps({"v": 1, "hashes": hashes}))
 

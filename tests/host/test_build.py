@@ -11,6 +11,8 @@ from batmon.console import UserError
 from batmon.drivers import translator
 from batmon.firmware import build
 
+pytestmark = pytest.mark.usefixtures("standin")
+
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):

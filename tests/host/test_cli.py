@@ -8,6 +8,8 @@ from shardfiles import anchor, data, write
 
 from batmon.cli import main
 
+pytestmark = pytest.mark.usefixtures("standin")
+
 _DRIVERS = ["drivers", "--only", "jbd", "--out"]
 _BATMON = [sys.executable, "-m", "batmon"]
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 
-import mipindex
 import pytest
 from serial import Serial
 
@@ -19,12 +18,13 @@ from batmon import cli
 from batmon.board import deploy, install, remote
 from batmon.board.remote import Remote
 from batmon.console import UserError
-from batmon.firmware.build import PACKAGES, build
+from batmon.firmware.build import PACKAGES
 from batmon.firmware.interpreter import cpu
 from batmon.paths import BUILD, ROOT
 from batmon.virtual.serialboard import SerialBoard
 
-_AIOBLE = "/lib/aioble/"
+pytestmark = pytest.mark.usefixtures("standin")
+
 # all but what a log that has taken what it may leaves free of a small volume
 _FILL = """
 import os
@@ -32,15 +32,6 @@ with open('/x', 'wb') as f:
     while os.statvfs('/')[3] > 36:
         f.write(bytes(4096))
 """
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    build()
-    folder = tmp_path_factory.mktemp("index")
-    mipindex.make(folder)
-    with mipindex.serve(folder) as url:
-        yield url
 
 
 @pytest.fixture
@@ -78,16 +69,16 @@ def _expected(extra=()) -> set[str]:
     return files | {"/installed.txt", *extra}
 
 
-def test_from_bare_to_the_first_sample_and_again(bare, index):
-    code, said = _install(bare.port, "--index", index, program=(str(ROOT / "install.sh"),))
+def test_from_bare_to_the_first_sample_and_again(bare):
+    code, said = _install(bare.port, program=(str(ROOT / "install.sh"),))
     assert code == 0, said
     assert "The first sample is stored" in said and "connected" in said
     found = _hashes(bare)
-    files = {path for path in found if not path.startswith(_AIOBLE) and path != "/crashes"}
+    files = {path for path in found if path != "/crashes"}
     assert files == _expected()
     assert "/aiobmsble/bms/jikong_bms.mpy" in files and "/aiobmsble/bms/jbd_bms.mpy" not in files
-    # the second run copies nothing, not even without the index, and logs on
-    code, said = _install(bare.port, "--index", "http://127.0.0.1:9")
+    # the second run copies nothing, and logs on
+    code, said = _install(bare.port)
     assert code == 0 and "up to date" in said and "copying" not in said, said
     assert "The first sample is stored" in said
     after = _hashes(bare)
@@ -98,10 +89,10 @@ def test_from_bare_to_the_first_sample_and_again(bare, index):
     assert [name for name in names if name.startswith("jk_pak01-")]
 
 
-def test_options_reach_the_board_and_stay(bare, index, tmp_path):
+def test_options_reach_the_board_and_stay(bare, tmp_path):
     options = ("--bms", "jbd", "--name", 'my "JBD"', "--capacity", "99.5", "--lcd", "20x4")
     more = ("--wifi", "boat", "--wifi-password", "secret-word", "--set", "alarm.soc=15")
-    code, said = _install(bare.port, "--index", index, "--wait", "0", *options, *more)
+    code, said = _install(bare.port, "--wait", "0", *options, *more)
     assert code == 0 and "secret-word" not in said, said
     with Remote(bare.port) as link:
         head = link.read("/conn.py").decode().split("# ----")[0]
@@ -113,13 +104,13 @@ def test_options_reach_the_board_and_stay(bare, index, tmp_path):
     assert settings["wifi"] == {"ssid": "boat", "password": "secret-word"}
     assert sorted(drivers) == ["__init__.mpy", "jbd_bms.mpy"]
     # a run without options keeps all of it, one with others changes only those
-    code, said = _install(bare.port, "--wait", "0", "--index", index, "--lcd", "16x2")
+    code, said = _install(bare.port, "--wait", "0", "--lcd", "16x2")
     with Remote(bare.port) as link:
         assert link.read("/conn.py").decode().split("# ----")[0] == head
         changed = json.loads(link.read("/settings.json"))
     assert changed == settings | {"lcd": {"fitted": True, "cols": 16, "rows": 2}}
     # another driver takes the place of the first
-    _install(bare.port, "--wait", "0", "--index", index, "--bms", "jikong_bms")
+    _install(bare.port, "--wait", "0", "--bms", "jikong_bms")
     assert {"/aiobmsble/bms/jikong_bms.mpy"} == {
         path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/j")
     }
@@ -153,22 +144,22 @@ def _without_staged(found: dict) -> dict:
     }
 
 
-def _killed_anywhere(tmp_path, index, points: int, power: bool):
+def _killed_anywhere(tmp_path, points: int, power: bool):
     """Kill the installer, or cut the board's power, at random points of an update."""
     with SerialBoard(tmp_path / "board") as board:
-        assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
+        assert _install(board.port, "--wait", "0")[0] == 0
         new = _without_crashes(_hashes(board))
         with Remote(board.port) as link:
             link.write("/data/x", b"log", lambda n: None)
         _age(board.port)
         began = time.monotonic()
-        assert _install(board.port, "--index", index, "--wait", "0")[0] == 0
+        assert _install(board.port, "--wait", "0")[0] == 0
         took = time.monotonic() - began
         finished = 0
         for _ in range(points):
             _age(board.port)
             old = _without_crashes(_hashes(board))
-            process = _start(board.port, "--index", index, "--wait", "0")
+            process = _start(board.port, "--wait", "0")
             time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
             if power:
                 board.power_cycle()
@@ -180,7 +171,7 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
             found = _without_staged(_hashes(board))
             assert found in (old, new), set(found.items()) ^ set(new.items())
             finished += found == new
-            code, said = _install(board.port, "--index", index, "--wait", "0")
+            code, said = _install(board.port, "--wait", "0")
             assert code == 0, said
             assert _without_crashes(_hashes(board)) == new
             with Remote(board.port) as link:
@@ -189,14 +180,14 @@ def _killed_anywhere(tmp_path, index, points: int, power: bool):
 
 
 @pytest.mark.parametrize("power", [False, True], ids=["installer", "power"])
-def test_cut_off_anywhere_the_next_run_ends_right(tmp_path, index, power):
-    _killed_anywhere(tmp_path, index, 1, power)
+def test_cut_off_anywhere_the_next_run_ends_right(tmp_path, power):
+    _killed_anywhere(tmp_path, 1, power)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("power", [False, True], ids=["installer", "power"])
-def test_cut_off_at_twenty_points(tmp_path, index, power):
-    assert _killed_anywhere(tmp_path, index, 20, power) < 20
+def test_cut_off_at_twenty_points(tmp_path, power):
+    assert _killed_anywhere(tmp_path, 20, power) < 20
 
 
 def test_a_folder_that_would_hide_a_running_module_comes_at_one_stroke():
@@ -241,9 +232,9 @@ def test_no_micropython(monkeypatch, capsys):
     assert said.count("asking again") == 1 and said.count("\n") == 2
 
 
-def test_too_old(tmp_path, index):
+def test_too_old(tmp_path):
     with SerialBoard(tmp_path, version=(1, 19, 1)) as board:
-        code, said = _install(board.port, "--index", index)
+        code, said = _install(board.port)
         assert code == 1 and "MicroPython 1.19.1 is too old, 1.25 is needed" in said
         assert _hashes(board) == {}
 
@@ -280,24 +271,24 @@ def test_what_the_line_garbles_is_told(said):
             ask()
 
 
-def test_full_volume(tmp_path, index):
+def test_full_volume(tmp_path):
     with SerialBoard(tmp_path, size=576 << 10) as board:
         with Remote(board.port) as link:
             link.run(_FILL)
-        code, said = _install(board.port, "--index", index)
+        code, said = _install(board.port)
         assert code == 1 and "kB free" in said and "are needed; make room" in said, said
         assert set(_hashes(board)) == {"/x"}
 
 
-def test_a_flash_that_is_too_small(tmp_path, index):
+def test_a_flash_that_is_too_small(tmp_path):
     with SerialBoard(tmp_path, size=256 << 10) as board:
-        code, said = _install(board.port, "--index", index)
+        code, said = _install(board.port)
         assert code == 1 and "too little for the log; take a board with more" in said, said
 
 
-def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
+def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path):
     def run(*options):
-        return _install(board.port, "--index", index, "--wait", "0", *options)
+        return _install(board.port, "--wait", "0", *options)
 
     with SerialBoard(tmp_path, size=576 << 10) as board:  # of a chip with 2 MB
         code, said = run("--name", "mine")
@@ -315,9 +306,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
         assert code == 1 and "are needed beside the old version" in said, said
         assert "make room with" in said and "--replace" in said, said
         assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
-        # what did not change stays, so that no network is needed for it
-        nowhere = "http://127.0.0.1:9"
-        process = _start(board.port, "--index", nowhere, "--wait", "0", "--replace")
+        process = _start(board.port, "--wait", "0", "--replace")
         while "copying" not in (line := process.stdout.readline()):
             assert line, process.communicate()
         process.kill()
@@ -333,16 +322,16 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path, index):
             assert b'dev_name = "mine"' in link.read("/conn.py")
 
 
-def test_all_drivers(bare, index):
-    code, said = _install(bare.port, "--index", index, "--wait", "0", "--all-drivers")
+def test_all_drivers(bare):
+    code, said = _install(bare.port, "--wait", "0", "--all-drivers")
     assert code == 0, said
     modules = [path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/")]
     assert len(modules) == 1 + len(list((BUILD / "board/aiobmsble/bms").glob("*_bms.mpy")))
 
 
-def test_all_drivers_on_a_small_flash_are_refused(tmp_path, index):
+def test_all_drivers_on_a_small_flash_are_refused(tmp_path):
     with SerialBoard(tmp_path, size=576 << 10) as board:
-        code, said = _install(board.port, "--index", index, "--all-drivers")
+        code, said = _install(board.port, "--all-drivers")
         assert code == 1 and "leaves too little for the log; name one BMS" in said, said
         assert _hashes(board) == {}
 
@@ -357,10 +346,20 @@ def test_a_full_volume_has_nothing_free(tmp_path):
         assert free <= 2 * 4096 and size == 1 << 17
 
 
-def test_missing_dependency(bare):
-    code, said = _install(bare.port, "--index", "http://127.0.0.1:9")
-    assert code == 1 and "aioble, which the board needs, cannot be installed" in said
+def test_without_aioble_nothing_is_touched(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIOBLE", str(tmp_path))
+    code, said = _install(bare.port)
+    assert code == 2 and f"AIOBLE={tmp_path} has no aioble/__init__.py; set AIOBLE to" in said
     assert "/main.py" not in _hashes(bare)
+
+
+def test_parts_of_aioble_that_harm_are_removed(bare):
+    with Remote(bare.port) as link:
+        link.write("/lib/aioble/peripheral.mpy", b"x", lambda n: None)
+        link.write("/lib/other.py", b"", lambda n: None)
+    assert _install(bare.port, "--wait", "0")[0] == 0
+    found = _hashes(bare)
+    assert "/lib/aioble/peripheral.mpy" not in found and "/lib/other.py" in found
 
 
 @pytest.mark.parametrize(
@@ -380,13 +379,13 @@ def test_wrong_options_are_refused(bare, options, sentence):
     assert code == 2 and sentence in said, said
 
 
-def test_another_program_is_kept(bare, index):
+def test_another_program_is_kept(bare):
     with Remote(bare.port) as link:
         link.write("/main.py", b"print('mine')\n", lambda n: None)
         link.write("/mine.py", b"MINE = 1\n", lambda n: None)
         # hides a module of ours, which has another ending
         link.write("/store.py", b"1/0\n", lambda n: None)
-    code, said = _install(bare.port, "--index", index, "--wait", "0")
+    code, said = _install(bare.port, "--wait", "0")
     assert code == 0 and "kept as main.old.py" in said
     with Remote(bare.port) as link:
         assert link.read("/main.old.py") == b"print('mine')\n"
@@ -417,13 +416,9 @@ def test_what_the_restarted_board_says_counts(lines, sentence):
             install._follow(board, 9)
 
 
-def test_what_is_wrong_is_said(bare, index):
-    code, said = _install(bare.port, "--index", index, "--name", "nobody", "--wait", "5")
+def test_what_is_wrong_is_said(bare):
+    code, said = _install(bare.port, "--name", "nobody", "--wait", "5")
     assert code == 1 and "no sample came within 5 s" in said and "looking for nobody" in said
-
-
-def test_the_pinned_packages_are_those_of_the_index():
-    assert tuple(mipindex.PACKAGES) == deploy.PACKAGES
 
 
 def test_what_the_documents_tell_to_type_is_understood():
@@ -462,13 +457,13 @@ def _logs(board) -> bool:
     return b"connected\r\n" in said
 
 
-def test_a_board_that_logs_goes_on_after_a_refusal_or_ctrl_c(tmp_path, index, monkeypatch):
+def test_a_board_that_logs_goes_on_after_a_refusal_or_ctrl_c(tmp_path, monkeypatch):
     with SerialBoard(tmp_path / "board", installed=True) as board:
         assert _logs(board)
         code, said = _install(board.port, "--bms", "nonsense")
         assert code == 2 and "nonsense_bms" in said
         assert _logs(board)
-        process = _start(board.port, "--index", index)
+        process = _start(board.port)
         while "copying" not in (line := process.stdout.readline()):
             assert line
         process.send_signal(2)

@@ -6,6 +6,7 @@ import subprocess
 import mipindex
 import pytest
 
+from batmon.firmware import aioble
 from batmon.firmware.build import build
 from batmon.firmware.interpreter import micropython
 from batmon.paths import BOARD, ROOT
@@ -62,7 +63,7 @@ _WIFI = {"ssid": "boat", "password": "secret"}
 
 
 def test_it_installs_checks_and_says_what_remains(board, tmp_path):
-    mipindex.make(tmp_path / "index", plain=True)
+    mipindex.make(tmp_path / "index")
     with mipindex.serve(tmp_path / "index") as url:
         said = board(_WIFI, url, ["boot.py", "main.py"])
         assert "aioble is there" in said and "secret" not in said
@@ -96,9 +97,7 @@ def test_a_package_that_is_not_there(board, tmp_path):
 
 def test_the_packages_are_those_of_the_installer():
     text = (ROOT / "install.py").read_text()
-    for package in mipindex.PACKAGES:
-        name, version = package.split("@")
-        assert f'("{name}", "{version}")' in text
+    assert f'("{mipindex.PACKAGE}", "{aioble.VERSION}")' in text
 
 
 def test_what_it_looks_for_is_in_the_build():

@@ -12,6 +12,8 @@ from batmon.firmware import payload
 from batmon.firmware.build import build
 from batmon.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("standin")
+
 _CONN = (ROOT / "conn.py").read_text()
 
 
@@ -26,7 +28,7 @@ class _Board:
 
 
 def _options(bms=None, name=None, capacity=None):
-    return argparse.Namespace(bms=bms, name=name, capacity=capacity, all_drivers=False)
+    return argparse.Namespace(bms=bms, name=name, capacity=capacity, all_drivers=False, index=None)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_two_installations_at_the_same_time_do_not_mix(monkeypatch):
     def files(bms):
         return payload.files(_Board().read, {}, {}, _options(bms), mpy=6)
 
-    def build_and_be_overtaken(*args):
-        build(*args)
+    def build_and_be_overtaken(*args, **more):
+        build(*args, **more)
         monkeypatch.setattr(payload, "build", build)
         assert "/aiobmsble/bms/jbd_bms.mpy" in files("jbd_bms")
 

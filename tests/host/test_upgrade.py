@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flashimage
-import mipindex
 import pytest
 
 import batmon
@@ -30,6 +29,8 @@ from batmon.paths import BOARD, BUILD, ROOT
 from batmon.version import VERSION
 from batmon.virtual import process
 from batmon.virtual.serialboard import SerialBoard
+
+pytestmark = pytest.mark.usefixtures("standin")
 
 _LEFT = ROOT / "tests/data/upgrade"
 _OWN = "import gc  # her own line"  # of the user, in conn.py
@@ -64,15 +65,6 @@ def left(request, tmp_path):
     with tarfile.open(_LEFT / request.param / "leftovers.tar.xz") as tar:
         tar.extractall(tmp_path, filter="data")
     return Left(tmp_path, json.loads((_LEFT / request.param / "truth.json").read_text()))
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    build()
-    folder = tmp_path_factory.mktemp("index")
-    mipindex.make(folder)
-    with mipindex.serve(folder) as url:
-        yield url
 
 
 def _copied(image: Path, instead=False):
@@ -149,13 +141,13 @@ def test_a_shard_that_is_full_is_packed_by_this_version(left):
 
 @pytest.mark.xdist_group("upgrade")
 @pytest.mark.parametrize("name", ["flash.img", "update.img"])
-def test_installs_over_it(left, index, capsys, name):
+def test_installs_over_it(left, capsys, name):
     image = left.image(name)
     with SerialBoard(image.parent, size=left.truth["volume"]) as board:
-        code = cli.main(["install", board.port, "--index", index, "--wait", "0"])
+        code = cli.main(["install", board.port, "--wait", "0"])
         said = capsys.readouterr()
         assert code == 0, said.err
-        code = cli.main(["install", board.port, "--index", index, "--wait", "0"])
+        code = cli.main(["install", board.port, "--wait", "0"])
         assert code == 0 and "up to date" in capsys.readouterr().out
     found = flashimage.files(image)
     _check_program(found)
@@ -169,15 +161,15 @@ def test_installs_over_it(left, index, capsys, name):
 def _check_program(found: dict):
     """Is this version on the flash, and of the old one nothing?"""
     tree = BUILD / "install" / f"jikong_bms-{cpu() or 'any'}"
-    built = {f"/{p.relative_to(tree)}" for p in tree.rglob("*") if p.is_file()}
-    assert set(_program(found)) == built - {"/conn.py"}
+    built = {f"/{p.relative_to(tree)}": None for p in tree.rglob("*") if p.is_file()}
+    assert set(_program(found)) == set(_program(built))
 
 
 def _program(found: dict) -> dict:
     return {path: found[path] for path in found if not path.startswith(_THEIRS)}
 
 
-def _staged(left: Left, index: str, monkeypatch) -> Path:
+def _staged(left: Left, monkeypatch) -> Path:
     """Return a flash on which an update to this version lies complete, but not in its place."""
     image = left.image()
     finish = deploy.finish
@@ -191,7 +183,7 @@ def _staged(left: Left, index: str, monkeypatch) -> Path:
 
     monkeypatch.setattr(deploy, "finish", cut)
     with SerialBoard(image.parent, size=left.truth["volume"]) as board:
-        assert cli.main(["install", board.port, "--index", index, "--wait", "0"]) == 2
+        assert cli.main(["install", board.port, "--wait", "0"]) == 2
         board.power_cycle()
     assert len(calls) == 2
     return image
@@ -217,13 +209,13 @@ def _check_cuts(image: Path, some: int | None):
 
 
 @pytest.mark.xdist_group("upgrade")
-def test_an_update_that_is_cut_is_finished_by_the_next_boot(left, index, monkeypatch):
-    _check_cuts(_staged(left, index, monkeypatch), _CUTS)
+def test_an_update_that_is_cut_is_finished_by_the_next_boot(left, monkeypatch):
+    _check_cuts(_staged(left, monkeypatch), _CUTS)
 
 
 @pytest.mark.campaign
-def test_an_update_cut_at_every_operation(left, index, monkeypatch):
-    _check_cuts(_staged(left, index, monkeypatch), None)
+def test_an_update_cut_at_every_operation(left, monkeypatch):
+    _check_cuts(_staged(left, monkeypatch), None)
 
 
 def test_an_update_of_its_own_that_was_cut_is_finished(left):

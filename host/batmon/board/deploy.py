@@ -4,26 +4,17 @@ They are copied beside what is there, verified, and put into place at the end by
 app/update.py. The manifest on the board tells what an earlier run installed.
 """
 
-import argparse
-import contextlib
-import errno
-import io
-
-from batmon.board.remote import FULL, Remote
+from batmon.board.remote import Remote
 from batmon.console import UserError, note
 from batmon.firmware.payload import CONN, SETTINGS, digest, head_digest
 from batmon.paths import ROOT
 
-# The part of aioble that scans and connects: the whole takes thrice the flash and memory.
-PACKAGES = ("aioble-central@0.3.0",)
-INDEX = "https://micropython.org/pi/v2"
-_AIOBLE = "/lib/aioble/"
+_AIOBLE = "/lib/aioble/"  # its other parts would run as well, if they were there
 _MANIFEST = "/installed.txt"  # "SHA-256 PATH" lines
 _BLOCK = 4096
 _FOLDERS = 16 * _BLOCK
 _SPARE = 4 * _BLOCK  # for the journal, and folders that grow
 _LOG_SHARE = 4  # the log keeps a quarter of the volume free for its next shards
-_AIOBLE_SPACE = 12 * _BLOCK
 
 
 def finish(board: Remote):
@@ -35,51 +26,6 @@ def manifest(board: Remote, found: dict) -> dict[str, str]:
     """Return {path: SHA-256} of what the last run installed; "head" is that of conn.py here."""
     text = board.read(_MANIFEST).decode() if _MANIFEST in found else ""
     return {path: digest for digest, path in (line.split(" ", 1) for line in text.splitlines())}
-
-
-def dependencies(board: Remote, found: dict, was: dict, index: str) -> dict[str, str]:
-    """Install the packages unless they are there; return the hashes of their files."""
-    from mpremote import mip
-    from mpremote.commands import CommandError
-
-    class State:
-        transport = board.transport
-
-        def did_action(self):
-            pass
-
-        def ensure_raw_repl(self):
-            pass
-
-    theirs = {path: digest for path, digest in was.items() if path.startswith(_AIOBLE)}
-    pinned = was.get("packages") == digest(" ".join(PACKAGES).encode())
-    if theirs and pinned and all(found.get(path) == theirs[path] for path in theirs):
-        return theirs
-    print(f"installing {', '.join(PACKAGES)}", flush=True)
-    wanted = argparse.Namespace(
-        command=["install"], packages=list(PACKAGES), index=index, target="/lib", mpy=True
-    )
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said):
-            mip.do_mip(State(), wanted)
-    except (CommandError, OSError, ValueError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise UserError(FULL, 1) from None
-        raise UserError(
-            f"aioble, which the board needs, cannot be installed ({error}); connect this"
-            " computer to the network and run this again.",
-            1,
-        ) from None
-    problem = board.get(
-        "try:\n import aioble.central\n _p = ''\n"
-        "except Exception as _e:\n _p = repr(_e)",
-        "_p",
-    )
-    if problem:
-        raise UserError(f"aioble was installed but does not start ({problem}).", 1)
-    now = board.hashes()
-    return {path: now[path] for path in now if path.startswith(_AIOBLE)}
 
 
 def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], replace: bool):
@@ -96,14 +42,12 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
     if not missing:
         return
     needed = sum(_on_flash(files[path]) for path in missing) + _SPARE
-    if not any(path.startswith(_AIOBLE) for path in found):
-        needed += _AIOBLE_SPACE
     old = [p for p in was if found.get(p) not in (None, want.get(p))]
-    own = [p for p in old if p not in (CONN, SETTINGS) and not p.startswith(_AIOBLE)]
+    own = [p for p in old if p not in (CONN, SETTINGS)]
     if replace and needed > board.space()[0]:
         _remove(board, sorted(own, key=lambda path: path != "/main.py"), found)
     free, size = board.space()
-    program = sum(map(_on_flash, files.values())) + _AIOBLE_SPACE + _FOLDERS
+    program = sum(map(_on_flash, files.values())) + _FOLDERS
     if program > size - size // _LOG_SHARE:
         many = sum("_bms." in path for path in files) > 1
         remedy = "name one BMS with --bms and --name" if many else "take a board with more"
@@ -137,12 +81,10 @@ def copy(board: Remote, found: dict, was: dict, files: dict[str, bytes]) -> int:
     found: the hashes of its files; was: its manifest.
     """
     want = {path: digest(data) for path, data in files.items()}
-    kept = {path: found[path] for path in found if path.startswith(_AIOBLE)}
-    lines = {**want, **kept, "head": head_digest()}
-    lines["packages"] = digest(" ".join(PACKAGES).encode())
+    lines = {**want, "head": head_digest()}
     text = "".join(f"{digest} {path}\n" for path, digest in sorted(lines.items())).encode()
     changed = [path for path in files if found.get(path) != want[path]]
-    gone = _gone(found, was, want, kept)
+    gone = _gone(found, was, want)
     if found.get(_MANIFEST) != digest(text):
         files = {**files, _MANIFEST: text}
         want[_MANIFEST] = digest(text)
@@ -201,15 +143,16 @@ def _journal(staged: dict[str, str], gone: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _gone(found: dict, was: dict, want: dict, kept: dict) -> list[str]:
+def _gone(found: dict, was: dict, want: dict) -> list[str]:
     """Return the files to remove: installed once but not any more, or hiding a new one."""
     gone = []
     for path in found:
-        if path in want or path in kept:
+        if path in want:
             continue
         twin = path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
         ours = path in was and path not in (SETTINGS, _MANIFEST)
-        if ours or (path.endswith((".py", ".mpy")) and twin in want):
+        hides = twin in want or path.startswith(_AIOBLE)
+        if ours or (hides and path.endswith((".py", ".mpy"))):
             gone.append(path)
     return gone
 

@@ -66,7 +66,6 @@ def install(port: str | None, options: argparse.Namespace):
         was = deploy.manifest(board, found)
         files = payload.files(board.read, was, wanted, options, facts.mpy)
         deploy.make_room(board, found, was, files, options.replace)
-        found.update(deploy.dependencies(board, found, was, options.index or deploy.INDEX))
         changed = deploy.copy(board, found, was, files)
         board.set_clock()
         print(f"{changed} of {len(files)} files copied, clock set" if changed else "up to date")

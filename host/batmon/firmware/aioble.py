@@ -1,0 +1,106 @@
+"""aioble, with which the board scans and connects: fetched once, checked, cut to what is used.
+
+It is the source of micropython-lib's package aioble-central, from mip's index; AIOBLE=DIR in the
+environment takes DIR/aioble instead, whatever that is. The build compiles it as our own files.
+Its other parts are never installed: its peripheral role ends all events when a phone connects.
+"""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.request import urlopen
+
+from batmon.console import UserError
+from batmon.drivers import unused
+from batmon.paths import BUILD
+
+VERSION = "0.3.0"  # of aioble-central
+INDEX = "https://micropython.org/pi/v2"
+# SHA-256 of each file, without the line that tells its version. Since December 2025 a word in a
+# comment of central.py is spelled right.
+FILES = {
+    "__init__.py": ["735eb2f71c857b5f13db3b7f7179e49bfe8438bed42b8e6c89ac796121fe193c"],
+    "core.py": ["966d147542de50b8d4cbe06671a2a6d0633c0e426083b0ad2d6a888a03569414"],
+    "device.py": ["056708daee94d94d1fbba22566b9cd3591ed002e1325a2baa8d8c922282108a7"],
+    "central.py": [
+        "c0cd2635da68e31bd0b2d98addb9585aad57bfa8d31803bd21d12edaaf35d55d",
+        "3ffca35829b2ba978b5f72ab785514d2da2d11c7ada2395a021cf76d5dbe8502",
+    ],
+}
+_TIMEOUT_S = 20
+_OFFLINE = "set AIOBLE to a folder that has the folder aioble of micropython-lib in it"
+
+
+def source(index: str | None = None) -> Path:
+    """Return the folder that has aioble/ in it, fetched from `index` if need be.
+
+    Raises UserError.
+    """
+    chosen = os.environ.get("AIOBLE")
+    if chosen:
+        missing = [name for name in FILES if not (Path(chosen) / "aioble" / name).is_file()]
+        if missing:
+            raise UserError(f"AIOBLE={chosen} has no aioble/{missing[0]}; {_OFFLINE}.")
+        return Path(chosen)
+    folder = BUILD / f"aioble-{VERSION}"
+    if not folder.exists():
+        files = _fetch(index or INDEX)
+        new = folder.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        (new / "aioble").mkdir(parents=True)
+        for name, data in files.items():
+            (new / "aioble" / name).write_bytes(data)
+        new.rename(folder)
+    return folder
+
+
+def _fetch(index: str) -> dict[str, bytes]:
+    """Return the files of the package, as they were when it was pinned."""
+
+    def get(path: str) -> bytes:
+        with urlopen(f"{index}/{path}", timeout=_TIMEOUT_S) as answer:
+            return answer.read()
+
+    files = {}
+    try:
+        hashes = dict(json.loads(get(f"package/py/aioble-central/{VERSION}.json"))["hashes"])
+        for name in FILES:
+            digest = hashes[f"aioble/{name}"]
+            files[name] = get(f"file/{digest[:2]}/{digest}")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(
+            f"aioble, which the board needs, cannot be fetched from {index} ({reason}); connect"
+            f" this computer to the network and run this again, or {_OFFLINE}.",
+            1,
+        ) from None
+    except (ValueError, KeyError, TypeError, http.client.HTTPException):
+        raise UserError(
+            f"{index} has no package aioble-central {VERSION}, which the board needs; {_OFFLINE}.",
+            1,
+        ) from None
+    for name, data in files.items():
+        data = re.sub(rb"\n\n__version__ = [^\n]*\n$", b"", data)
+        if hashlib.sha256(data).hexdigest() not in FILES[name]:
+            raise UserError(
+                f"aioble/{name} from {index} is not that of aioble-central {VERSION} and was not"
+                f" taken; {_OFFLINE}.",
+                1,
+            )
+    return files
+
+
+def cut(folder: Path, target: Path, users: Iterable[Path]) -> list[Path]:
+    """Write the files of `folder`/aioble to `target`, without what the sources `users` and they
+    themselves never call; return their paths."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(folder / "aioble" / name, target / name)
+    unused.drop(target, users)
+    return [target / name for name in FILES]

@@ -1,0 +1,96 @@
+"""aioble from an index like mip's, on loopback, with the stand-in in its place: fetched, checked,
+cut, compiled."""
+
+import hashlib
+import subprocess
+
+import mipindex
+import pytest
+
+from batmon.console import UserError
+from batmon.firmware import aioble
+from batmon.firmware.build import build
+from batmon.firmware.interpreter import micropython
+from batmon.paths import ROOT, SIM
+
+_STANDIN = ROOT / "sim/aioble"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(aioble, "BUILD", tmp_path)
+    monkeypatch.delenv("AIOBLE", raising=False)
+
+
+@pytest.fixture
+def pinned(monkeypatch):
+    """The stand-in's files are those that are expected."""
+    hashes = {n: [hashlib.sha256((_STANDIN / n).read_bytes()).hexdigest()] for n in aioble.FILES}
+    monkeypatch.setattr(aioble, "FILES", hashes)
+
+
+@pytest.fixture
+def index(tmp_path):
+    folder = tmp_path / "index"
+    mipindex.make(folder)
+    with mipindex.serve(folder) as url:
+        yield url
+
+
+def test_it_is_fetched_once_and_compiled_as_our_own_files(pinned, index, tmp_path):
+    folder = aioble.source(index)
+    assert {path.name for path in (folder / "aioble").iterdir()} == set(aioble.FILES)
+    assert aioble.source("http://127.0.0.1:9") == folder
+    tree = tmp_path / "board"
+    build(tree, ["jikong_bms"], radio=folder)
+    made = {path.name for path in (tree / "lib/aioble").iterdir()}
+    assert made == {name.replace(".py", ".mpy") for name in aioble.FILES}
+    # all that the board's own code asks of it is still there
+    paths = [str(tree / "lib"), str(tree), str(SIM), ".frozen"]
+    code = f"import sys\nsys.path[:] = {paths!r}\nimport vclock\nvclock.install()\n"
+    code += "import aioble, bleak, link\nprint(aioble.core.__file__)\n"
+    code += "assert aioble.scan and aioble.Device.connect and aioble.stop\n"
+    said = subprocess.run([micropython(), "-c", code], capture_output=True, text=True)
+    assert said.stdout.strip() == str(tree / "lib/aioble/core.mpy"), said.stderr
+
+
+def test_what_nobody_calls_is_cut(tmp_path):
+    user = tmp_path / "user.py"
+    user.write_text("import aioble\naioble.scan(1)\n")
+    aioble.cut(ROOT / "sim", tmp_path / "cut", [user])
+    before = (_STANDIN / "central.py").read_text()
+    after = (tmp_path / "cut/central.py").read_text()
+    assert "def manufacturer" in before and "def manufacturer" not in after
+    assert "class scan" in after and "async def __anext__" in after
+
+
+def test_another_file_than_the_pinned_one_is_refused(index, tmp_path):
+    with pytest.raises(UserError) as refusal:
+        aioble.source(index)
+    assert str(refusal.value) == (
+        f"aioble/__init__.py from {index} is not that of aioble-central {aioble.VERSION} and was"
+        " not taken; set AIOBLE to a folder that has the folder aioble of micropython-lib in it."
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"hashes": 5}', '{"hashes": []}'])
+def test_an_index_that_talks_nonsense_is_refused(damage, index, tmp_path):
+    described = tmp_path / f"index/package/py/{mipindex.PACKAGE}/{aioble.VERSION}.json"
+    described.write_text(damage)
+    with pytest.raises(UserError, match=f"has no package aioble-central {aioble.VERSION}"):
+        aioble.source(index)
+
+
+@pytest.mark.parametrize("index", ["http://127.0.0.1:9", "nonsense"])
+def test_without_a_network_it_says_what_helps(index):
+    with pytest.raises(UserError, match=r"which the board needs.*set AIOBLE to a folder"):
+        aioble.source(index)
+
+
+def test_a_folder_of_ones_own_takes_its_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIOBLE", str(ROOT / "sim"))
+    assert aioble.source("http://127.0.0.1:9") == ROOT / "sim"
+    monkeypatch.setenv("AIOBLE", str(tmp_path))
+    with pytest.raises(UserError, match=r"has no aioble/__init__\.py"):
+        aioble.source()
