@@ -25,6 +25,9 @@ _CLOCK_STEP_S = const(2)
 _RATE_S = const(3600)  # a shorter uptime says nothing about the present rate
 _DAY_S = const(86400)
 _FULL = (28, 13)  # ENOSPC; EACCES is what FAT says when a folder cannot grow
+_ENOENT = const(2)
+_UNKNOWN = 0xFFFFFFFF  # number of a shard, before the folder was read
+_LOOKS = const(10)  # for what is on flash, before a shard is left as it is
 
 
 class Store(Shards):
@@ -36,7 +39,8 @@ class Store(Shards):
     let app/packing.py pack the shards that are full: that takes a start of its own.
 
     Nothing here raises for a full or broken volume: `message` then holds a sentence for the
-    user and frames wait in the buffer; `dropped` counts those that had to go.
+    user and frames wait in the buffer; `dropped` counts those that had to go. Nothing is decided
+    by a look at the volume that failed: it is repeated before the next flush.
     """
 
     def __init__(self, path, name, clock, rtc=None, reset_cause=0):
@@ -62,11 +66,16 @@ class Store(Shards):
         self._held = 0  # check of the frame that is held, 0 if none is
         self._oldest_s = 0  # when the first of them came
         self._newest_s = 0
+        self._front = 0  # so many at the front may be on flash: of the boot before, or of a flush
+        self._ready = False  # the folder was read
+        self._unsure = False  # a flush was interrupted
+        self._looks = 0  # in vain, for what it left
+        self._paused = None
         self._retry_s = 0  # no flush before
         self._opened_s = 0
         self._unreported = 0  # dropped frames no event tells of yet
         self.unix_offset_s = 0  # unix time minus uptime at the last anchor; 0 = unknown
-        self._number = 0
+        self._number = _UNKNOWN
         self._size = 0  # committed bytes of the active shard
         self._file = None
         self._flush_number = 0
@@ -142,13 +151,20 @@ class Store(Shards):
         i = 0
         while i < self._n - 1 and frame.kind(self._buffer, i * frame.SIZE):
             i += 1
-        at = i * frame.SIZE
-        end = self._n * frame.SIZE
-        self._buffer[at : end - frame.SIZE] = self._buffer[at + frame.SIZE : end]
-        self._n -= 1
-        self._check = _check(self._buffer, self._n)
+        self._take_out(i, 1)
+        if i < self._front:
+            self._front -= 1
         self.dropped += 1
         self._unreported += 1
+
+    def _take_out(self, first, count):
+        """Take frames out of the buffer."""
+        at = first * frame.SIZE
+        end = self._n * frame.SIZE
+        behind = at + count * frame.SIZE
+        self._buffer[at : end - behind + at] = self._buffer[behind:end]
+        self._n -= count
+        self._check = _check(self._buffer, self._n)
 
     def _anchor_first(self, uptime_s, unix_s, boot):
         """Put an anchor before what waits in the buffer: it will begin a shard."""
@@ -182,33 +198,47 @@ class Store(Shards):
         )
         self._rtc.memory(self._buffer)
 
-    def _restore(self, found):
-        """Take back the frames that a reset caught in the buffer.
-
-        Return whether RTC memory says that the newest shard was being written.
-        """
+    def _take_back(self):
+        """Take back the frames that a reset caught in the buffer, if they are of this log."""
         old = self._rtc.memory() if self._rtc else b""
         if len(old) != len(self._buffer):
-            return False
+            return
         magic, n, name, flush, number, check, held = struct.unpack_from(_TAIL, old, _TAIL_AT)
         if magic != _MAGIC or n >= _SLOTS or name != self._name_tag:
-            return False
-        # The reset may have come between the end of a shard and the first flush of the next, and
-        # the volume may have refused to note that it is the next.
-        if not found.number - 1 <= number <= found.number + 1:
-            return False
+            return
         self._buffer[:] = old
-        # the number of the last flush: the reset came right after it
-        if flush != found.last_flush.get(number) and check == _check(old, n):
+        self._flush_number = flush
+        self._number = number
+        if check == _check(old, n):
             self._n = n
             self._check = check
+        self._front = self._n
         if held and self._n == _SLOTS - 1:  # the last is the commit's
             self._drop_oldest()
         if held and held == _copy(self._buffer, self._n * frame.SIZE, old, _HELD_AT, 1):
             self._n += 1
             self._check = _check(self._buffer, self._n)
         self._oldest_s = self._newest_s = self._clock.uptime_s()
-        return number == found.number
+
+    def _sort_out(self, found):
+        """Forget those of them that are on flash already, or are of another time.
+
+        Return whether RTC memory says that the newest shard was being written.
+        """
+        front, self._front = self._front, 0
+        if self._number == _UNKNOWN:
+            return False
+        # The reset may have come between the end of a shard and the first flush of the next, and
+        # the volume may have refused to note that it is the next.
+        if not found.number - 1 <= self._number <= found.number + 1:
+            self._take_out(0, front)
+            return False
+        flush, count, crc = found.last_flush.get(self._number, (-1, 0, 0))
+        if flush == self._flush_number and count <= front:
+            # the reset came in or right after the flush
+            if crc32(self._view[: count * frame.SIZE]) == crc:
+                self._take_out(0, count)
+        return self._number == found.number
 
     # ---- flash
 
@@ -219,6 +249,11 @@ class Store(Shards):
         now_s = self._clock.uptime_s()
         if now_s < self._retry_s:
             return False
+        if not (self._ready or self._begin(True)) or self._unsure and not self._look():
+            self._retry_s = now_s + _RETRY_S
+            return False
+        if self._n == 0:
+            return True  # it was on flash
         if self._unreported and self._n < _BUFFER_FRAMES:
             control = bytearray(frame.SIZE)
             frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, self._unreported)
@@ -226,18 +261,14 @@ class Store(Shards):
             self._put(control, 0)
         self._mirror()  # in it is exactly what is written: a reset may come right after
         error = self._write(now_s)
-        if error and error.errno in _FULL and self.delete_oldest():
-            error = self._write(now_s)
+        if error and error.errno in _FULL and not self._unsure and self._is_full():
+            if self.delete_oldest():
+                error = self._write(now_s)
         if error:
             self._trouble(error)
             self._retry_s = now_s + _RETRY_S
             self._mirror()
             return False
-        self._n = 0
-        self._flush_number += 1
-        self._mirror()
-        self.flushes += 1
-        self.flushed_s = now_s
         self.message = ""
         self._count_days(now_s)
         if self._size + _SLOTS * frame.SIZE > self.limit:
@@ -250,22 +281,34 @@ class Store(Shards):
         end = self._n * frame.SIZE
         crc = crc32(self._view[:end])
         frame.pack_commit(self._buffer, end, now_s, crc, self._n, self._flush_number)
-        data = self._view[: end + frame.SIZE]
+        self._front = self._n
+        self._unsure = True  # whatever happens now, the next flush looks first
         try:
             if self._file is None:
                 if self._size == 0:
-                    self.shards += 1
                     self.make_folder()
                     self.make_entry(self._number, self.name)
                 self._file = open(self.file(self._number, self.name, "raw"), "ab")
-            self._file.write(data)
+            self._file.write(self._view[: end + frame.SIZE])
             self._file.flush()
         except OSError as exc:
-            if not self._stored_after_all(data):
-                return exc
-        self._size += len(data)
-        self.bytes += len(data)
-        self.free -= len(data)
+            return None if self._look() and self._n == 0 else exc
+        self._stored(self._n)
+
+    def _stored(self, count):
+        """Note that the first `count` frames, less those dropped since, are committed."""
+        size = (count + 1) * frame.SIZE
+        self.shards += self._size == 0
+        self._size += size
+        self.bytes += size
+        self.free -= size
+        self._flush_number += 1
+        self._unsure = False
+        self._take_out(0, self._front)
+        self._front = 0
+        self.flushes += 1
+        self.flushed_s = self._clock.uptime_s()
+        self._mirror()
 
     def _close(self):
         if self._file:
@@ -275,27 +318,43 @@ class Store(Shards):
                 pass  # what counts is what is on flash, looked at next
             self._file = None
 
-    def _stored_after_all(self, data):
-        """After an error: is the flush on flash? A torn one ends the shard."""
+    def _look(self):
+        """Find out what an interrupted flush left; return whether that is known now.
+
+        If it is on flash it counts, if nothing is it will be written again; a torn one ends the
+        shard.
+        """
         self._close()
         name = self.file(self._number, self.name, "raw")
-        size = 0
         try:
-            size = os.stat(name)[6]
-            with open(name, "rb") as f:
-                f.seek(self._size)
-                if f.read(len(data)) == data:
-                    return True
+            size = _size_of(name)
+            count = _flush_at(name, self._size, self._flush_number) if size > self._size else 0
+        except OSError as exc:
+            self._looks += 1
+            if self._looks < _LOOKS:
+                self._trouble(exc)
+                return False
+            size, count = -1, 0  # it cannot be read: the frames go to the next shard
+        self._looks = 0
+        if count:
+            self._stored(count)
+            return True
+        self._unsure = False
+        self._front = 0
+        if size != self._size:
+            self.shards += self._size == 0
+            self._roll_over()
+            unix_s = self._oldest_s + self.unix_offset_s if self.unix_offset_s else 0
+            self._anchor_first(self._oldest_s, unix_s, self.boot)
+        return True
+
+    def _is_full(self):
+        """Is there really no room, as an error said?"""
+        try:
+            self.ask_free()
         except OSError:
-            pass  # it does not exist, or cannot be read: a torn shard then
-        if size == self._size:
-            if size == 0:
-                self.shards -= 1
             return False
-        self._roll_over()
-        unix_s = self._oldest_s + self.unix_offset_s if self.unix_offset_s else 0
-        self._anchor_first(self._oldest_s, unix_s, self.boot)
-        return False
+        return self.free < self.limit
 
     def _trouble(self, error):
         if error.errno in _FULL:
@@ -343,35 +402,68 @@ class Store(Shards):
         `paused` is what app/packing.py tells: the boot goes on that it paused, and no packing
         is due until a shard is full.
         """
+        self._paused = paused
+        self._opened_s = self._clock.uptime_s()
+        self._take_back()
+        if not self._begin(False):
+            self._retry_s = self._opened_s + _RETRY_S
+            self._enter()
+
+    def _begin(self, late):
+        """Read the folder and begin this boot; return whether it could be read.
+
+        `late` if frames of this boot wait already, behind an anchor without its number.
+        """
         from shards import recovery
 
-        found = recovery.Found()
+        found = recovery.Found(self._looks < _LOOKS)
         try:
             recovery.recover(self, found)
         except OSError as exc:
             self._trouble(exc)
-        del sys.modules["shards.recovery"], sys.modules["shards"].recovery  # their memory
-        self._opened_s = self._clock.uptime_s()
+            self._looks += 1
+            return False
+        finally:
+            del sys.modules["shards.recovery"], sys.modules["shards"].recovery  # their memory
+        self._looks = 0
+        same = self._sort_out(found)
         self._number = found.number
         self._size = found.size
         self._flush_number = found.flush
-        same = self._restore(found)
         if found.taken or not (same or found.size):
             self._number += 1  # files may have been deleted: a number is never used again
-        if self._size == 0:
-            first_s = struct.unpack_from("<H", self._buffer)[0]
-            self._anchor_first(first_s, 0, found.boot)
+        paused = self._paused
         self.packing_due = bool(self.unsealed) and not paused
         goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
         self.boot = found.boot if goes_on else found.boot + 1
+        self._ready = True
+        if late:
+            self._name_boot()
+        if self._size == 0:
+            first_s = struct.unpack_from("<H", self._buffer)[0]
+            self._anchor_first(first_s, 0, found.boot)
         self._save_state()
         self.flush()
-        self._anchor()
-        if goes_on:
-            self.event(frame.GAP, paused["gap_s"])
+        if not late:
+            self._enter()
         if paused:
             self.events += paused["events"]
         gc.collect()
+        return True
+
+    def _enter(self):
+        """Mark in the log where this boot begins, or goes on."""
+        self._anchor()
+        if self._paused and self._paused["gap_s"]:
+            self.event(frame.GAP, self._paused["gap_s"])
+
+    def _name_boot(self):
+        """Tell the anchors of this boot its number, which nobody knew when they were made."""
+        for at in range(0, self._n * frame.SIZE, frame.SIZE):
+            if frame.kind(self._buffer, at) == frame.ANCHOR:
+                boot = struct.unpack_from("<H", self._buffer, at + 8)[0]
+                struct.pack_into("<H", self._buffer, at + 8, boot or self.boot & 0xFFFF)
+        self._check = _check(self._buffer, self._n)
 
 
 def _copy(to, at, source, offset, check):
@@ -388,3 +480,29 @@ def _check(frames, n):
     for i in range(n * frame.SIZE):
         check = check * 31 + frames[i] & _CHECK
     return check
+
+
+def _size_of(name):
+    """Return the bytes of a file, 0 if there is none; raises OSError for any other reason."""
+    try:
+        return os.stat(name)[6]
+    except OSError as exc:
+        if exc.errno != _ENOENT:
+            raise
+        return 0
+
+
+def _flush_at(name, at, number):
+    """Return how many frames the flush `number` has that begins at byte `at` and ends the file.
+
+    0 if it is not there whole. Raises OSError.
+    """
+    data = bytearray((_SLOTS + 1) * frame.SIZE)
+    with open(name, "rb") as f:
+        f.seek(at)
+        n = f.readinto(data) - frame.SIZE
+    if n < 0 or n % frame.SIZE or frame.kind(data, n) != frame.COMMIT:
+        return 0
+    _, _, crc, count, flush = struct.unpack_from("<HHIHH", data, n)
+    whole = count * frame.SIZE == n and flush == number & 0xFFFF
+    return count if whole and crc32(memoryview(data)[:n]) == crc else 0

@@ -27,7 +27,7 @@ class Shards:
         self.oldest_unix_s = 0  # when the log begins, unix time; 0 = unknown
         self.limit = _SHARD_BYTES  # a shard is full
         self.unsealed = []  # (number, name, committed bytes), oldest first
-        self.kept = []  # (number, name, bytes, "bts", or "raw" if it cannot be sealed)
+        self.kept = []  # (number, name, bytes, "bts", "bad", or "raw" if it cannot be sealed)
         self.events = []  # to be stored at the next tick
         self.millibytes = _SEALED_MILLIBYTES  # that a sealed frame takes
         self._clock = clock
@@ -100,8 +100,9 @@ class Shards:
         except OSError as exc:
             self.events.append((frame.FLASH_ERROR, exc.errno))
             return False
-        self.shards -= 1
-        self.bytes -= size
+        if kind != "bad":
+            self.shards -= 1
+            self.bytes -= size
         self.free += size
         self.events.append((frame.SHARD_DELETED, number, size))
         self.find_oldest()
@@ -113,7 +114,7 @@ class Shards:
         for number, name, _, kind in self.kept[:2]:
             if kind == "bts":
                 self.oldest_unix_s = known(self.path, number)[1]
-            else:
+            elif kind == "raw":
                 self.oldest_unix_s = first_unix_s(self.file(number, name, kind))
             if self.oldest_unix_s:
                 return

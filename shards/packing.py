@@ -73,6 +73,7 @@ def _seal(shards, number, name, good, say):
     if source.damaged:
         print("%s-%05d: %d frames are damaged, kept as .bad" % (name, number, source.damaged))
         os.rename(raw, shards.file(number, name, "bad"))
+        shards.kept.append((number, name, raw_size, "bad"))
         shards.events.append((frame.SHARD_BAD, number, source.damaged))
     else:
         os.remove(raw)

@@ -10,36 +10,70 @@ from shards.folder import STATES, first_unix_s, known
 
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
-_FLUSH_BYTES = const(1040)  # the longest flush: more that is bad is no torn end
+_FLUSH_BYTES = const(1040)  # the longest flush
+_ENOENT = const(2)
+_BLOCK_HEAD = const(10)  # bytes before the payload of a block in a sealed shard
+_END_FRAMES = const(0xFFFF)
 
 
 class Found:
-    """What a folder says about the log so far."""
+    """What a folder says about the log so far.
 
-    def __init__(self):
+    While `patient`, a state or newest shard that cannot be read raises OSError: to be tried
+    again. Later the log goes on without.
+    """
+
+    def __init__(self, patient=True):
+        self.patient = patient
         self.boot = 0  # the last
         self.number = 0  # the highest of a shard
         self.size = 0  # committed bytes, if that shard can be written on
         self.flush = 0  # the number of its next flush
-        self.taken = True  # its file, if there is one, is not to be written on
-        self.last_flush = {}  # by number, of this battery's raw shards
+        self.taken = False  # its file is there, but not to be written on
+        # by number, of this battery's raw shards: number, frames and CRC-32
+        self.last_flush = {}
 
 
 def recover(store, found):
-    """Bring the files of `store` into order and fill `found`; raises OSError of the folder."""
+    """Bring the files of `store` into order and fill `found`.
+
+    Raises OSError if what decides could not be read: nothing was changed then that matters, and
+    this is to be called again.
+    """
     store.make_folder()
     store.limit = min(store.limit, store.ask_free() // 8)
+    store.shards = store.bytes = 0
+    store.kept = []
+    store.unsealed = []
+    store.events = []
     _load_state(store.path, found)
-    raws = _sort_files(store, found)
-    taken = False
-    for number, name in raws:
-        try:
-            if not _sort_raw(store, found, number, name):
-                taken = taken or number == found.number
-        except OSError as exc:  # this one cannot be read; the others may
-            store.events.append((frame.FLASH_ERROR, exc.errno))
-            taken = taken or number == found.number
-    found.taken = taken
+    raws, sealed, bad, unfinished = _list(store, found)
+    scans = {}
+    for shard in raws:
+        scans[shard] = _scan_of(store, found, shard)
+    # On FAT both names of a sealed shard that is being renamed may stand for the same clusters:
+    # before anything is made it is deleted, and sealed again from the raw one, if that is whole.
+    for shard in raws:
+        if shard in sealed and scans[shard] and scans[shard][0] == scans[shard][1] > 0:
+            unfinished.insert(0, "%s-%05d.bts" % (shard[1], shard[0]))
+            del sealed[shard]
+    for file in unfinished:
+        _remove(store, file)
+    for shard in raws:
+        if shard in sealed and scans[shard] and whole(store.file(*shard, "bts")):
+            os.rename(store.file(*shard, "raw"), store.file(*shard, "bad"))
+            bad[shard] = raws[shard]
+            del scans[shard]
+    for shard in sealed:
+        _keep(store, shard, sealed[shard], "bts")
+    for shard in bad:
+        store.kept.append(shard + (bad[shard], "bad"))
+    for shard in sorted(scans):
+        if not scans[shard]:
+            found.taken = found.taken or shard[0] == found.number
+            _keep(store, shard, raws[shard], "raw")
+        elif not _sort_raw(store, found, shard, *scans[shard]):
+            found.taken = found.taken or shard[0] == found.number
     store.kept.sort()
     store.find_oldest()
     if found.size and not store.oldest_unix_s:
@@ -52,22 +86,32 @@ def recover(store, found):
 
 
 def _load_state(path, found):
+    """Read what both copies say; raises OSError if neither can be read."""
+    read = 0
     for name in STATES:
         try:
             with open(path + name) as f:
                 boot, number = f.read().split()
             found.boot = max(found.boot, int(boot))
             found.number = max(found.number, int(number))
-        except (OSError, ValueError):
-            pass
+            read += 1
+        except OSError as exc:
+            if exc.errno == _ENOENT:
+                read += 1  # it was never written
+            failure = exc
+        except ValueError:
+            read += 1  # torn: the other one is not
+    if not read and found.patient:
+        raise failure
 
 
-def _sort_files(store, found):
-    """List the folder once, delete what is unfinished or superseded; return raw shards."""
-    raws = []
-    sealed = []
+def _list(store, found):
+    """List the folder once. Return {(number, name): bytes} of raw, sealed and bad shards, and the
+    names of files that are unfinished."""
+    raws, sealed, bad = {}, {}, {}
     unfinished = []
-    for file, size in _list(store.path):
+    kinds = {"raw": raws, "bts": sealed, "bad": bad}
+    for file, size in _entries(store.path):
         kind = file[file.rfind(".") + 1 :]
         stem = file[: -len(kind) - 1]
         dash = stem.rfind("-")
@@ -78,62 +122,74 @@ def _sort_files(store, found):
         number = int(stem[dash + 1 :])
         if kind == "tmp":
             unfinished.append(file)
-        elif kind in ("raw", "bts", "bad"):
+        elif kind in kinds:
             found.number = max(found.number, number)
-        if kind == "raw":
-            raws.append((number, stem[:dash], size))
-        elif kind == "bts":
-            sealed.append((number, stem[:dash], size, kind))
-    open_numbers = {raw[:2] for raw in raws}
-    for shard in sealed:
-        if shard[:2] in open_numbers:
-            # Cut while it took its place. On FAT both its names may stand for the same clusters:
-            # they are deleted before anything is made, and sealed again from the raw shard.
-            unfinished.insert(0, "%s-%05d.bts" % (shard[1], shard[0]))
-        else:
-            store.kept.append(shard)
-    for file in unfinished:
-        try:
-            os.remove(store.path + "/" + file)
-        except OSError as exc:  # the others count all the same
-            store.events.append((frame.FLASH_ERROR, exc.errno))
-    for shard in raws + store.kept:
-        store.shards += 1
-        store.bytes += shard[2]
-    raws.sort()
-    store.kept.sort()
-    return [raw[:2] for raw in raws]
+            kinds[kind][number, stem[:dash]] = size
+    return raws, sealed, bad, unfinished
 
 
-def _sort_raw(store, found, number, name):
-    """Decide what becomes of a raw shard; return True if it is written on."""
-    good, size, flush, boot, more = _scan(store.file(number, name, "raw"))
+def _scan_of(store, found, shard):
+    """Return what `_scan` tells of a raw shard; None if it cannot be read.
+
+    Raises OSError if it is the newest of this battery: it tells whether frames that wait are on
+    flash already.
+    """
+    number, name = shard
+    try:
+        return _scan(store.file(number, name, "raw"))
+    except OSError as exc:
+        if found.patient and number == found.number and name == store.name:
+            raise
+        store.events.append((frame.FLASH_ERROR, exc.errno))
+        return None
+
+
+def _remove(store, file):
+    try:
+        os.remove(store.path + "/" + file)
+    except OSError as exc:  # the others count all the same
+        store.events.append((frame.FLASH_ERROR, exc.errno))
+
+
+def _keep(store, shard, size, kind):
+    store.kept.append(shard + (size, kind))
+    store.shards += 1
+    store.bytes += size
+
+
+def _sort_raw(store, found, shard, good, size, flush, boot, more):
+    """Decide what becomes of a raw shard that could be read; return whether it is written on."""
+    number, name = shard
     found.boot = max(found.boot, boot)
     if good != size:
         store.events.append((frame.TAIL_CUT, size - good))
+    newest = number == found.number
     if name == store.name:
         found.last_flush[number] = flush
-        if number == found.number and good == size and 0 < good <= store.limit - _FLUSH_BYTES:
+        if newest and good == size and 0 < good <= store.limit - _FLUSH_BYTES:
             found.size = good
-            found.flush = flush + 1
+            found.flush = flush[0] + 1
+            store.shards += 1
+            store.bytes += size
             return True
-    if more:  # not a torn end: readers find the whole flushes behind the damage
-        store.kept.append((number, name, size, "raw"))
-    elif not good:
+    if not good and not more:
         _set_aside(store, number, name, size)
     else:
-        store.unsealed.append((number, name, good))
+        store.unsealed.append((number, name, size if more else good))
+        store.shards += 1
+        store.bytes += size
     return False
 
 
 def _scan(raw):
     """Return what is in a raw shard.
 
-    (bytes up to the last good commit before any damage, file size, last flush, last boot, are
-    there good flushes behind damage)
+    (bytes up to the last good commit before any damage, file size, (number, frames, CRC-32) of the
+    last flush, last boot, are there good flushes behind damage)
     """
     good = pos = boot = last_boot = 0
     flush = -1
+    flush_frames = flush_crc = 0
     crc = count = 0
     torn = more = False
     buf = bytearray(_READ_FRAMES * frame.SIZE)
@@ -155,7 +211,7 @@ def _scan(raw):
                         torn = True
                     else:
                         last_boot = max(boot, last_boot)
-                        flush = number
+                        flush, flush_frames, flush_crc = number, frames, want
                         more = torn
                         if not torn:
                             good = pos + at + frame.SIZE
@@ -164,7 +220,33 @@ def _scan(raw):
             count += (end - start) // frame.SIZE
             crc = crc32(view[start:end], crc)
             pos += n
-    return good, pos, flush, last_boot, more
+    return good, pos, (flush, flush_frames, flush_crc), last_boot, more
+
+
+def whole(sealed):
+    """Is a sealed shard there to its end, each block as it was written? Raises OSError."""
+    total = 0
+    buf = bytearray(_READ_FRAMES * frame.SIZE)
+    view = memoryview(buf)
+    with open(sealed, "rb") as f:
+        f.seek(5)  # the header
+        while f.readinto(view[:_BLOCK_HEAD]) == _BLOCK_HEAD:
+            mark, n, left, crc = struct.unpack_from("<2sHHI", buf, 0)
+            found = crc32(view[2:6])
+            first = None
+            while left:
+                got = f.readinto(view[: min(left, len(buf))])
+                if not got:
+                    return False
+                first = first or struct.unpack_from("<I", buf, 0)[0]
+                found = crc32(view[:got], found)
+                left -= got
+            if mark != b"BK" or found != crc:
+                return False
+            if n == _END_FRAMES:
+                return first == total
+            total += n
+    return False
 
 
 def _set_aside(store, number, name, size):
@@ -176,11 +258,9 @@ def _set_aside(store, number, name, size):
         os.rename(raw, store.file(number, name, "bad"))
         store.events.append((frame.SHARD_BAD, number))
         print("store: %s holds no whole flush, set aside as .bad" % raw)
-    store.shards -= 1
-    store.bytes -= size
 
 
-def _list(path):
+def _entries(path):
     """Return (name, bytes) of every file in a folder."""
     entries = os.ilistdir(path)
     out = []

@@ -102,7 +102,7 @@ def test_rtc_memory_of_another_time_is_not_taken():
         store.flush()
         frames = [data_frame(i) for i in range(1, 5)]
         for rtc in (
-            _rtc(frames, flush=1),  # the last flush: these frames are on flash
+            _rtc([data_frame(0)], flush=1),  # the last flush: this frame is on flash
             _rtc(frames, flush=2, shard=7),
             _rtc([data_frame(i) for i in range(80)], flush=2),
             _rtc(frames, flush=2, n=65535),
@@ -110,6 +110,20 @@ def test_rtc_memory_of_another_time_is_not_taken():
             store = open_store(clock, Rtc(rtc))
             assert store.flush()
             assert stored_numbers() == [0], rtc[1053:]
+    finally:
+        volume.remove()
+
+
+def test_frames_that_came_behind_an_interrupted_flush_are_taken():
+    volume = Volume("lfs2")
+    try:
+        clock = Clock()
+        store = open_store(clock)
+        store.flush()
+        store.append(data_frame(0))
+        store.flush()
+        store = open_store(clock, Rtc(_rtc([data_frame(0), data_frame(1)], flush=1)))
+        assert store.flush() and stored_numbers() == [0, 1]
     finally:
         volume.remove()
 
