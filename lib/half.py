@@ -89,18 +89,12 @@ def from_fraction(n, unit):
     return sign | bits
 
 
-def rounded(bits, significant, fraction):
-    """Return the half float nearest to that of the 16 `bits` with fewer bits, no NaN.
+def rounded(bits, fraction):
+    """Return the 16 `bits` of a half float rounded: to 8 significant bits, or 7 or 6 if small.
 
-    It has at most `significant` bits, 1..10, the last of them worth 2**-`fraction` or more (0..10).
-    One that would become 0 keeps its significant bits instead.
+    Only of 8 and 7 the last is worth 2**-`fraction` or more.
     """
-    drop = 11 - significant
-    below = 25 - fraction - (bits >> 10 & 31)  # bits worth less than the least
-    if drop < below <= 10:
-        drop = below
-    elif below == 11:  # half of the least, or more
-        return bits & 0x8000 | 15 - fraction << 10
+    drop = max(3, min(5, 25 - fraction - (bits >> 10 & 31)))
     return bits + (1 << drop - 1) & -(1 << drop) & 0xFFFF
 
 

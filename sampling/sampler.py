@@ -7,7 +7,6 @@ from shards import frame
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
 _SILENCE_S = const(1800)  # longest time between frames
 _CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
-_CURRENT_BITS = const(8)  # that a stored current has
 _FINE_MA = const(16)  # less is told in sixteenths of a mA
 _STEP_PERCENT = const(5)  # of the capacity: more is a step of the current in any case
 _JITTER_PERCENT = const(100)  # of the capacity: more is no jitter
@@ -64,7 +63,7 @@ class Sampler:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
       held since the poll before). Currents are rounded to 8 significant bits and to the power of
       two (A) that is just below 1/32 % of `capacity_ah`, unless that would make them 0; what this
-      leaves goes to the next frames, at most as much again each, and the last of a run tells all;
+      leaves goes to the next frames, at most as much again each; what `finish` returns tells all;
     - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
       `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
       (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;
@@ -150,7 +149,7 @@ class Sampler:
         self._usual_ms = max(_USUAL_MS, min(dt_ms, 2 * self._usual_ms))
         if not self._running or gap:
             if self._pending:
-                self._store(last, True)
+                self._store(last)
             if self._seen:
                 gap_s = max(0, now[_T] - last[_T])
                 frame.pack_event(self.frames, self._slot(), now[_T], frame.GAP, gap_s)
@@ -182,7 +181,7 @@ class Sampler:
         self._running = True
         for i in range(len(self._lacked)):
             self._lacked[i] = 0
-        self._rest_mams = self._carry_mas = now[_Q] = 0
+        self._rest_mams = now[_Q] = 0
         self._t0_s = now[_T]
         self._soc_before = now[_SOC]
         self._store(now)
@@ -323,7 +322,7 @@ class Sampler:
         self._high[i] = min(self._high[i], (rise + band << shift) // dt_s)
 
     def _store(self, poll, ends=False):
-        """Store `poll`, which may end the run, and start the doors there."""
+        """Store `poll`, after which nothing may come, and start the doors there."""
         voltage = self._voltage(poll)
         current = self._current(poll, ends)
         self._pack(self.frames, self._slot(), poll, voltage, current)
@@ -358,7 +357,7 @@ class Sampler:
     def _current(self, poll, ends):
         """Return the half float of the mean current from the last stored frame to `poll`.
 
-        Rounded to what a frame needs, unless it ends the run and has to tell all charge.
+        Rounded to what a frame needs, unless nothing comes after it and it has to tell all charge.
         """
         if poll[_I] is None:
             return half.NAN
@@ -369,8 +368,8 @@ class Sampler:
         if ends:
             charge += self._carry_mas
         else:  # a long silence leaves more than a short peak may take
-            step_ma = max((1000 >> self._fraction_bits) + 1, abs(charge) // dt_s >> _CURRENT_BITS)
-            charge += max(-step_ma * dt_s, min(step_ma * dt_s, self._carry_mas))
+            most = abs(charge) // 32 + dt_s
+            charge += max(-most, min(most, self._carry_mas))
         mean_ma = (2 * charge + dt_s) // (2 * dt_s)
         if -_FINE_MA < mean_ma < _FINE_MA:
             # else what is left would be told as 1 mA, then taken back, for ever; a sixteenth of
@@ -378,7 +377,7 @@ class Sampler:
             bits = half.from_fraction((32 * charge + dt_s) // (2 * dt_s), 16000)
         else:
             bits = half.from_milli(mean_ma)
-        return bits if ends else half.rounded(bits, _CURRENT_BITS, self._fraction_bits)
+        return bits if ends else half.rounded(bits, self._fraction_bits)
 
     def _pack(self, buf, offset, poll, voltage, current):
         frame.pack_data(

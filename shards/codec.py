@@ -5,11 +5,11 @@ from binascii import crc32
 
 from micropython import const
 from shards import frame, model
-from shards.rangecoder import finish
+from shards.rangecoder import finish, start
 
-HEADER = b"BTS\x03\x0d"  # magic, version of the format, bytes per frame
+HEADER = b"BTS\x04\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
-BLOCK_FRAMES = 1280  # 16 kB raw, whole chunks: the model has time to learn
+BLOCK_FRAMES = 1280  # at most
 CHUNK_FRAMES = 32  # what an Encoder takes at a time
 # Coded in one go. A frame takes about 7 us on a PC; an ESP32 at 240 MHz is taken to be 60 times
 # slower (a sixteenth of the clock, a quarter of the work per clock), which makes 7 ms.
@@ -21,10 +21,12 @@ _BODY = const(11)  # where the frames begin, after the method
 _END_FRAMES = const(0xFFFF)  # a last block that says how many frames there were
 
 _STORED = const(0)
-_MODELLED = const(1)
+_GOES_ON = const(1)
+_BEGINS = const(2)
 
-_BLOCK_BYTES = const(4480)  # a full block is shorter
+_BLOCK_BYTES = const(2000)  # a full block is shorter
 _FRAME_MOST = const(352)  # no frame is coded in more bytes
+_MODEL_FRAMES = const(5120)  # then the model begins anew: what damage costs at most
 
 
 class ShardError(ValueError):
@@ -32,7 +34,7 @@ class ShardError(ValueError):
 
 
 class Encoder:
-    """Turns frames into blocks, in slices. Holds 14 kB.
+    """Turns frames into blocks, in slices. Holds 12 kB, in pieces of 1 kB and one of 2.
 
     Feed it chunks: `for block in encoder.encode(frames, n)` yields None or a block that is
     complete, every few milliseconds of board time. `end` returns the last block. A block is a
@@ -43,6 +45,7 @@ class Encoder:
         self._out = bytearray(_BLOCK_BYTES)
         self._model = model.new(self._out)
         self._n = 0  # frames in the block begun
+        self._modelled = _MODEL_FRAMES  # frames since the model began
 
     def encode(self, frames, n):
         """Take the first `n` frames, at most CHUNK_FRAMES, of the bytearray `frames`."""
@@ -51,7 +54,7 @@ class Encoder:
         while i < n:
             if self._n == 0:
                 first = i
-                model.begin(self._model, _BODY, 0)
+                self._begin()
             count = min(SLICE_FRAMES, n - i, self._room(), BLOCK_FRAMES - self._n)
             model.code(self._model, frames, i, count)
             i += count
@@ -66,6 +69,14 @@ class Encoder:
         """Return the block begun, b"" if there is none."""
         return self._close(None, -1) if self._n else b""
 
+    def _begin(self):
+        start(self._model[0], self._out, _BODY, 0)
+        self._out[HEAD_BYTES] = _GOES_ON
+        if self._modelled >= _MODEL_FRAMES:
+            self._modelled = 0
+            self._out[HEAD_BYTES] = _BEGINS
+            model.begin(self._model)
+
     def _room(self):
         """Return for how many frames there is room in any case."""
         return (_BLOCK_BYTES - self._model[0][2] - 1) // _FRAME_MOST
@@ -77,10 +88,11 @@ class Encoder:
     def _close(self, frames, first):
         n = self._n
         self._n = 0
+        self._modelled += n
         out = self._out
         end = finish(self._model[0], out)
-        out[HEAD_BYTES] = _MODELLED
         if first >= 0 and end > _BODY + n * frame.SIZE:
+            self._modelled = _MODEL_FRAMES  # a reader's model knows nothing of these
             out[HEAD_BYTES] = _STORED
             end = _BODY + n * frame.SIZE
             out[_BODY:end] = memoryview(frames)[first * frame.SIZE : (first + n) * frame.SIZE]
@@ -107,28 +119,33 @@ def _crc(block):
 
 
 def new_model():
-    """Return what decoding takes, 9 kB."""
+    """Return what decoding takes, 10 kB in pieces of 1 kB."""
     return model.new(None)
 
 
-def decode(block, out, memory=None):
+def decode(block, out, known=None):
     """Decode one block (as `blocks` or an Encoder gives it) into the bytearray `out`.
 
     Yields how many frames are at the start of `out`, until it has had all of them; with room
-    for the whole block, once. `memory` may be one of new_model() to be used again. Raises
-    ShardError if the block is damaged.
+    for the whole block, once. `known` is one of new_model(), the same for all blocks of a shard in
+    their order, or None for a block that depends on none. Raises ShardError if the block is
+    damaged, or the one before it was.
     """
     n = check(block)
     method = block[HEAD_BYTES]
-    if n > BLOCK_FRAMES or method > _MODELLED:
+    known = known or new_model()
+    if n > BLOCK_FRAMES or method > _BEGINS:
         raise ShardError("block of unknown method %d, %d frames" % (method, n))
     if method == _STORED and len(block) != _BODY + n * frame.SIZE:
         raise ShardError("stored block of the wrong length")
-    if method == _MODELLED:
-        memory = memory or new_model()
-        data = block if isinstance(block, bytearray) else bytearray(block)
-        memory = (memory[0], data, memory[2], memory[3])
-        model.begin(memory, _BODY, len(block))
+    if method == _BEGINS:
+        model.begin(known)
+    elif method == _GOES_ON and not model.ready(known):
+        raise ShardError("%d frames depend on a block that is damaged" % n)
+    model.ready(known, 0)
+    data = known[:1] + (block if isinstance(block, bytearray) else bytearray(block),) + known[2:]
+    if method != _STORED:
+        start(data[0], data[1], _BODY, len(block))
     room = len(out) // frame.SIZE
     for first in range(0, n, room):
         count = min(room, n - first)
@@ -136,10 +153,12 @@ def decode(block, out, memory=None):
             at = _BODY + first * frame.SIZE
             out[: count * frame.SIZE] = block[at : at + count * frame.SIZE]
         else:
-            model.code(memory, out, 0, count)
+            model.code(data, out, 0, count)
         yield count
-    if method == _MODELLED and memory[0][2] != len(block) + 2:
-        raise ShardError("block of the wrong length")
+    if method != _STORED:
+        if data[0][2] != len(block) + 2:
+            raise ShardError("block of the wrong length")
+        model.ready(known, 1)
 
 
 def check(block):

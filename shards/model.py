@@ -4,69 +4,96 @@ from array import array
 
 import micropython
 from micropython import const
-from shards.numbers import bits, cut, fixed, grid_bits, limit, rank, rank_bits
-from shards.rangecoder import number, start
+from shards.numbers import bits, cut, fixed, grid_bits, limit, rank, rank_bits, steps, steps_bits
+from shards.rangecoder import number
 
 _SIZE = const(13)
 
-# Rows of 8 counters, by what they serve. Where 8 rows are `shared`, they begin the column.
-_CURRENT = const(0)  # shared; 32 sizes of the current before; 9 kinds of last change
-_TIME = const(49)  # shared; 32 guesses, current steady or not; 49 pairs of last changes
-_CELL_MIN = const(170)  # shared; 32 changes by the current; 28 rests to the mean, intervals
-_CELL_MAX = const(238)  # shared; 32 spreads; 56 changes of cell_min and of the current
-_VOLTAGE = const(334)  # shared; 8 places in the step; 25 last misses and guessed changes
-_SOC = const(375)  # shared, also by all that follow; 32 intervals; 42 charges
-_TEMPERATURE = const(457)  # 3 directions; 16 ages
-_INDEX = const(476)  # for the lowest and for the highest cell: the 16 cells; and once more
-_CONTROL = const(540)  # is it a control frame? and its 13 bytes
-_GRID = const(554)  # is the voltage off its grid?
-_ROWS = const(555)
+# Rows of 8 counters, by what they serve; 64 rows are a piece of memory. The rows that are shared by
+# all numbers of a column are 8, in the first piece.
+_TIME = const(0)
+_STEPS = const(8)
+_RANK = const(16)
+_CELL_MIN = const(24)
+_CELL_MAX = const(32)
+_VOLTAGE = const(40)
+_REST = const(48)
+_KIND = const(56)  # is it a control frame?
+_GRID = const(57)  # is the voltage off its grid?
+_OFF = const(58)  # is the current off its scale? by whether the last was
+_CONTROL = const(64)  # 13 bytes of a control frame
+_TIME_GUESS = const(77)  # 28 guesses, after a jump of the current or not
+_TIME_CURRENT = const(133)  # 16 sizes of the current, after a jump or not
+_STEPS_SIZE = const(165)  # 16 sizes of the current before
+_STEPS_KIND = const(181)  # 9 kinds of last change
+_RANK_SIZE = const(190)
+_RANK_KIND = const(206)
+_CELL_MIN_SWING = const(215)  # 32 changes by the current
+_CELL_MIN_REST = const(247)  # 28 rests to the mean, intervals
+_CELL_MAX_SPREAD = const(275)  # 32 spreads
+_CELL_MAX_MOVED = const(307)  # 56 changes of cell_min and of the current
+_VOLTAGE_PLACE = const(363)  # 8 places in the step
+_VOLTAGE_MISS = const(371)  # 25 last misses and guessed changes
+_SOC_TIME = const(396)  # 32 intervals
+_SOC_CHARGE = const(428)  # 42 charges
+_TEMPERATURE_WAY = const(470)  # 3 directions
+_TEMPERATURE_AGE = const(473)  # 16 ages
+_INDEX = const(489)  # for the lowest and for the highest cell: the 16 cells; and once more
+_PIECES = const(9)
+_FINEST = const(10)  # scale of currents
+_PIECE = const(512)  # counters: 1 kB
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
 _ZERO = const(1 << 28)
-_I = const(0)  # current as a fixed-point number, see numbers.py
+_I = const(0)  # current as a fixed-point number, see shards/numbers.py
 _I_MISS = const(1)
-_DT_MISS = const(2)
-_MIN_REST = const(3)  # mean of cell_min less the last one, mV/16
-_OHM = const(4)  # change of a cell by the current, mV per 1/64 A / 2**14
-_V_MISS = const(5)
-_V_BIAS = const(6)
-_CHARGE = const(7)  # since soc changed
-_SIGNED = const(8)
+_MIN_REST = const(2)  # mean of cell_min less the last one, mV/16
+_OHM = const(3)  # change of a cell by the current, mV per 1/64 A / 2**14
+_V_MISS = const(4)
+_V_BIAS = const(5)
+_CHARGE = const(6)  # since soc changed
+_SIGNED = const(7)
 _T = const(8)
 _DT = const(9)
-_I_RANK = const(10)  # current, see numbers.py
-_MIN = const(11)
-_MAX = const(12)
-_V = const(13)  # half float
-_V_GRID = const(14)
-_CELLS = const(15)
-_SOC_NOW = const(16)
-_TEMP = const(17)
-_TEMP_WAY = const(18)  # 0 unknown, 1 up, 2 down
-_TEMP_AGE = const(19)
-_RECENT = const(20)  # for both cell indices the 16 values, the most recent first
-_BYTES = const(52)  # of the last control frame
-_DTS = const(65)  # last interval by size of the current
-_MEMORY = const(65 + 22)
+_I_RANK = const(10)
+_I_OFF = const(11)  # was the current off its scale?
+_JUMP = const(12)  # did the current change much?
+_MIN = const(13)
+_MAX = const(14)
+_V = const(15)  # half float
+_V_GRID = const(16)
+_CELLS = const(17)
+_SOC_NOW = const(18)
+_TEMP = const(19)
+_TEMP_WAY = const(20)  # 0 unknown, 1 up, 2 down
+_TEMP_AGE = const(21)
+_RECENT = const(22)  # for both cell indices the 16 values, the most recent first
+_BYTES = const(54)  # of the last control frame
+_DTS = const(67)  # last interval by size of the current
+_FRACTION = const(89)  # the scale of currents: steps of 2**-this A
+_STRAY = const(90)  # up by 1 for each current off the scale, down by 3 for one that is on it
+_READY = const(91)  # may it go on?
+_MEMORY = const(92)
 
 
 def new(data):
     """Return what `code` works on: coder state, `data` that it writes or reads, counters, memory.
 
-    Call `begin` before the first frame of each block.
+    Call `begin` before the first frame. No piece is larger than 1 kB.
     """
-    return array("i", range(4)), data, array("H", range(8 * _ROWS)), array("i", range(_MEMORY))
+    pieces = tuple(array("H", range(_PIECE)) for _ in range(_PIECES))
+    return array("i", range(4)), data, pieces, array("i", range(_MEMORY))
 
 
 @micropython.viper
-def begin(k, at: int, end: int):
-    """Forget everything; write from byte `at` on with `end` 0, or read from `at` to `end`."""
-    start(k[0], k[1], at, end)
-    p = ptr16(k[2])
-    for i in range(8 * _ROWS):
-        p[i] = 0x8000  # no experience, as likely as not
+def begin(k):
+    """Forget everything."""
+    pieces = k[2]
+    for n in range(_PIECES):
+        p = ptr16(pieces[n])
+        for i in range(_PIECE):
+            p[i] = 0x8000  # no experience, as likely as not
     m = ptr32(k[3])
     for i in range(_MEMORY):
         m[i] = 0
@@ -75,6 +102,13 @@ def begin(k, at: int, end: int):
     for i in range(32):
         m[_RECENT + i] = i & 15
     m[_V_GRID] = 10
+
+
+def ready(k, may=None):
+    """Return whether `k` may go on where it ended, after setting that to `may` unless None."""
+    if may is not None:
+        k[3][_READY] = may
+    return k[3][_READY]
 
 
 @micropython.viper
@@ -86,21 +120,21 @@ def code(k, frames, first: int, n: int):
     end = at + n * _SIZE
     while at < end:
         control = 1 if f[at + 3] == 0xFE else 0
-        if int(number(k, _CONTROL, _CONTROL, _SOC, control)):
+        if int(number(k, _KIND, _KIND, _REST, control)):
             for i in range(_SIZE):
-                row = _CONTROL + 1 + i
+                row = _CONTROL + i
                 x = 0 + m[_BYTES + i]
-                x = (x + int(number(k, row, row, _SOC, f[at + i] - x))) & 0xFF
+                x = (x + int(number(k, row, row, _REST, f[at + i] - x))) & 0xFF
                 m[_BYTES + i] = x
                 f[at + i] = x
         else:
+            x = int(_time(k, f[at] | f[at + 1] << 8))
+            f[at] = x & 0xFF
+            f[at + 1] = x >> 8
             before = m[_I] - _ZERO
             x = int(_current(k, f[at + 4] | f[at + 5] << 8))
             f[at + 4] = x & 0xFF
             f[at + 5] = x >> 8
-            x = int(_time(k, f[at] | f[at + 1] << 8, before))
-            f[at] = x & 0xFF
-            f[at + 1] = x >> 8
             last = 0 + m[_MIN]
             x = int(_cell_min(k, f[at + 8] | f[at + 9] << 8, m[_I] - _ZERO - before))
             f[at + 8] = x & 0xFF
@@ -120,52 +154,100 @@ def code(k, frames, first: int, n: int):
 
 
 @micropython.viper
+def _time(k, t: int) -> int:
+    """Code the interval itself, unless it is the last one of a current of this size."""
+    m = ptr32(k[3])
+    size = int(bits(int(abs(m[_I] - _ZERO))))
+    place = _DTS + size
+    guess = 0 + m[place]
+    if guess == 0:
+        guess = 0 + m[_DT]
+    row = guess
+    if guess > 15:
+        row = 11 + int(bits(guess))
+    row = 2 * row + m[_JUMP]
+    size -= 3
+    if size < 0:
+        size = 0
+    if size > 15:
+        size = 15
+    dt = (t - m[_T]) & 0xFFFF
+    x = 0
+    if dt != guess:
+        x = dt + 1 if dt < 0x8000 else 0x7FFF - dt
+    x = int(number(k, _TIME_GUESS + row, _TIME_CURRENT + 2 * size + m[_JUMP], _TIME, x))
+    if x > 0:
+        dt = x - 1
+    elif x < 0:
+        dt = 0x7FFF - x
+    else:
+        dt = guess
+    m[_DT] = dt
+    m[place] = dt
+    t = (m[_T] + dt) & 0xFFFF
+    m[_T] = t
+    return t
+
+
+@micropython.viper
+def _follow_scale(k, half: int):
+    """Count currents off the scale; when there are many, take the coarsest that this one is on."""
+    m = ptr32(k[3])
+    fraction = 0 + m[_FRACTION]
+    stray = 0 + m[_STRAY]
+    if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
+        m[_STRAY] = stray - 3 if stray > 3 else 0
+    elif stray < 3:
+        m[_STRAY] = stray + 1
+    else:
+        if stray < 31:
+            m[_STRAY] = stray + 1
+        while fraction < _FINEST:
+            fraction += 1
+            if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
+                m[_FRACTION] = fraction
+                m[_STRAY] = 0
+                break
+
+
+@micropython.viper
 def _current(k, half: int) -> int:
     m = ptr32(k[3])
-    row = 2 * int(bits(int(abs(m[_I] - _ZERO)) >> 3))
-    if row > 31:
-        row = 31
+    before = m[_I] - _ZERO
+    size = int(bits(int(abs(before)) >> 3))
+    if size > 15:
+        size = 15
     last = m[_I_MISS] - _ZERO
     kind = (int(bits(int(abs(last)))) + 1) >> 1
     if kind > 4:
         kind = 4
     if last < 0:
         kind = 0 - kind
-    guess = 0 + m[_I_RANK]
-    miss = ((int(rank(half)) - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _CURRENT + 8 + row, _CURRENT + 44 + kind, _CURRENT, miss))
-    x = (guess + miss) & 0xFFFF
+    fraction = 0 + m[_FRACTION]
+    off = 1
+    if m[_STRAY] < 16:
+        if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
+            off = 0
+        row = _OFF + m[_I_OFF]
+        off = int(number(k, row, row, _REST, off)) & 1
+        m[_I_OFF] = off
+    if off:
+        guess = 0 + m[_I_RANK]
+        miss = ((int(rank(half)) - guess + 0x8000) & 0xFFFF) - 0x8000
+        miss = int(number(k, _RANK_SIZE + size, _RANK_KIND + 4 + kind, _RANK, miss))
+        half = int(rank_bits((guess + miss) & 0xFFFF))
+    else:
+        guess = int(steps(int(rank_bits(0 + m[_I_RANK])), fraction))
+        miss = int(steps(half, fraction)) - guess
+        miss = int(number(k, _STEPS_SIZE + size, _STEPS_KIND + 4 + kind, _STEPS, miss))
+        half = int(steps_bits(int(limit(guess + miss, 4095)), fraction))
+    _follow_scale(k, half)
     m[_I_MISS] = miss + _ZERO
-    m[_I_RANK] = x
-    half = int(rank_bits(x))
-    m[_I] = int(fixed(half)) + _ZERO
+    m[_I_RANK] = int(rank(half))
+    now = int(fixed(half))
+    m[_I] = now + _ZERO
+    m[_JUMP] = 1 if 8 * int(abs(now - before)) > int(abs(now)) + int(abs(before)) else 0
     return half
-
-
-@micropython.viper
-def _time(k, t: int, before: int) -> int:
-    m = ptr32(k[3])
-    now = m[_I] - _ZERO
-    size = int(abs(now))
-    place = _DTS + int(bits(size))
-    guess = 0 + m[place]
-    if guess == 0:
-        guess = 0 + m[_DT]
-    row = 2 * guess
-    if row > 62:
-        row = 62
-    if 8 * int(abs(now - before)) > size + int(abs(before)):
-        row += 1
-    other = 7 * int(cut(guess - m[_DT], 3)) + int(cut(m[_DT_MISS] - _ZERO, 3))
-    miss = ((t - m[_T] - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _TIME + 8 + row, _TIME + 72 + other, _TIME, miss))
-    dt = (guess + miss) & 0xFFFF
-    m[_DT_MISS] = miss + _ZERO
-    m[_DT] = dt
-    m[place] = dt
-    t = (m[_T] + dt) & 0xFFFF
-    m[_T] = t
-    return t
 
 
 @micropython.viper
@@ -184,7 +266,7 @@ def _cell_min(k, x: int, swing: int) -> int:
     rest = m[_MIN_REST] - _ZERO
     other = 4 * int(cut((rest + 4) >> 3, 3)) + age
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _CELL_MIN + 8 + row, _CELL_MIN + 40 + other, _CELL_MIN, miss))
+    miss = int(number(k, _CELL_MIN_SWING + row, _CELL_MIN_REST + other, _CELL_MIN, miss))
     rest -= 16 * miss
     m[_MIN_REST] = int(limit(rest - (rest >> 3), 48)) + _ZERO
     x = (guess + miss) & 0xFFFF
@@ -210,7 +292,7 @@ def _cell_max(k, x: int, moved: int, swing: int) -> int:
         spread = 31
     other = 8 * int(cut(moved, 3)) + (int(bits(int(abs(swing)) >> 6)) >> 1)
     miss = ((x - guess + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _CELL_MAX + 8 + spread, _CELL_MAX + 40 + other, _CELL_MAX, miss))
+    miss = int(number(k, _CELL_MAX_SPREAD + spread, _CELL_MAX_MOVED + other, _CELL_MAX, miss))
     x = (guess + miss) & 0xFFFF
     m[_MAX] = x
     return x
@@ -236,7 +318,7 @@ def _voltage(k, half: int) -> int:
         off = 1
         if x >= 0 and x < 0x10000 and int(grid_bits(x, grid)) == half:
             off = 0
-        if int(number(k, _GRID, _GRID, _VOLTAGE, off)) == 0:
+        if int(number(k, _GRID, _GRID, _REST, off)) == 0:
             break
         grid *= 10
         m[_V_GRID] = grid
@@ -256,7 +338,7 @@ def _voltage(k, half: int) -> int:
         last = int(rank(last))
     other = 5 * int(cut(m[_V_MISS] - _ZERO, 2)) + int(cut(last - near, 2))
     miss = ((x - near + 0x8000) & 0xFFFF) - 0x8000
-    miss = int(number(k, _VOLTAGE + 8 + place, _VOLTAGE + 16 + other, _VOLTAGE, miss))
+    miss = int(number(k, _VOLTAGE_PLACE + place, _VOLTAGE_MISS + other, _VOLTAGE, miss))
     m[_V_MISS] = miss + _ZERO
     x = (near + miss) & 0xFFFF
     if grid:
@@ -301,7 +383,7 @@ def _soc(k, x: int) -> int:
     if n > 1:
         n = 2 * n + ((size >> (n - 2)) & 1)
     last = 0 + m[_SOC_NOW]
-    step = int(number(k, _SOC + 8 + row, _SOC + 40 + n, _SOC, x - last))
+    step = int(number(k, _SOC_TIME + row, _SOC_CHARGE + n, _REST, x - last))
     if step:
         charge = 0
     m[_CHARGE] = charge + _ZERO
@@ -320,7 +402,7 @@ def _temperature(k, x: int) -> int:
     row = int(bits(age))
     if row > 15:
         row = 15
-    step = int(number(k, _TEMPERATURE + m[_TEMP_WAY], _TEMPERATURE + 3 + row, _SOC, x - last))
+    step = int(number(k, _TEMPERATURE_WAY + m[_TEMP_WAY], _TEMPERATURE_AGE + row, _REST, x - last))
     if step:
         m[_TEMP_WAY] = 1 if step > 0 else 2
         age = 0
@@ -339,7 +421,7 @@ def _index(k, which: int, x: int) -> int:
     while m[recent + place] != x:
         place += 1
     row = _INDEX + 32 * which
-    place = int(number(k, row + m[recent], row + 16 + m[recent + 1], _SOC, place)) & 15
+    place = int(number(k, row + m[recent], row + 16 + m[recent + 1], _REST, place)) & 15
     x = 0 + m[recent + place]
     while place:
         m[recent + place] = m[recent + place - 1]

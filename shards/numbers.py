@@ -85,3 +85,42 @@ def grid_bits(steps: int, grid: int) -> int:
     if rest > grid or (rest == grid and q & 1):
         q += 1
     return (exponent << 10) + q - 1024
+
+
+@micropython.viper
+def steps(half: int, fraction: int) -> int:
+    """Return the place of a half float on a coarse scale, cut towards 0; 0 is 0.
+
+    On the scale are numbers of 8 significant bits, of which only 7 or 6 count where the last is
+    worth less than 2**-fraction, down to 2**-(fraction + 5).
+    """
+    size = (half & 0x7FFF) - ((10 - fraction) << 10)
+    if size < 0:
+        size = 0
+    elif size < 11 << 10:
+        size >>= 5
+    elif size < 12 << 10:
+        size = 352 + ((size - (11 << 10)) >> 4)
+    else:
+        size = 416 + ((size - (12 << 10)) >> 3)
+    if half & 0x8000:
+        return 0 - size
+    return size
+
+
+@micropython.viper
+def steps_bits(place: int, fraction: int) -> int:
+    """Return the half float at a place, see `steps`."""
+    size = int(abs(place))
+    if size == 0:
+        return 0
+    if size < 352:
+        size <<= 5
+    elif size < 416:
+        size = (11 << 10) + ((size - 352) << 4)
+    else:
+        size = (12 << 10) + ((size - 416) << 3)
+    size = (size + ((10 - fraction) << 10)) & 0x7FFF
+    if place < 0:
+        return size | 0x8000
+    return size

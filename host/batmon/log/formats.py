@@ -14,7 +14,7 @@ from batmon.paths import ROOT
 
 _SHARDS = ROOT / "shards"
 _COMPILED = ("rangecoder", "numbers", "model")
-_NOT_COMPILED = ("new", "finish")
+_NOT_COMPILED = ("new", "ready", "finish")
 _FILES = {"half": ROOT / "lib/half.py"}
 _FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("frame", *_COMPILED, "codec")}
 
