@@ -1,4 +1,4 @@
-# Sealed shards: blocks of frames, each compressed and decodable alone
+# Sealed shards: blocks of frames, each compressed, and each good as far as what is before it is
 # docs/FORMAT.md specifies the bytes; runs on the board and on the PC.
 import struct
 from binascii import crc32
@@ -10,6 +10,7 @@ from shards.rangecoder import finish, start
 HEADER = b"BTS\x04\x0d"  # magic, version of the format, bytes per frame
 HEAD_BYTES = 10
 BLOCK_FRAMES = 1280  # at most
+BLOCK_BYTES = 2000  # a full block is shorter
 CHUNK_FRAMES = 32  # what an Encoder takes at a time
 # Coded in one go. A frame takes about 7 us on a PC; an ESP32 at 240 MHz is taken to be 60 times
 # slower (a sixteenth of the clock, a quarter of the work per clock), which makes 7 ms.
@@ -24,7 +25,6 @@ _STORED = const(0)
 _GOES_ON = const(1)
 _BEGINS = const(2)
 
-_BLOCK_BYTES = const(2000)  # a full block is shorter
 _FRAME_MOST = const(352)  # no frame is coded in more bytes
 _MODEL_FRAMES = const(5120)  # then the model begins anew: what damage costs at most
 
@@ -42,7 +42,7 @@ class Encoder:
     """
 
     def __init__(self):
-        self._out = bytearray(_BLOCK_BYTES)
+        self._out = bytearray(BLOCK_BYTES)
         self._model = model.new(self._out)
         self._n = 0  # frames in the block begun
         self._modelled = _MODEL_FRAMES  # frames since the model began
@@ -79,7 +79,7 @@ class Encoder:
 
     def _room(self):
         """Return for how many frames there is room in any case."""
-        return (_BLOCK_BYTES - self._model[0][2] - 1) // _FRAME_MOST
+        return (BLOCK_BYTES - self._model[0][2] - 1) // _FRAME_MOST
 
     def _shrinks(self, n):
         """Will the block stay shorter than its frames, if the next `n` do not compress?"""
@@ -173,12 +173,15 @@ def check(block):
     return n
 
 
-def block_bytes(head):
-    """Return the length of the block that begins with the 10 bytes `head`, or 0 for no block."""
+def block_bytes(head, most=BLOCK_BYTES):
+    """Return the length of the block that begins with the 10 bytes `head`, or 0 for no block.
+
+    `most` is how long a block may be.
+    """
     if len(head) < HEAD_BYTES:
         return 0
     mark, n, length, _ = struct.unpack_from(_HEAD, head, 0)
-    if mark != _MARK or not length or length > _BLOCK_BYTES - HEAD_BYTES:
+    if mark != _MARK or not length or length > most - HEAD_BYTES:
         return 0
     return HEAD_BYTES + length
 

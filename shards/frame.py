@@ -3,7 +3,7 @@
 import struct
 
 SIZE = 13
-VERSION = 1
+VERSION = 2
 
 UNKNOWN_U8 = 255
 UNKNOWN_U16 = 65535

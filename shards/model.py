@@ -83,7 +83,9 @@ def new(data):
     Call `begin` before the first frame. No piece is larger than 1 kB.
     """
     pieces = tuple(array("H", range(_PIECE)) for _ in range(_PIECES))
-    return array("i", range(4)), data, pieces, array("i", range(_MEMORY))
+    memory = array("i", range(_MEMORY))
+    memory[_READY] = 0
+    return array("i", range(4)), data, pieces, memory
 
 
 @micropython.viper
@@ -182,6 +184,7 @@ def _time(k, t: int) -> int:
         dt = 0x7FFF - x
     else:
         dt = guess
+    dt &= 0xFFFF  # what damage may exceed
     m[_DT] = dt
     m[place] = dt
     t = (m[_T] + dt) & 0xFFFF

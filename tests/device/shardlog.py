@@ -74,7 +74,7 @@ class StoredEncoder:
 
     def encode(self, frames, n):
         self._data += frames[: n * frame.SIZE]
-        yield self.end() if len(self._data) > 4000 else None
+        yield self.end() if len(self._data) > 1500 else None
 
     def end(self):
         data = self._data
@@ -172,6 +172,7 @@ def events():
 def _unseal(data):
     out = []
     room = bytearray(codec.BLOCK_FRAMES * frame.SIZE)
+    known = codec.new_model()
     total = -1
     at = len(codec.HEADER)
     while 0 <= at < len(data):
@@ -184,7 +185,7 @@ def _unseal(data):
         at += len(block)
         total = codec.end_total(block)
         if total < 0:
-            for _ in codec.decode(block, room):
+            for _ in codec.decode(block, room, known):
                 pass
             out += [bytes(room[i * 13 : i * 13 + 13]) for i in range(n)]
     return out, max(total, 0)

@@ -20,16 +20,17 @@ def _seal(frames):
     return out if out[-1] else out[:-1]
 
 
-def _decode(block, room=codec.BLOCK_FRAMES):
+def _decode(block, room=codec.BLOCK_FRAMES, known=None):
     out = bytearray(room * frame.SIZE)
     got = b""
-    for n in codec.decode(block, out):
+    for n in codec.decode(block, out, known):
         got += out[: n * frame.SIZE]
     return got
 
 
 def _unseal(blocks):
-    return b"".join(_decode(block) for block in blocks)
+    known = codec.new_model()
+    return b"".join(_decode(block, codec.BLOCK_FRAMES, known) for block in blocks)
 
 
 def _walk(n, step):
@@ -84,11 +85,12 @@ def test_equal_frames():
     chunk = bytearray(_walk(1, 0) * codec.CHUNK_FRAMES)
     total = size = 0
     out = bytearray(codec.BLOCK_FRAMES * frame.SIZE)
+    known = codec.new_model()
     for _ in range(100_000 // codec.CHUNK_FRAMES):
         for block in encoder.encode(chunk, codec.CHUNK_FRAMES):
             if block:
                 size += len(block)
-                for n in codec.decode(bytes(block), out):
+                for n in codec.decode(bytes(block), out, known):
                     total += n
                     for at in range(0, n * frame.SIZE, len(chunk)):
                         end = min(n * frame.SIZE, at + len(chunk))
@@ -141,3 +143,51 @@ def test_garbage_that_passes_its_crc():
             assert len(_decode(bad, 8)) == 300 * frame.SIZE
         except codec.ShardError:
             pass
+
+
+def test_currents_on_a_scale_that_changes():
+    """Steps of 1/16 A, of less, any half float, and again steps: each costs what it has to."""
+    random.seed(5)
+    sizes = []
+    everything = b""
+    for mask in (0xFFE0, 0xFFF8, 0xFFFF, 0xFFE0):
+        frames = bytearray(_walk(1200, 1))
+        for i in range(1200):
+            bits = 0x4400 + random.getrandbits(11) & mask | (random.getrandbits(1) << 15)
+            struct.pack_into("<H", frames, i * frame.SIZE + 4, bits)
+        blocks = _seal(frames)
+        assert _unseal(blocks) == frames
+        sizes.append(sum(len(block) for block in blocks))
+        everything += frames
+    assert sizes[0] + 200 < sizes[1] < sizes[2] - 200, sizes
+    blocks = _seal(everything)
+    assert _unseal(blocks) == everything
+    assert sum(len(block) for block in blocks) < sum(sizes) + 300
+
+
+def test_a_block_that_goes_on_needs_the_one_before():
+    random.seed(6)
+    frames = _walk(3000, 3)
+    blocks = _seal(frames)
+    assert len(blocks) > 3
+    for i in range(1, len(blocks)):
+        for known in (None, codec.new_model()):
+            try:
+                _decode(blocks[i], 8, known)
+            except codec.ShardError as exc:
+                assert "depend" in str(exc)
+                continue
+            raise AssertionError("block %d decoded alone" % i)
+
+
+def test_the_model_begins_anew_now_and_then():
+    frames = _walk(12_000, 2)
+    begins = [i for i, block in enumerate(_seal(frames)) if block[codec.HEAD_BYTES] == 2]
+    assert len(begins) == 3 and begins[0] == 0, begins
+
+
+def test_no_piece_of_memory_is_large():
+    encoder = codec.Encoder()
+    _, out, pieces, memory = encoder._model
+    assert len(out) <= 2000 and max(len(piece) for piece in pieces) * 2 <= 1024
+    assert len(memory) * 4 <= 1024

@@ -43,7 +43,7 @@ def raw(frames: list[bytes], per_flush=60) -> bytes:
 
 
 def sealed(frames: list[bytes], per_block=320) -> bytes:
-    """A sealed shard."""
+    """A sealed shard, whose model begins anew after every `per_block` frames."""
     encoder = codec.Encoder()
     out = bytearray(codec.HEADER)
     for i in range(0, len(frames), codec.CHUNK_FRAMES):
@@ -52,6 +52,7 @@ def sealed(frames: list[bytes], per_block=320) -> bytes:
             out += block or b""
         if (i + len(part)) % per_block == 0:
             out += encoder.end()
+            encoder = codec.Encoder()
     return bytes(out + encoder.end() + codec.end_block(len(frames)))
 
 

@@ -8,7 +8,7 @@ import pytest
 import batmon
 from batmon.cli import main
 from batmon.log import fidelity, polllog
-from bench import sampler as bench
+from bench import rules
 
 _HEAD = "time_s,voltage,current,temperature,soc,c1_mv,c2_mv\n"
 
@@ -76,7 +76,7 @@ def test_the_ancestors_rule_counts_polls(tmp_path):
     for amps, polls in ((20, 16), (5, 128), (0, 1024)):
         rows = [(2 * k, 6.6, amps, 20, 50, 3300, 3310) for k in range(5000)]
         log = polllog.read(_write(tmp_path / "log.csv", rows))
-        at, means = bench._ancestor(log, 280)
+        at, means = rules.ancestor(log, 280)
         assert (np.diff(at)[1:] == polls).all() and (means == amps).all()
 
 

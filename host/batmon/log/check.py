@@ -20,7 +20,7 @@ def check(shard) -> list[str]:
     if len(frames) and kinds[0] != frame.ANCHOR:
         problems.append("does not begin with an anchor")
     anchors = frames["cell_index"][kinds == frame.ANCHOR]  # the last byte is the version
-    for version in np.unique(anchors[anchors != frame.VERSION]).tolist():
+    for version in np.unique(anchors[anchors > frame.VERSION]).tolist():
         problems.append(f"an anchor is of format version {version}")
     data = kinds == 0
     voltage, current = frames["voltage"], frames["current"]

@@ -8,6 +8,7 @@ used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred 
 import hashlib
 import importlib.util
 import sys
+from pathlib import Path
 from types import FunctionType, ModuleType
 
 from batmon.paths import ROOT
@@ -62,29 +63,35 @@ _plain = model.code
 def _code_first(*args):
     """Stand for `model.code` until it is wanted: compile all of it, if numba is there."""
     model.code = _plain
-    _compile()
+    files = [_SHARDS / f"{name}.py" for name in _COMPILED]
+    compile_functions([vars(module) for module in (rangecoder, numbers, model)], files)
     model.code(*args)
 
 
-def _compile():
+def compile_functions(namespaces: list[dict], files: list[Path], plain=_NOT_COMPILED):
+    """Replace all functions of the namespaces but those named in `plain` by compiled ones.
+
+    `files` are their sources. Nothing happens without numba.
+    """
     try:
         import numba
     except ImportError:
         return
     sources = __name__.encode()  # what is kept names the modules
-    sources += b"".join((_SHARDS / f"{name}.py").read_bytes() for name in _COMPILED)
-    kept, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(
-        ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()
+    sources += b"".join(file.read_bytes() for file in files)
+    kept, numba.config.CACHE_DIR = (
+        numba.config.CACHE_DIR,
+        str(ROOT / "build" / "numba" / hashlib.blake2b(sources, digest_size=8).hexdigest()),
     )
     try:
         jit = numba.njit(cache=True)
         compiled = {_same: jit(_same)}
-        for module in (rangecoder, numbers, model):
-            for name, value in list(vars(module).items()):
-                if isinstance(value, FunctionType) and name not in _NOT_COMPILED:
+        for namespace in namespaces:
+            for name, value in list(namespace.items()):
+                if isinstance(value, FunctionType) and name not in plain:
                     if value not in compiled:
                         compiled[value] = jit(value)
-                    vars(module)[name] = compiled[value]
+                    namespace[name] = compiled[value]
     finally:
         numba.config.CACHE_DIR = kept
 

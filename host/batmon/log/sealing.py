@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
+from batmon.log import version3
 from batmon.log.formats import codec, frame
 
 _MARK = b"BK"  # begins a block, see docs/FORMAT.md
@@ -35,6 +36,12 @@ def raw(frames: bytes) -> bytes:
     return bytes(out)
 
 
+def version(data: bytes) -> int:
+    """Return the version of the format of a sealed shard's bytes, 0 if they are none."""
+    magic = codec.HEADER[:3]
+    return data[3] if len(data) >= len(codec.HEADER) and data.startswith(magic) else 0
+
+
 def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (offset, block) for each intact block of a sealed shard's bytes.
 
@@ -42,8 +49,9 @@ def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
     block by itself. Ends with the file; an intact shard ends with an end block.
     """
     pos = len(codec.HEADER)
+    most = version3.BLOCK_BYTES if version(data) == version3.VERSION else codec.BLOCK_BYTES
     while pos + codec.HEAD_BYTES < len(data):
-        length = codec.block_bytes(data[pos : pos + codec.HEAD_BYTES])
+        length = codec.block_bytes(data[pos : pos + codec.HEAD_BYTES], most)
         if length and pos + length <= len(data):
             block = data[pos : pos + length]
             try:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from batmon.console import UserError
-from batmon.log import sealing, timeline
+from batmon.log import sealing, timeline, version3
 from batmon.log.formats import codec, frame
 from batmon.log.timeline import FRAME
 
@@ -160,17 +160,19 @@ def _note_gap(shard: Shard, first: int, end: int):
 
 def _load_sealed(shard: Shard, data: bytes):
     """Take the frames of every block whose CRC holds."""
-    header = codec.HEADER
-    if not data.startswith(header):
-        if data[:3] == header[:3] and len(data) >= len(header):
-            _refuse_format(shard, data[3], header[3])
-            return
+    version = sealing.version(data)
+    if version not in (0, version3.VERSION, codec.HEADER[3]):
+        _refuse_format(shard, version, codec.HEADER[3])
+        return
+    if not version:
         shard.damage.append("does not begin as a sealed shard")
-    parts, total, end, said = [], 0, len(header), None
+    parts, total, end, said = [], 0, len(codec.HEADER), None
+    known = codec.new_model()
     for start, block in sealing.blocks(data):
         if start > end:
             shard.damage.append(f"bytes {end} to {start} are damaged")
             shard.breaks.append(total)
+            known = codec.new_model()
         end = start + len(block)
         said = codec.end_total(block)
         if said >= 0:
@@ -178,7 +180,10 @@ def _load_sealed(shard: Shard, data: bytes):
         try:
             count = codec.check(block)
             out = bytearray(count * FRAME.itemsize)
-            collections.deque(codec.decode(block, out), maxlen=0)
+            if version == version3.VERSION:
+                version3.decode(block, out)
+            else:
+                collections.deque(codec.decode(block, out, known), maxlen=0)
         except ValueError as error:
             shard.damage.append(f"block at byte {start}: {error}")
             shard.breaks.append(total)
