@@ -61,9 +61,10 @@ class Sampler:
     Between two data frames of one run (no GAP event, no new boot between them), times in
     whole seconds as in frames:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
-      held since the poll before). Currents are rounded to 8 significant bits and to the power of
-      two (A) that is just below 1/32 % of `capacity_ah`, unless that would make them 0; what this
-      leaves goes to the next frames, at most as much again each; what `finish` returns tells all;
+      held since the poll before). Currents are rounded to 8 significant bits, of which 1 or 2 are
+      left out where they are worth less than 1/32 % of `capacity_ah`, that is by 0.4 % or, small
+      ones, 1.6 % at most. What this leaves goes to the next frames, to each no more than 3 % of its
+      own charge; what `finish` returns tells all;
     - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
       `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
       (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;
@@ -101,7 +102,7 @@ class Sampler:
         self.frames_a_day = 0
         self.widened = 0
         self._percent_ma = max(1, int(capacity_ah * 10))
-        self._fraction_bits = 0  # of stored currents: steps of 1/32 % of the capacity, or finer
+        self._fraction_bits = 0  # of stored currents: at most 1/32 % of the capacity
         while 32000 >> self._fraction_bits > self._percent_ma and self._fraction_bits < 10:
             self._fraction_bits += 1
         self.frames = bytearray(3 * frame.SIZE)
