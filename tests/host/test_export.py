@@ -29,12 +29,13 @@ def test_monthly_energy_by_duckdb(fleet, tmp_path):
     folders = sorted(path.name for path in out.iterdir())
     assert folders == ["battery=ebike", "battery=house", "battery=van"]
     # A row belongs to the month in which its interval ends, so months this short differ a little
-    # more than whole ones; both together must not.
+    # more than whole ones; both together must not. What voltage and current do together within
+    # an interval is lost, 0.13 % here.
     assert energy_error(out, truth) < 0.3
     query = f"SELECT battery, sum(energy_Wh) FROM '{out}/*/*/*.parquet' WHERE energy_Wh > 0"
     for name, energy in duckdb.sql(query + " GROUP BY ALL").fetchall():
         true = sum(month["energy_in_Wh"] for month in truth[name]["months"].values())
-        assert energy == pytest.approx(true, rel=0.001)
+        assert energy == pytest.approx(true, rel=0.002)
     query = f"SELECT battery, count(*) FROM '{out}/*/*/*.parquet' GROUP BY ALL"
     rows = duckdb.sql(query).fetchall()
     assert dict(rows) == {name: of["frames"] for name, of in truth.items()}
@@ -54,8 +55,8 @@ def test_months_of_an_even_grid_are_cut_at_their_ends(fleet, tmp_path):
     assert len(found) == 6
     for name, month, went_in, went_out in found:
         true = truth[name]["months"][month]
-        assert went_in == pytest.approx(true["energy_in_Wh"], rel=0.001)
-        assert went_out == pytest.approx(true["energy_out_Wh"], rel=0.001)
+        assert went_in == pytest.approx(true["energy_in_Wh"], rel=0.002)
+        assert went_out == pytest.approx(true["energy_out_Wh"], rel=0.002)
 
 
 @pytest.mark.xdist_group("fleet")
