@@ -171,6 +171,8 @@ def start(state, data, at, end):
     if end:
         for i in range(at, at + 3):
             state[0] = state[0] * 256 + (data[i] if i < end else 0)
+        # What no writer makes, a code outside its interval, would grow beyond 31 bits.
+        state[0] = min(state[0], state[1] - 1)
         state[2] = at + 3
 
 

@@ -64,3 +64,8 @@ def blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
         pos = data.find(_MARK, pos + 1)
         if pos < 0:
             return
+
+
+def frames(block: bytes) -> int:
+    """Return how many frames an intact block holds, 0 for the end block."""
+    return 0 if codec.end_total(block) >= 0 else codec.check(block)

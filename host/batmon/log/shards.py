@@ -20,12 +20,15 @@ from batmon.log.formats import codec, frame
 from batmon.log.timeline import FRAME
 
 # What a board or `batmon pull` keeps beside shards.
-_COMPANIONS = {"state", "state.bak", "errors.txt", "errors.old", "restart.txt", "version"}
+_COMPANIONS = {
+    "state", "state.bak", "index", "packing", "version", "errors.txt", "errors.old", "restart.txt",
+    "names.txt",
+}  # fmt: skip
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
-# A board rolls over at 256 kB. Far more is no shard, and not worth the memory.
-_MAX_BYTES = 1 << 24
-# A flush holds what a board buffers, 1 kB; a commit that claims far more is garbage.
-_MAX_FLUSH_FRAMES = 4096
+# A board rolls over at 256 kB. Far more is no shard, and not worth the memory and the time.
+_MAX_BYTES = 1 << 20
+_MAX_FRAMES = _MAX_BYTES // frame.SIZE
+_MAX_TOLD = 5  # places of damage in a shard, one sentence each
 # An interrupted flush is no more than this; the board writes its frames again or restarts.
 _TORN_BYTES = 1040
 _COMMIT = np.dtype(
@@ -71,7 +74,7 @@ def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
                     foreign.append(inner)
         elif not path.exists():
             raise UserError(f"{path} does not exist; name a shard or a folder of shards.")
-        elif _FILE_NAME.fullmatch(path.name):
+        elif path.is_file() and _FILE_NAME.fullmatch(path.name):
             found[path.resolve()] = path
         else:
             foreign.append(path)
@@ -87,7 +90,7 @@ def load(path: Path) -> Shard:
         size = path.stat().st_size
         if size <= _MAX_BYTES:
             return parse(path, path.read_bytes())
-        why = f"{size} bytes are too many for a shard"
+        why = f"{size} bytes are too many for a shard, of which a board makes at most {_MAX_BYTES}"
     except OSError as error:
         size, why = 0, f"cannot be read: {error.strerror}"
     shard = _named(path)
@@ -103,6 +106,9 @@ def parse(path: Path, data: bytes) -> Shard:
         _load_raw(shard, data)
     else:
         _load_sealed(shard, data)
+    more = len(shard.damage) - _MAX_TOLD
+    if more > 0:
+        shard.damage[_MAX_TOLD:] = [f"{more} more places are damaged"]
     return shard
 
 
@@ -112,16 +118,17 @@ def _named(path: Path) -> Shard:
 
 
 def _load_raw(shard: Shard, data: bytes):
-    """Take the frames of every flush whose commit holds."""
+    """Take the frames of every flush whose commit holds; no flush has a commit within."""
     frames = np.frombuffer(data, FRAME, len(data) // FRAME.itemsize)
     commits = np.flatnonzero(timeline.kinds(frames) == frame.COMMIT)
     said = frames[commits].view(_COMMIT)
+    after = np.concatenate([[0], commits[:-1] + 1]) if len(commits) else commits
     parts, total, end = [], 0, 0
-    for commit, crc, count in zip(
-        commits.tolist(), said["crc"].tolist(), said["count"].tolist(), strict=True
+    for commit, crc, count, before in zip(
+        commits.tolist(), said["crc"].tolist(), said["count"].tolist(), after.tolist(), strict=True
     ):
         first = commit - count
-        if first < end or count > _MAX_FLUSH_FRAMES:
+        if not count or first < before:
             continue
         if zlib.crc32(data[first * FRAME.itemsize : commit * FRAME.itemsize]) != crc:
             continue
@@ -166,9 +173,14 @@ def _load_sealed(shard: Shard, data: bytes):
         return
     if not version:
         shard.damage.append("does not begin as a sealed shard")
+    blocks = list(sealing.blocks(data))
+    claimed = sum(sealing.frames(block) for _, block in blocks)
+    if claimed > _MAX_FRAMES:
+        shard.damage.append(f"claims {claimed} frames, more than a shard can have, {_MAX_FRAMES}")
+        return
     parts, total, end, said = [], 0, len(codec.HEADER), None
     known = codec.new_model()
-    for start, block in sealing.blocks(data):
+    for start, block in blocks:
         if start > end:
             shard.damage.append(f"bytes {end} to {start} are damaged")
             shard.breaks.append(total)

@@ -180,6 +180,7 @@ def _begin(k, at, end):
     state[3] = end
     for i in range(at, at + 3):
         state[0] = state[0] * 256 + (k[1][i] if i < end else 0)
+    state[0] = min(state[0], state[1] - 1)  # as in rangecoder.py
     p = k[2]
     for i in range(8 * _ROWS):
         p[i] = 0x8000  # no experience, as likely as not
@@ -438,7 +439,7 @@ def decode(block: bytes, out: bytearray):
     """Decode one block into `out`, which has room for all its frames; raises codec.ShardError."""
     n = codec.check(block)
     method = block[codec.HEAD_BYTES]
-    if method > 1:
+    if n > codec.BLOCK_FRAMES or method > 1:
         raise codec.ShardError(f"block of unknown method {method}")
     if method == 0:
         if len(block) != _BODY + n * _SIZE:
