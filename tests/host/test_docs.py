@@ -19,7 +19,6 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import mipindex
 import pytest
 from shardfiles import anchor, data, write
 
@@ -71,23 +70,21 @@ class _Influx(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder to type in: a board is on the USB, an InfluxDB runs, and mip has an index."""
+    """A folder to type in: a board is on the USB, and an InfluxDB runs."""
     folder = tmp_path_factory.mktemp("documents")
     (folder / "docs").mkdir()
-    index = tmp_path_factory.mktemp("index")
     board = SerialBoard(tmp_path_factory.mktemp("board"))
     influx = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Influx)
     influx.asked = []
     threading.Thread(target=influx.serve_forever, daemon=True).start()
-    mipindex.make(index)
-    with board, mipindex.serve(index) as index_url, influx, pytest.MonkeyPatch.context() as patch:
+    with board, influx, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("AIOBLE", str(ROOT / "sim"))  # the stand-in
         ports = [SimpleNamespace(device=board.port, vid=1)]
         patch.setattr(remote.list_ports, "comports", lambda: ports)
         yield SimpleNamespace(
             folder=folder,
             port=board.port,
-            index=index_url,
             influx=f"127.0.0.1:{influx.server_port}",
             asked=influx.asked,
         )
@@ -133,7 +130,7 @@ def _batmon(place, words: list[str]) -> int:
         if name == "build" and rest:
             rest += ["--out", "one"]  # build/board is what the other tests use
         if name == "install" and "--help" not in rest:
-            rest += ["--index", place.index, "--wait", "0"]
+            rest += ["--wait", "0"]
         asked = len(place.asked)
         with contextlib.redirect_stdout(io.StringIO()) if out else contextlib.nullcontext() as text:
             code = main([name, *rest])
@@ -149,7 +146,7 @@ def _install(place, words: list[str]) -> int:
     """Run install.sh itself where its first sample can be waited for, else what it calls."""
     if not words[1:] or "--bms" not in words or "jikong" not in words:
         return _batmon(place, ["batmon", "install", *words[1:]])
-    command = [str(ROOT / "install.sh"), place.port, *words[1:], "--index", place.index]
+    command = [str(ROOT / "install.sh"), place.port, *words[1:]]
     return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=300).returncode
 
 
@@ -190,7 +187,7 @@ def _provide(folder: Path, words: list[str]):
     """Make what a command reads and is not there; what follows an option is written."""
     for word, before in zip(words[1:], words, strict=False):
         path = folder / word
-        if path.exists() or before in ("-o", "--out", "--table", ">"):
+        if before in ("-o", "--out", "--table", ">") or path.is_file():
             continue
         if path.suffix in (".raw", ".bts"):
             path.parent.mkdir(exist_ok=True)
@@ -200,12 +197,11 @@ def _provide(folder: Path, words: list[str]):
         elif re.search(r"\.csv(\.gz)?$", word):
             path.write_bytes(_polls(word.endswith(".gz")))
         elif word.startswith("build/board"):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             (path / "example.txt").write_text("example\n")
-        elif re.fullmatch(r"\w+/?", word) and words[1] != "pull" and before != "board":
-            names = ("data", "van", "house", "fleet")
-            if word.rstrip("/") in names:
-                path.mkdir()
+        elif word.rstrip("/") in ("data", "van", "house", "fleet") and words[1] != "pull":
+            path.mkdir(exist_ok=True)
+            if not any(path.glob("*-*")):
                 write(path, f"{path.name}-00003.raw", _frames(3))
 
 
