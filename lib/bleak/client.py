@@ -35,8 +35,9 @@ _MTU_MS = const(1000)
 _OPERATION_MS = const(5000)  # longer than the supervision timeout: a vanished peer shows first
 _CANCEL_MS = const(1000)
 _HANG_UP_MS = const(6000)
-_RETRY_MS = const(10)
-_TRIES = const(6)  # longer than a connection interval
+_LOOK_MS = const(10)
+_BUSY_MS = const(20)  # until the stack may have buffers again
+_TRIES = const(6)
 _LATE_MS = const(30)
 # A driver may need some passes of the event loop before it waits for the next notification.
 _PASSES = const(4)
@@ -205,14 +206,13 @@ class BleakClient:
         """Write at most `mtu_size` - 3 bytes; with response if asked to, or if None and the
         characteristic can. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
-        if response is None:
-            response = "write" in char.properties
-        if not any(["write" in name for name in char.properties]):
+        answers = "write" in char.properties
+        if not answers and "write-without-response" not in char.properties:
             raise BleakError("%s cannot be written" % char.uuid)
         if len(data) > self.mtu_size - 3:
             raise BleakError("%d bytes are too long to write" % len(data))
         async with self._operation:
-            await self._write(char.handle, data, response)
+            await self._write(char.handle, data, answers if response is None else response)
 
     # operations
 
@@ -259,18 +259,18 @@ class BleakClient:
                 left -= 1
                 if not left or exc.errno not in (errno.ENOMEM, errno.EALREADY):
                     raise BleakError(repr(exc))
-                await asyncio.sleep_ms(_RETRY_MS)
+                await asyncio.sleep_ms(_BUSY_MS)
         if awaited is None:
             return None
         try:
             await _until(self._answered, _OPERATION_MS)
         finally:
-            if self._status is None:
-                # Given up. A late answer would be taken for that of the next operation.
-                lost = not self._terminate()
-        if self._status is None:
-            if lost:
-                raise BleakError("link lost")
+            unanswered = self._status is None
+            # given up: a late answer would be taken for that of the next operation
+            lost = unanswered and not self._terminate()
+        if lost:
+            raise BleakError("link lost")
+        if unanswered:
             raise asyncio.TimeoutError
         if self._status:
             raise BleakError("ATT status %d" % self._status)
@@ -413,5 +413,5 @@ async def _until(condition, timeout_ms):
     while not condition():
         if time.ticks_diff(time.ticks_ms(), start) >= timeout_ms:
             return False
-        await asyncio.sleep_ms(_RETRY_MS)
+        await asyncio.sleep_ms(_LOOK_MS)
     return True

@@ -2,6 +2,7 @@
 cut, compiled."""
 
 import hashlib
+import re
 import subprocess
 
 import mipindex
@@ -10,10 +11,28 @@ import pytest
 from batmon.console import UserError
 from batmon.firmware import aioble
 from batmon.firmware.build import build
-from batmon.firmware.interpreter import micropython
-from batmon.paths import ROOT, SIM
+from batmon.firmware.interpreter import micropython, present
+from batmon.paths import ROOT, SIM, SIMS
 
 _STANDIN = ROOT / "sim/aioble"
+# Bytes of aioble-central 0.3.0, cut and compiled as here, on 32 bits, measured by _IMPORT.
+_ORIGINAL = 5534
+_IMPORT = """
+import sys
+sys.path[:] = [sys.argv[1], ".frozen"]
+import vclock
+vclock.install()
+import asyncio, binascii, bluetooth, gc, io, micropython, struct
+asyncio.Event, asyncio.Lock, asyncio.ThreadSafeFlag, asyncio.create_task
+def used():
+    gc.collect()
+    return gc.mem_alloc()
+before = used()
+micropython.qstr_info()
+import aioble
+print("takes", used() - before)
+micropython.qstr_info()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +113,15 @@ def test_a_folder_of_ones_own_takes_its_place(monkeypatch, tmp_path):
     monkeypatch.setenv("AIOBLE", str(tmp_path))
     with pytest.raises(UserError, match=r"has no aioble/__init__\.py"):
         aioble.source()
+
+
+@pytest.mark.skipif("32" not in present(), reason="the 32-bit MicroPython is missing")
+def test_the_standin_takes_no_less_memory_than_the_original(tmp_path):
+    build()
+    path = tmp_path / "import.py"
+    path.write_text(_IMPORT)
+    command = [micropython("32"), str(path), str(SIMS["32"])]
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    names = [int(n) for n in re.findall(r"n_total_bytes=(\d+)", said)]
+    taken = int(re.search(r"takes (\d+)", said)[1]) - (names[1] - names[0])
+    assert taken >= _ORIGINAL
