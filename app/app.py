@@ -245,12 +245,12 @@ class App:
 
     async def _show(self):
         want = self.settings
-        pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         try:
             lcd = _display(want)
         except ValueError as exc:
-            print("sda_pin %d, scl_pin %d: %s; going on without display" % (pins + (exc,)))
+            print("%s; going on without display" % exc)
             return True
+        pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
         light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
         self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
@@ -310,6 +310,14 @@ class App:
         return "\n".join(said)
 
     async def _send_live(self):
+        import bleradio
+
+        try:
+            bleradio.claim(bleradio.WIFI)
+        except bleradio.Short as exc:
+            self.sentences.append("%s; nothing is sent" % exc)
+            print(self.sentences[-1])
+            return True
         from sinks.influx import run  # here, because it takes memory
 
         return await run(self.settings, self.sinks, self.clock, self.store)

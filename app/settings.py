@@ -2,7 +2,6 @@
 # A wrong value is refused with a sentence and its default is used: logging never stops.
 import json
 import os
-import sys
 
 # key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
 # A default without quotes that is no number and not true or false is taken from there.
@@ -54,16 +53,15 @@ def rows():
 def load(path="/settings.json"):
     """Return (settings, sentences): {key: value} for every key of the table, what was refused.
 
-    Never raises for what the file holds. A value that comes from conn.py is None.
+    Never raises for what the file holds. A value that comes from conn.py or the chip is None.
     """
     file = path[path.rfind("/") + 1 :]
     settings = {row[0]: _parse(row[1]) for row in rows()}
-    settings["lcd.sda_pin"], settings["lcd.scl_pin"] = _pins()
     given, problem = _read(path)
     if problem:
         return settings, ["%s %s; using defaults" % (file, problem)]
     left, sentences = _flat(given, file)
-    for key, _, allowed, _, _ in rows():
+    for key, default, allowed, _, _ in rows():
         if key not in left:
             continue
         value = left.pop(key)
@@ -71,7 +69,7 @@ def load(path="/settings.json"):
         if not problem:
             settings[key] = int(value) if _is_whole(allowed) else value
             continue
-        using = "conn.py's" if settings[key] is None else _short(settings[key])
+        using = _whose(default) if settings[key] is None else _short(settings[key])
         shown = "not right" if allowed == "secret" else _short(value)
         sentences.append("%s: %s is %s, must be %s; using %s" % (file, key, shown, problem, using))
     for key in left:
@@ -152,12 +150,8 @@ def _parse(word):
     return int(word) if word.isdigit() else None
 
 
-def _pins():
-    """Return (SDA, SCL) of the chip: pins that its usual boards have and use for nothing else."""
-    machine = getattr(sys.implementation, "_machine", "").replace("-", "").upper()
-    if "ESP32S3" in machine:
-        return 8, 9
-    return (6, 7) if "ESP32C" in machine else (21, 22)
+def _whose(default):
+    return "the chip's" if default == "chip" else "conn.py's"
 
 
 def _short(value):

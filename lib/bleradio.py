@@ -14,6 +14,7 @@ _PLENTY = const(1 << 20)
 # (what, free bytes, largest free block) of the system's memory; less is a panic, not an exception.
 ON = "Bluetooth", 45_000, 32_000  # people's figures are 32 to 45 kB
 LINK = "a Bluetooth connection", 8_000, 4_000  # a few kB; died at 392 bytes elsewhere
+WIFI = "WiFi", 56_000, 40_000  # 40 kB or so, kept until a hard reset, and what a link needs
 START = "the start", 110_000, 64_000  # Bluetooth, and the heap doubled
 
 ble = bluetooth.BLE()

@@ -1,6 +1,7 @@
 # The system's memory of the virtual chip: Bluetooth, WiFi and a growing GC heap take from it
 # What the GC heap holds is seen when somebody looks; between two looks it may have been more.
 import gc
+import sys
 
 import chips
 from micropython import const
@@ -123,3 +124,23 @@ def _gaps():
 
 def _largest():
     return max(_gaps(), key=lambda gap: gap[1], default=(0, 0))
+
+
+class _Gc:
+    """The module gc of a board: its own heap, and in what is free what the system could give."""
+
+    def __getattr__(self, name):
+        return getattr(gc, name)
+
+    def mem_alloc(self):
+        return (gc.mem_alloc() - _own) * 100 // _percent
+
+    def mem_free(self):
+        held = self.mem_alloc()
+        whole = heap * _HOLDS // 128 if _grows else held + gc.mem_free() * 100 // _percent
+        return whole - held + areas()[1][2]
+
+
+def pretend():
+    """Be the chip's heap for all that is loaded from now on."""
+    sys.modules["gc"] = _Gc()

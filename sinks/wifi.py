@@ -2,18 +2,14 @@
 # Imported only where it is used: the driver takes its memory when the first network is joined.
 import asyncio
 
+import bleradio
 import network
-from bleradio import left
 from micropython import const
 
 _JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
-# Bytes of what Bluetooth takes its memory from, all and in one block. To begin: 40 kB or so, which
-# WiFi keeps until a hard reset, and what is to be left. To go on: for a Bluetooth connection.
-_BEGIN_FREE = const(56_000)
-_BEGIN_LARGEST = const(40_000)
-_KEEP_FREE = const(12_000)
+_KEEP_FREE = const(12_000)  # bytes of what Bluetooth takes its memory from: for a connection
 
 
 class Wifi:
@@ -46,7 +42,7 @@ class Wifi:
         """Is the board in the network? Where memory runs short it leaves it."""
         if not (self._wlan and self._wlan.isconnected()):
             return False
-        free, _ = left()
+        free, _ = bleradio.left()
         if free < _KEEP_FREE:
             self._short = True
             self.off("switched off, only %d bytes were free and Bluetooth needs them" % free)
@@ -59,14 +55,11 @@ class Wifi:
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""
-        free, largest = left()
-        if self._wlan:
-            if free < _KEEP_FREE:
-                return "not started, only %d bytes are free and Bluetooth needs them" % free
-        elif free < _BEGIN_FREE or largest < _BEGIN_LARGEST:
-            need = _BEGIN_FREE, _BEGIN_LARGEST, free, largest
-            return "not started, it needs %d free bytes, %d in one block; there are %d, %d" % need
         try:
+            if not self._wlan:
+                bleradio.claim(bleradio.WIFI)
+            elif bleradio.left()[0] < _KEEP_FREE:
+                return "not started, Bluetooth needs the memory that is left"
             wlan = self._wlan = self._wlan or network.WLAN(network.STA_IF)
             wlan.active(True)
             wlan.config(reconnects=0)  # else the radio tries for ever, at Bluetooth's cost
@@ -79,6 +72,8 @@ class Wifi:
                 status = wlan.status()
                 if status != network.STAT_CONNECTING and status != before:
                     break
+        except bleradio.Short as exc:
+            return "not started, " + str(exc)
         except (OSError, RuntimeError) as exc:
             return "error: %s" % exc
         if status == network.STAT_NO_AP_FOUND:

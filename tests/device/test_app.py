@@ -6,6 +6,7 @@ import sys
 
 import flash
 import machine
+import sysmem
 import vclock
 import vfs
 from aiobmsble.bms import jikong_bms
@@ -160,6 +161,21 @@ def test_memory_that_runs_out_again_and_again_resets_within_minutes():
             if reset:
                 assert (vclock.now_ms() - start_ms) // 1000 <= 200
                 assert board.app.errors.why() == "memory ran out 3 times in 60 s"
+
+
+def test_without_memory_for_wifi_nothing_of_it_is_loaded():
+    for hog, fits in ((0, True), (70_000, False)):
+        sys.modules.pop("sinks.influx", None)
+        with _Board() as board:
+            board.app.settings.update({"influx.host": "10.0.0.9", "wifi.ssid": "net"})
+            sysmem.hog = hog
+            board.live(20)
+            sysmem.hog = 0
+            said = ". ".join(board.app.sentences)
+            assert ("sinks.influx" in sys.modules) == fits
+            words = "WiFi needs 56 kB of system memory, there are 55 (40 in one block)"
+            assert said == ("" if fits else words + "; nothing is sent"), said
+            assert board.app.store.frames
 
 
 def test_old_data_have_an_age():

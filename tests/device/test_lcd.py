@@ -468,7 +468,8 @@ def test_no_chip_loses_its_flash_to_the_display():
                 panel.make(dict({"lcd.sda_pin": good[0], "lcd.scl_pin": pin}, **settings))
                 refused = False
             except ValueError as exc:
-                refused = str(exc) == "GPIO%d to %d are for the flash" % (first, last)
+                words = "sda_pin %d, scl_pin %d: GPIO%d to %d are for the flash"
+                refused = str(exc) == words % (good[0], pin, first, last)
                 assert refused
             assert refused == (first <= pin <= last), (chip, pin)
     del sys.modules["sys"]

@@ -1,9 +1,13 @@
 """The board on chips as poor as the real ones: Bluetooth before the heap, WiFi's memory, panics."""
 
 import json
+import re
+import shutil
 
 import pytest
 
+from batmon.firmware.build import build
+from batmon.paths import BUILD
 from batmon.virtual import process
 
 
@@ -28,3 +32,16 @@ def test_wifi_that_a_soft_reset_left_is_given_back_before_the_start(run, tmp_pat
     assert f"{said}; the board resets to get it back" in words
     assert end["connected"] and end["panics"] == []
     assert words.count("press Ctrl-C now") == 2
+
+
+def test_the_boards_names_fit_into_what_the_simulator_counts_for_them(run, tmp_path):
+    build(BUILD / "board-jikong", ["jikong_bms"])  # with all drivers they are some more
+    shutil.copytree(BUILD / "board-jikong", tmp_path / "board")
+    main = tmp_path / "board/main.py"
+    wait = "import asyncio, micropython\nasync def tell():\n    await asyncio.sleep(200)\n"
+    wait += "    micropython.qstr_info()\nasyncio.create_task(tell())\n"
+    before = "import micropython\nmicropython.qstr_info()\n"
+    main.write_text(before + main.read_text().replace("app = ", wait + "app = "))
+    _, words, _ = run(5)
+    first, last = (int(n) for n in re.findall(r"n_qstr=(\d+)", words))
+    assert 400 < last - first <= 620, "sim/world.py: _NAMES_ON_CHIP"

@@ -21,6 +21,7 @@ from batmon.console import UserError
 from batmon.firmware.build import PACKAGES
 from batmon.firmware.interpreter import cpu
 from batmon.paths import BUILD, ROOT
+from batmon.virtual import process
 from batmon.virtual.serialboard import SerialBoard
 
 pytestmark = pytest.mark.usefixtures("standin")
@@ -240,25 +241,46 @@ def test_too_old(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, version, ram, bluetooth, flash, sentence",
+    "name, version, block, bluetooth, flash, sentence",
     [
-        ("micropython", 26, 100_000, True, 1 << 21, "97 kB memory free, 117 are needed"),
-        ("micropython", 26, 150_000, False, 1 << 21, "has no Bluetooth"),
-        ("micropython", 26, 150_000, True, 0, "has no file system"),
-        ("micropython", 24, 150_000, True, 1 << 21, "1.24.0 is too old, 1.25 is needed"),
-        ("circuitpython", 26, 150_000, True, 1 << 21, "runs circuitpython, not MicroPython"),
+        ("micropython", 26, 40_000, True, 1 << 21, "needs 104 kB of heap and Bluetooth 8 kB more"),
+        ("micropython", 26, 58_000, True, 1 << 21, "needs 104 kB of heap and Bluetooth 8 kB more"),
+        ("micropython", 26, 70_000, False, 1 << 21, "has no Bluetooth"),
+        ("micropython", 26, 70_000, True, 0, "has no file system"),
+        ("micropython", 24, 70_000, True, 1 << 21, "1.24.0 is too old, 1.25 is needed"),
+        ("circuitpython", 26, 70_000, True, 1 << 21, "runs circuitpython, not MicroPython"),
     ],
 )
-def test_a_board_that_will_not_do(name, version, ram, bluetooth, flash, sentence):
+def test_a_board_that_will_not_do(name, version, block, bluetooth, flash, sentence):
     class Board:
         def get(self, code, expression):
-            return name, (1, version, 0), 6, "some board", ram, bluetooth
+            if expression == "_m":
+                return 4000, 52_000 + block, block + 4000, block, block + 4000, block
+            return name, (1, version, 0), 6, "some board", bluetooth
 
         def space(self):
             return flash // 2, flash
 
     with pytest.raises(UserError, match=sentence):
         install._check(Board())
+
+
+@pytest.mark.parametrize("chip", process.CHIPS)
+def test_what_a_board_has_is_what_its_chip_gives(tmp_path, chip):
+    truth = process.CHIPS[chip]
+    with SerialBoard(tmp_path, chip=chip, heap="chip") as board, Remote(board.port) as link:
+        memory = install.Memory(*link.get(install._MEMORY, "_m"))
+    assert abs(memory.heap - truth["limit"]) < 0.03 * truth["limit"], memory
+    left = truth["block"] + truth["rest"] - truth["bluetooth"] - truth["limit"] + truth["heap"]
+    assert abs(memory.radio - left) < 2500, memory
+
+
+def test_memory_beside_the_radio():
+    psram = install.Memory(4000, 4_000_000, 4_100_000, 3_900_000, 90_000, 60_000)
+    assert (psram.heap, psram.radio) == (208_000, 90_000)
+    other = install.Memory(10_000, 190_000, 0, 0, 0, 0)  # a radio with memory of its own
+    assert other.heap == 200_000 and other.radio >= install._SYSTEM
+    assert str(other) == "200 kB of heap (10 used)"
 
 
 @pytest.mark.parametrize("said", [b"E (912) wifi: x\r\n(1, 2)\r\n", b"\xff", b"12ab /main.py\r\n"])
@@ -305,7 +327,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path):
         code, said = run()
         assert code == 1 and "are needed beside the old version" in said, said
         assert "make room with" in said and "--replace" in said, said
-        assert said.count("\n") == 2 and _without_crashes(_hashes(board)) == old
+        assert said.count("\n") == 3 and _without_crashes(_hashes(board)) == old
         process = _start(board.port, "--wait", "0", "--replace")
         while "copying" not in (line := process.stdout.readline()):
             assert line, process.communicate()

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
@@ -154,25 +153,6 @@ def test_the_limits_of_every_setting(tmp_path, row):
         loaded, sentences = _SETTINGS.load(str(path))
         assert loaded == defaults and len(sentences) == 1, value
         assert re.fullmatch(rf"settings.json: {key} is [ -~]+, must be .*; using .*", sentences[0])
-
-
-@pytest.mark.parametrize(
-    "chip, pins",
-    [
-        ("ESP32", (21, 22)),
-        ("ESP32S3", (8, 9)),
-        ("ESP32C3", (6, 7)),
-        ("ESP32C6", (6, 7)),
-        ("ESP32-S3", (8, 9)),  # as of 1.29
-        ("ESP32-C3FH4", (6, 7)),
-        ("esp32-c6", (6, 7)),
-    ],
-)
-def test_the_pins_are_those_of_the_chip(monkeypatch, chip, pins):
-    board = SimpleNamespace(_machine=f"Generic {chip} module with {chip}")
-    monkeypatch.setattr(_SETTINGS, "sys", SimpleNamespace(implementation=board))
-    loaded, _ = _SETTINGS.load("/nowhere")
-    assert (loaded["lcd.sda_pin"], loaded["lcd.scl_pin"]) == pins
 
 
 def test_secrets_are_never_shown(tmp_path):

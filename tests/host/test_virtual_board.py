@@ -199,7 +199,7 @@ def test_wrong_settings_are_refused_one_by_one(run):
     assert end["connected"] and end["frames"] > 0
     for sentence in (
         "settings.json: lcd.cols is 21, must be 16 or 20; using 16",
-        "settings.json: lcd.scl_pin is 99, must be a whole number from 0 to 48; using 22",
+        "settings.json: lcd.scl_pin is 99, must be a whole number from 0 to 48; using the chip's",
         "settings.json: poll_s is fast, must be a number from 1 to 60; using 2",
         "settings.json: unknown key colour, ignored",
     ):

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from batmon.board import deploy
 from batmon.board.remote import Remote
-from batmon.console import UserError
-from batmon.firmware import payload
+from batmon.console import UserError, note
+from batmon.firmware import boards, payload
 from batmon.log.formats import frame
 from batmon.version import VERSION, parts
 
 OLDEST = (1, 25)  # of MicroPython: what the tests run on, see host/micropython32.sh
-_LEAST_RAM = 120_000  # bytes free with nothing running; the program keeps 116 kB in use (32 bits)
+# Bytes of heap that the program takes at its peak, and of the system's memory that Bluetooth needs
+# besides once it is on: for a connection.
+_HEAP = 104_000
+_SYSTEM = 8_000
 
 _FACTS = """
 import gc, sys
@@ -23,7 +26,24 @@ try:
 except ImportError:
     _b = None
 _f = (_i.name, tuple(_i.version[:3]), getattr(_i, '_mpy', 0), getattr(_i, '_machine', ''))
-_f += gc.mem_free(), _b is not None
+_f += _b is not None,
+"""
+# With Bluetooth on: the heap, used and free, the second with what it could take from the system;
+# then what the system has, free and in one block, for the heap and for radios.
+_MEMORY = """
+import bluetooth, gc
+_ble = bluetooth.BLE()
+_ble.active(True)
+gc.collect()
+_m = gc.mem_alloc(), gc.mem_free()
+try:
+    import esp32
+    for _caps in 0x1000, 0x804:
+        _a = esp32.idf_heap_info(_caps)
+        _m += sum(a[1] for a in _a), max(a[2] for a in _a)
+except ImportError:
+    _m += 0, 0, 0, 0
+_ble.active(False)
 """
 # Version 0.1.0 does not say what it is.
 _VERSION = """
@@ -49,17 +69,57 @@ class Facts:
     version: tuple[int, ...]
     mpy: int
     machine: str
-    ram: int
     bluetooth: bool
     flash_free: int
     flash: int
+
+
+@dataclass
+class Memory:
+    """What a board has with Bluetooth on; sizes in bytes.
+
+    used, free: of the heap, in free what it could take from the system at once. system, block: what
+    the system has for that, and in one block; internal, internal_block: the same of what radios can
+    use. They are 0 where radios have memory of their own.
+    """
+
+    used: int
+    free: int
+    system: int
+    block: int
+    internal: int
+    internal_block: int
+
+    @property
+    def heap(self) -> int:
+        """What the heap becomes: doubled, or larger by the largest block if that is less."""
+        now = self.used + self.free - self.block
+        return now + min(now, self.block)
+
+    @property
+    def radio(self) -> int:
+        """What is then left for the radio."""
+        if not self.system:
+            return _SYSTEM
+        if self.block > self.internal_block:  # the heap grows in PSRAM
+            return self.internal
+        return self.internal - min(self.used + self.free - self.block, self.block)
+
+    def __str__(self) -> str:
+        text = f"{self.heap // 1000} kB of heap ({self.used // 1000} used)"
+        if not self.system:
+            return text
+        return (
+            f"{text}, then {self.radio // 1000} kB of system memory left for the radio; now"
+            f" {self.internal // 1000} kB, {self.internal_block // 1000} in one block"
+        )
 
 
 def install(port: str | None, options: argparse.Namespace):
     """Install, restart and wait for the first sample; raises UserError."""
     wanted = payload.wishes(options)
     with Remote(port) as board:
-        facts = _check(board)
+        facts = _check(board, bool(wanted.get("influx.host")))
         deploy.finish(board)
         _check_version(board)
         found = board.hashes()
@@ -76,14 +136,13 @@ def install(port: str | None, options: argparse.Namespace):
                 pass
 
 
-def _check(board) -> Facts:
-    """Return what the board is; raises UserError if it will not do."""
+def _check(board, wifi: bool = False) -> Facts:
+    """Return what the board is; raises UserError if it will not do. wifi: it is wanted."""
     facts = Facts(*board.get(_FACTS, "_f"), *board.space())
     version = ".".join(map(str, facts.version))
     print(
         f"{facts.machine or 'a board'}: {facts.name} {version},"
-        f" {facts.flash_free >> 10} of {facts.flash >> 10} kB flash and"
-        f" {facts.ram >> 10} kB memory free"
+        f" {facts.flash_free >> 10} of {facts.flash >> 10} kB flash free"
     )
     flash = "flash a current one for your board from micropython.org/download"
     if facts.name != "micropython":
@@ -95,9 +154,17 @@ def _check(board) -> Facts:
         raise UserError("this chip or its MicroPython has no Bluetooth; take another board.", 1)
     if not facts.flash:
         raise UserError(f"the board has no file system; {flash}.", 1)
-    if facts.ram < _LEAST_RAM:
+    memory = Memory(*board.get(_MEMORY, "_m"))
+    row = boards.load().row(facts.machine)
+    print(f"with Bluetooth on: {memory}; usual for this chip are {row[4]} kB of heap")
+    if wifi and row[5] == "no":
+        note("WiFi has no room beside Bluetooth on this chip: the board will log and send nothing.")
+    if memory.heap < _HEAP or memory.radio < _SYSTEM:
         raise UserError(
-            f"the board has {facts.ram >> 10} kB memory free, {_LEAST_RAM >> 10} are needed.", 1
+            f"the program needs {_HEAP // 1000} kB of heap and Bluetooth {_SYSTEM // 1000} kB more,"
+            f" this board gives {memory.heap // 1000} and {memory.radio // 1000}; take one that"
+            " docs/HARDWARE.md names. If its WiFi was on, take the power away first and try again.",
+            1,
         )
     return facts
 

@@ -131,7 +131,7 @@ def add_parser(subparsers):
     add(
         "--heap",
         type=heap,
-        default="256k",
+        default="288k",
         metavar="SIZE",
         help="memory for the board's code: chip, or of a board with its own (%(default)s)",
     )
