@@ -348,7 +348,7 @@ class Sampler:
         mv = poll[_V]
         nearest = half.from_milli(mv)
         dt_s = poll[_T] - self._t0_s
-        if dt_s == 0:
+        if dt_s == 0 or self._coarse == _COARSE_POLLS:
             return nearest
         wanted_mv = 2 * self._start[_V] - self._told_mv + poll[_AREA] // dt_s
         step_mv = half.times_milli(nearest + 1, 1) - half.times_milli(nearest, 1)

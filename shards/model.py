@@ -73,8 +73,10 @@ _BYTES = const(54)  # of the last control frame
 _DTS = const(67)  # last interval by size of the current
 _FRACTION = const(89)  # the scale of currents: steps of 2**-this A
 _STRAY = const(90)  # up by 1 for each current off the scale, down by 3 for one that is on it
-_READY = const(91)  # may it go on?
-_MEMORY = const(92)
+_UNIT = const(91)  # of intervals, s
+_ODD = const(92)  # up by 4 for each interval that is no multiple of it, down by 1 for others
+_READY = const(93)  # may it go on?
+_MEMORY = const(94)
 
 
 def new(data):
@@ -104,6 +106,7 @@ def begin(k):
     for i in range(32):
         m[_RECENT + i] = i & 15
     m[_V_GRID] = 10
+    m[_UNIT] = 60
 
 
 def ready(k, may=None):
@@ -157,16 +160,17 @@ def code(k, frames, first: int, n: int):
 
 @micropython.viper
 def _time(k, t: int) -> int:
-    """Code the interval itself, unless it is the last one of a current of this size."""
+    """Code the interval itself, in units, unless it is the last one of a current of this size."""
     m = ptr32(k[3])
     size = int(bits(int(abs(m[_I] - _ZERO))))
     place = _DTS + size
     guess = 0 + m[place]
     if guess == 0:
         guess = 0 + m[_DT]
-    row = guess
-    if guess > 15:
-        row = 11 + int(bits(guess))
+    unit = 0 + m[_UNIT]
+    row = guess // unit
+    if row > 15:
+        row = 11 + int(bits(row))
     row = 2 * row + m[_JUMP]
     size -= 3
     if size < 0:
@@ -176,17 +180,29 @@ def _time(k, t: int) -> int:
     dt = (t - m[_T]) & 0xFFFF
     x = 0
     if dt != guess:
-        x = dt + 1 if dt < 0x8000 else 0x7FFF - dt
+        x = dt // unit + 1 if dt % unit == 0 else 0 - dt - 1
     x = int(number(k, _TIME_GUESS + row, _TIME_CURRENT + 2 * size + m[_JUMP], _TIME, x))
     if x > 0:
-        dt = x - 1
+        dt = (x - 1) * unit
     elif x < 0:
-        dt = 0x7FFF - x
+        dt = 0 - x - 1
     else:
         dt = guess
     dt &= 0xFFFF  # what damage may exceed
     m[_DT] = dt
     m[place] = dt
+    if dt % unit:
+        m[_ODD] += 4
+        if m[_ODD] > 8:
+            m[_ODD] = 0
+            x = dt
+            while x:
+                size = unit % x
+                unit = x
+                x = size
+            m[_UNIT] = unit
+    elif m[_ODD]:
+        m[_ODD] -= 1
     t = (m[_T] + dt) & 0xFFFF
     m[_T] = t
     return t
