@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from batmon import files
 from batmon.console import UserError, subcommand
 from batmon.log import tables
 
@@ -16,6 +17,8 @@ def _run(args) -> int:
         raise UserError(f"-o {out} does not end in {formats}, the formats there are.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
+    if not args.partition:
+        files.check(out)
 
     # They bring pandas, for which `batmon --help` should not wait.
     from batmon.log import resample, stream
@@ -28,11 +31,12 @@ def _run(args) -> int:
     if not args.json:
         logs.tell()
     rows = stream.even(logs, args.every, args.tz)
-    write = tables.write_partitions if args.partition else tables.WRITERS[out.suffix]
-    try:
-        count = write(tables.batches(rows, logs), out)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror or error}.") from None
+    batches = tables.batches(rows, logs)
+    if args.partition:
+        count = tables.write_partitions(batches, out)
+    else:
+        with files.whole(out) as part:
+            count = tables.WRITERS[out.suffix](batches, part)
     _say(args, logs, out, count)
     return 1 if logs.damage else 0
 

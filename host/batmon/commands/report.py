@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from batmon import files
 from batmon.console import UserError, subcommand, track
 
 
@@ -12,6 +13,7 @@ def _run(args) -> int:
         raise UserError(f"-o {out} does not end in .html; the report is a page for a browser.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
+    files.check(out)
 
     from batmon.log import figures, stream
     from batmon.web import report
@@ -25,10 +27,8 @@ def _run(args) -> int:
         batteries.append({"name": name, **report.battery(rows, events[name], args.tz)})
     if not batteries:
         raise UserError("no row of these shards has a time; set the board's clock first.", 1)
-    try:
-        out.write_text(report.page(batteries, args.tz), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}.") from None
+    with files.whole(out) as part:
+        part.write_text(report.page(batteries, args.tz), encoding="utf-8")
     rows = sum(each["summary"]["frames"] for each in batteries)
     result = {"out": str(out), "rows": rows, "bytes": out.stat().st_size}
     if args.json:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from batmon import files
 from batmon.console import UserError, note
 from batmon.log import shards
 
@@ -38,13 +39,8 @@ def convert(
             continue
         target = (out or path.parent) / path.with_suffix(other).name
         data = make(shard.frames.tobytes())
-        try:
-            with open(target, "xb") as f:
-                f.write(data)
-        except FileExistsError:
-            raise UserError(f"{target} exists; move it away or take another -o.") from None
-        except OSError as error:
-            raise UserError(f"cannot write {target}: {error.strerror}.") from None
+        with files.whole(target, new=True) as part:
+            part.write_bytes(data)
         count = len(shard.frames)
         print(f"{target}: {count} frames, {len(data) / count:.2f} bytes each")
     if not any(path.suffix == kind for path in found):

@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from batmon import files
 from batmon.console import UserError, note
 
 BATCH_ROWS = 5000  # rows; what InfluxDB recommends
@@ -192,6 +193,7 @@ class Memory:
         digest = hashlib.sha256(target.encode()).hexdigest()[:12]
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
         self._path = Path(path) if path else Path(home) / f"batmon/sent-{digest}.json"
+        files.check(self._path)
         self._sent = {} if again else self._load()
 
     def _load(self) -> dict[str, dict[str, list[int]]]:
@@ -215,16 +217,15 @@ class Memory:
     def sent(self, battery: str, number: int, table):
         """Remember that these rows, the first of a shard, are there."""
         self._sent.setdefault(battery, {})[str(number)] = _last(table)
-        new = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(self._sent))
-            new.replace(self._path)
         except OSError as error:
             raise UserError(
-                f"cannot remember in {self._path} what was sent: {error.strerror}; "
-                "name another file with --state.",
+                f"cannot make the folder of {self._path}: {error.strerror}; name another file "
+                "with --state, where to remember what was sent."
             ) from None
+        with files.whole(self._path) as part:
+            part.write_text(json.dumps(self._sent))
 
 
 def _last(table) -> list[int]:

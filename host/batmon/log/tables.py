@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from batmon.console import track
+from batmon.console import UserError, track
 
 # The rows of a batch of output, in memory until they are written.
 BATCH_ROWS = 200_000
@@ -102,11 +102,14 @@ WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}
 def write_partitions(batches, out: Path) -> int:
     """Write out/battery=NAME/month=YYYY-MM/part-N.parquet; replaces those of the same batteries.
 
-    Each battery is written beside its old files and takes their place when it is whole.
+    Each battery is written beside its old files and takes their place when it is whole. Raises
+    UserError when they cannot be written.
     """
     rows, writer = 0, None
-    out.mkdir(exist_ok=True)
     try:
+        out.mkdir(exist_ok=True)
+        for old in out.glob(".battery=*.old"):  # of an export that was killed while it exchanged
+            _restore(old)
         for batch in batches:
             rows += len(batch)
             for battery, of_battery in batch.groupby("battery", observed=True, sort=False):
@@ -118,10 +121,20 @@ def write_partitions(batches, out: Path) -> int:
         if writer:
             writer.finish()
             writer = None
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror or error}.") from None
     finally:
         if writer:
             writer.discard()
     return rows
+
+
+def _restore(old: Path):
+    """Put `.battery=NAME.old` back into its place, or remove it if there is a new one."""
+    final = old.with_name(old.name[1 : -len(".old")])
+    if old.exists() and not final.exists():
+        old.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class _Partitions:
@@ -161,8 +174,13 @@ class _Partitions:
     def finish(self):
         """Put what was written into its place."""
         self._close()
-        shutil.rmtree(self._final, ignore_errors=True)
-        self._new.rename(self._final)
+        old = self._final.with_name(f".{self._final.name}.old")
+        if self._final.exists():
+            self._final.rename(old)
+        try:
+            self._new.rename(self._final)
+        finally:
+            _restore(old)
 
     def discard(self):
         self._close()
