@@ -43,15 +43,6 @@ _LATE_MS = const(30)
 _PASSES = const(4)
 
 
-class BLEDevice:
-    """A peer: `address` as text, `name` or None, `details`: address type (0 public, 1 random)."""
-
-    def __init__(self, address, name=None, details=None):
-        self.address = address
-        self.name = name
-        self.details = details
-
-
 class BleakClient:
     """A link to one device, until it is lost or `disconnect()`; can be connected again.
 

@@ -1,4 +1,4 @@
-# What a peer offers: services and characteristics, and the UUIDs by which they are found
+# A peer and what it offers: services and characteristics, and the UUIDs by which they are found
 # UUIDs are text, as drivers have them, and bluetooth.UUID, as the stack wants them.
 import bluetooth
 
@@ -12,6 +12,15 @@ _PROPERTIES = (
     (0x10, "notify"),
     (0x20, "indicate"),
 )
+
+
+class BLEDevice:
+    """A peer: `address` as text, `name` or None, `details`: address type (0 public, 1 random)."""
+
+    def __init__(self, address, name=None, details=None):
+        self.address = address
+        self.name = name
+        self.details = details
 
 
 class BleakGATTCharacteristic:

@@ -8,9 +8,8 @@ from aioble import central
 from micropython import const
 
 from . import radio
-from .client import BLEDevice
 from .exc import BleakError
-from .gatt import from_stack
+from .gatt import BLEDevice, from_stack
 
 _SCAN_US = const(30000)  # interval and window: listen all the time
 _WAITING = const(16)  # advertisements that nobody has looked at yet; the oldest go first
