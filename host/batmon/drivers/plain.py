@@ -28,7 +28,7 @@ def derive(folder: Path) -> None:
             _write(path, source + ast.unparse(ast.fix_missing_locations(tree)))
     exact = folder / "exact.py"
     users = [path for path in folder.rglob("*.py") if path != exact]
-    if not any(_names(path) & _EXACT for path in users):
+    if exact.exists() and not any(_names(path) & _EXACT for path in users):
         tree = _Quotients().visit(ast.parse(exact.read_text(encoding="utf-8")))
         _write(exact, ast.unparse(ast.fix_missing_locations(tree)))
 
