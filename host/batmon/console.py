@@ -18,9 +18,14 @@ class UserError(Exception):
         self.code = code
 
 
+def printable(text: str) -> str:
+    """Return what a board, a file name or a neighbour's name says, harmless for a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def note(text: str):
     """Tell the user about something odd that does not stop the command."""
-    print(f"batmon: {text}", file=sys.stderr)
+    print(f"batmon: {printable(text)}", file=sys.stderr)
 
 
 def subcommand(subparsers, name: str, help: str, examples: str) -> argparse.ArgumentParser:

@@ -103,7 +103,7 @@ def test_doubles_are_told_and_json_says_all(tmp_path, capsys):
     double.write_bytes(double.read_bytes() + b"torn")
     assert main(["verify", str(tmp_path)]) == 1
     said = capsys.readouterr()
-    assert f"{double}: torn end: 4 bytes" in said.out and "a-00002.bad is not a shard" in said.err
+    assert f"{double}: torn end: 4 bytes" in said.out and "a-00002.bad was set aside" in said.err
 
 
 def test_wrong_paths_are_refused_in_a_sentence(tmp_path, capsys):

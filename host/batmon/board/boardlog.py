@@ -1,5 +1,6 @@
 """The files of the log on a board: listed, compared, fetched so that what comes is intact."""
 
+import ast
 import base64
 import binascii
 from collections.abc import Callable
@@ -10,13 +11,23 @@ from batmon.firmware import trace
 _DATA = "/data"
 _CHUNK = 768
 
+_LONGEST_LINE = 1200  # of a chunk
+
 # What the board does for us. Each line is a chunk with its CRC, so that nothing wrong is kept.
+# FAT may have names that a power cut tore: no text at all, or with what ends a line.
 _HELPERS = f"""
 import binascii, os, sys
 def _list():
-    for e in os.ilistdir({_DATA!r}):
+    entries = os.ilistdir({_DATA!r})
+    while True:
+        try:
+            e = next(entries)
+        except StopIteration:
+            return
+        except UnicodeError:
+            continue
         if e[1] == 0x8000:
-            print(e[3] if len(e) > 3 else os.stat({_DATA!r} + '/' + e[0])[6], e[0])
+            print(e[3] if len(e) > 3 else os.stat({_DATA!r} + '/' + e[0])[6], repr(e[0]))
 def _send(name, at):
     with open({_DATA!r} + '/' + name, 'rb') as f:
         f.seek(at)
@@ -54,14 +65,22 @@ class BoardLog:
         """Return the CRC-32 of the first `size` bytes of a file."""
         return self._board.run(f"_crc({name!r}, {size})", meaning=int)
 
-    def fetch(self, name: str, at: int, take: Callable[[bytes], None]):
-        """Call `take` with the bytes of a file from `at` on, chunk by chunk, each intact."""
+    def fetch(self, name: str, at: int, size: int, take: Callable[[bytes], None]):
+        """Call `take` with bytes `at` to `size` of a file, chunk by chunk, each intact."""
         line = bytearray()
+        left = size - at
 
         def consume(data: bytes):
+            nonlocal left
             line.extend(data)
+            if len(line) > _LONGEST_LINE:
+                raise ValueError("no line of a chunk")
             if data == b"\n":
-                take(_chunk(bytes(line)))
+                chunk = _chunk(bytes(line))
+                left -= len(chunk)
+                if left < 0:
+                    raise ValueError("more than there is")
+                take(chunk)
                 line.clear()
 
         self._board.run(f"_send({name!r}, {at})", consume)
@@ -76,8 +95,13 @@ class BoardLog:
 
 
 def _sizes(said: str) -> dict[str, int]:
-    pairs = (line.split(" ", 1) for line in said.splitlines())
-    return {name: int(size) for size, name in pairs}
+    sizes = {}
+    for line in said.splitlines():
+        size, name = line.split(" ", 1)
+        sizes[ast.literal_eval(name)] = int(size)
+    if any(not isinstance(name, str) or size < 0 for name, size in sizes.items()):
+        raise ValueError(said)
+    return sizes
 
 
 def _chunk(line: bytes) -> bytes:

@@ -171,7 +171,7 @@ def _check(board, wifi: bool = False) -> Facts:
 
 def _check_version(board):
     """Tell what takes whose place; raises UserError for what a newer version left on the board."""
-    theirs = board.get(_VERSION, "_v")
+    theirs = board.get(_VERSION, "_v", str)
     newer = theirs if parts(theirs) > parts(VERSION) else ""
     # whatever program is there now: an older one may have been copied, or none be left
     match = re.fullmatch(rb"(\S+) (\d{1,5})\n", board.read(_LOG_VERSION))

@@ -6,11 +6,13 @@ import re
 import zlib
 from pathlib import Path
 
+from batmon import files
 from batmon.console import UserError, meter, note
 from batmon.firmware import trace
 from batmon.log import shards
 
-_SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts)")
+# a .bad one is what the board could not read and set aside; it comes too, for a human
+_SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts|bad)")
 _ERRORS = ("errors.old", "errors.txt")  # what went wrong
 _TEXTS = (*_ERRORS, "version")  # and which batmon wrote the log
 _PART = ".part"  # a file that is not whole, or not verified
@@ -31,11 +33,11 @@ class Pull:
 
     def run(self):
         """Bring the folder up to date with the board."""
-        files = self.log.files()
-        self._sizes = {n: s for n, s in files.items() if _SHARD.fullmatch(n)}
+        there = self.log.files()
+        self._sizes = {n: s for n, s in there.items() if _SHARD.fullmatch(n)}
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._bring(files)
+            self._bring(there)
 
     @contextlib.contextmanager
     def _writing(self):
@@ -48,19 +50,19 @@ class Pull:
                 1,
             ) from None
 
-    def _bring(self, files: dict[str, int]):
+    def _bring(self, there: dict[str, int]):
         wanted = [name for name in sorted(self._sizes) if self._local(name) != self._sizes[name]]
         total = sum(max(0, self._sizes[name] - self._have(name)) for name in wanted)
         with meter("pulling", total) as advance:
             for name in wanted:
                 self._fetch(name, advance)
         for name in self._sizes:
-            if name.endswith(".bts"):
+            if not name.endswith(".raw"):
                 self._drop_raw(name)
         for name in _TEXTS:
-            if name in files:
-                self._fetch_text(name)
-        if any(name in files for name in _ERRORS):
+            if name in there:
+                self._fetch_text(name, there[name])
+        if any(name in there for name in _ERRORS):
             self._name_as_source()
 
     def _local(self, name: str) -> int:
@@ -94,7 +96,7 @@ class Pull:
                     file.flush()
                 advance(len(chunk))
 
-            self.log.fetch(name, len(begun), take)
+            self.log.fetch(name, len(begun), size, take)
             os.fsync(file.fileno())
         content = part.read_bytes()
         if len(content) < size or self.log.crc(name, len(content)) != zlib.crc32(content):
@@ -102,7 +104,7 @@ class Pull:
             self.problems.append(f"{name} did not arrive whole; run the same command again")
             return
         twin = path.with_suffix(".raw" if path.suffix == ".bts" else ".bts")
-        if twin.is_file() and not _same(path, content, twin):
+        if path.suffix != ".bad" and twin.is_file() and not _same(path, content, twin):
             part.unlink()
             self._refuse(name, twin)
             return
@@ -115,13 +117,12 @@ class Pull:
             "pull its new log into a new folder"
         )
 
-    def _fetch_text(self, name: str):
+    def _fetch_text(self, name: str, size: int):
         """Get a small file that the board writes anew now and then."""
         chunks = []
-        self.log.fetch(name, 0, chunks.append)
-        part = self.folder / (name + _PART)
-        part.write_bytes(b"".join(chunks))
-        part.replace(self.folder / name)
+        self.log.fetch(name, 0, size, chunks.append)
+        with files.whole(self.folder / name) as part:
+            part.write_bytes(b"".join(chunks))
 
     def _name_as_source(self):
         """Put the names of the sources into the error log."""
@@ -135,30 +136,48 @@ class Pull:
             if known and path.is_file():
                 text = path.read_bytes().decode(errors="surrogateescape")
                 text = trace.as_source(text, known)
-                path.write_bytes(text.encode(errors="surrogateescape"))
+                with files.whole(path) as part:
+                    part.write_bytes(text.encode(errors="surrogateescape"))
 
     def _drop_raw(self, name: str):
-        """Remove our raw copy of a shard that is sealed here too, if nothing else is in it."""
-        raw = (self.folder / name).with_suffix(".raw")
-        if not raw.is_file():
+        """Remove our raw copy of a shard that is sealed or set aside, if nothing else is in it."""
+        path = self.folder / name
+        raw = path.with_suffix(".raw")
+        if not raw.is_file() or not path.is_file():
             return
-        old, new = shards.load(raw), shards.load(self.folder / name)
-        if not new.damage and new.frames.tobytes().startswith(old.frames.tobytes()):
+        if path.suffix == ".bad":
+            superfluous = path.read_bytes().startswith(raw.read_bytes())
+            superfluous = superfluous and not len(shards.load(raw).frames)
+        else:
+            old, new = shards.load(raw), shards.load(path)
+            superfluous = new.frames.tobytes().startswith(old.frames.tobytes()) and not new.damage
+        if superfluous:
             raw.unlink()
 
     def free(self):
-        """Delete sealed shards from the board of which we have an intact copy."""
+        """Delete from the board what is sealed or set aside, of which we have an intact copy.
+
+        Before anything is deleted there, our copies are on the disk here, not in its cache.
+        """
+        kept = []
         for name in sorted(self._sizes):
             path = self.folder / name
-            if not name.endswith(".bts") or not path.is_file():
+            if name.endswith(".raw") or not path.is_file():
                 continue
             content = path.read_bytes()
             same = len(content) == self._sizes[name] and self.log.crc(
                 name, len(content)
             ) == zlib.crc32(content)
-            if not same or shards.load(path).damage:
+            if same and (name.endswith(".bad") or not shards.load(path).damage):
+                kept.append(name)
+            else:
                 self.problems.append(f"{name} stays on the board: our copy is not intact")
-                continue
+        with self._writing():
+            for name in kept:
+                files.sync(self.folder / name)
+            files.sync(self.folder)
+            files.sync(self.folder.absolute().parent)
+        for name in kept:
             self.log.remove(name)
             self._freed.append(name)
 

@@ -24,6 +24,11 @@ FULL = (
     " run this again."
 )
 
+_NO_MEMORY = (
+    "the board at {} has no memory left for this; press its reset button, then run the same command"
+    " again."
+)
+
 # A board that is logging stores what it has and lets its radio go first; one that is just
 # starting, or computes, does not hear us yet and is asked again.
 _PATIENCE_S = (4, 8, 20)
@@ -32,8 +37,12 @@ _READ_S = 5
 _LINE_S = 0.5
 _CLOCK_OFF_S = 2
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
-# what a line that is cut, or says nonsense, makes the transport raise
-_LINE_ERRORS = (TransportError, OSError, ValueError, SyntaxError, IndexError, struct.error)
+_MOST_SAID = 1 << 20  # bytes that a board says to one question; more is a line gone wild
+# what a line that is cut, or says nonsense, makes the transport and the reader of it raise
+_LINE_ERRORS = (
+    TransportError, OSError, ValueError, TypeError, SyntaxError, IndexError, struct.error,
+    MemoryError, RecursionError,
+)  # fmt: skip
 
 # /data has its own ways, and may be large
 _WALK = """
@@ -140,14 +149,23 @@ class Remote:
     ):
         """Run a program on the board; return what it printed, if `consumer` does not take it.
 
-        `meaning` makes something of it, and raises ValueError for what is garbled.
+        `meaning` makes something of it, and raises ValueError or TypeError for what is garbled.
         """
+        said = bytearray()
+
+        def collect(data: bytes):
+            said.extend(data)
+            if len(said) > _MOST_SAID:
+                raise ValueError("it never ends")
+
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                said = self.transport.exec(code, consumer)
-            return meaning(said.decode().replace("\r\n", "\n"))
+                self.transport.exec(code, consumer or collect)
+            return meaning(said.rstrip(b"\x04").decode().replace("\r\n", "\n"))
         except TransportExecError as error:
-            reason = error.error_output.strip().splitlines()[-1]
+            reason = (error.error_output.strip().splitlines() or ["it does not say why"])[-1]
+            if "MemoryError" in reason:
+                raise UserError(_NO_MEMORY.format(self.port), 1) from None
             if "ENOSPC" in reason or reason.endswith("OSError: 28"):
                 raise UserError(FULL, 1) from None
             raise UserError(
@@ -162,9 +180,16 @@ class Remote:
                 1,
             ) from None
 
-    def get(self, code: str, expression: str):
-        """Run `code`; return the value of `expression`, a plain one."""
-        return self.run(f"{code}\nprint(repr({expression}))", meaning=ast.literal_eval)
+    def get(self, code: str, expression: str, kind: type = tuple):
+        """Run `code`; return the value of `expression`, a plain one of this kind."""
+
+        def value(said: str):
+            found = ast.literal_eval(said)
+            if not isinstance(found, kind):
+                raise TypeError(found)
+            return found
+
+        return self.run(f"{code}\nprint(repr({expression}))", meaning=value)
 
     def hashes(self) -> dict[str, str]:
         """Return {path: SHA-256} of all files but the log's."""
@@ -172,16 +197,15 @@ class Remote:
 
     def space(self) -> tuple[int, int]:
         """Return how many bytes of its flash volume are free, and how many it has; (0, 0): none."""
-        block, _, blocks, free = self.get(
-            "import os\ntry:\n _s = os.statvfs('/')[:4]\nexcept OSError:\n _s = 0, 0, 0, 0", "_s"
-        )
+        code = "import os\ntry:\n _s = os.statvfs('/')[:4]\nexcept OSError:\n _s = 0, 0, 0, 0"
+        block, _, blocks, free = self.run(f"{code}\nprint(*_s)", meaning=_four)
         # littlefs may count a block twice; then a full volume says -1 (or, with 64 bits, 4e9)
         return block * (free if 0 <= free <= blocks else 0), block * blocks
 
     def read(self, path: str) -> bytes:
         """Return what is in a small file; b"" if there is none."""
         code = f"try:\n with open({path!r}, 'rb') as f:\n  d = f.read()\nexcept OSError:\n d = b''"
-        return self.get(code, "d")
+        return self.get(code, "d", bytes)
 
     def write(self, path: str, data: bytes, progress: Callable[[int], None]):
         """Write a file, whose folders are made; calls `progress` with the bytes of each step."""
@@ -199,7 +223,7 @@ class Remote:
     def set_clock(self) -> int:
         """Set the board's clock to UTC if it is wrong; return by how many seconds it was."""
         now = tuple(time.gmtime())[:8]
-        off_s = self.get("import time", f"time.time() - time.mktime({now})")
+        off_s = self.get("import time", f"int(time.time() - time.mktime({now}))", int)
         if abs(off_s) > _CLOCK_OFF_S:
             now = time.gmtime()
             when = (*now[:3], now.tm_wday, *now[3:6], 0)
@@ -221,6 +245,13 @@ class Remote:
                     yield text.decode(errors="replace").strip("\r>\x02 ")
         except OSError:
             raise UserError(f"the board at {self.port} went away after its restart.", 1) from None
+
+
+def _four(said: str) -> list[int]:
+    numbers = [int(word) for word in said.split()]
+    if len(numbers) != 4:
+        raise ValueError(said)
+    return numbers
 
 
 def _digests(said: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import collections
 import json
 from pathlib import Path
 
-from batmon.console import note, subcommand, track
+from batmon.console import note, printable, subcommand, track
 
 _KINDS = {"raw": "raw", "bts": "sealed"}
 
@@ -32,12 +32,12 @@ def _run(args) -> int:
         _print_writers(args.paths)
         for fact in facts:
             if "double" in fact:
-                print(f"{fact['file']}: not used, the same shard is there a second time")
+                print(f"{printable(fact['file'])}: not used, the same shard is there a second time")
                 _print_damage(fact)
             else:
                 _print(fact)
     for path in foreign:
-        note(f"{path} is not a shard, left out")
+        note(shards.left_out(path))
     return 1 if any(fact.get("damage") for fact in facts) else 0
 
 
@@ -77,13 +77,14 @@ def _print_writers(paths: list[str]):
         for file in sorted(path.rglob("version")) if path.is_dir() else ():
             words = file.read_text(errors="replace").split()
             if len(words) == 2:
-                print(f"{file.parent}: from a board with batmon {words[0]}, log format {words[1]}")
+                said = f"{file.parent}: from a board with batmon {words[0]}, log format {words[1]}"
+                print(printable(said))
 
 
 def _print(facts: dict):
     """Print the facts about one file for people."""
     frames, size = facts["frames"], facts["bytes"] / 1024
-    print(f"{facts['file']}: {facts['kind']}, {frames} frames in {size:.1f} kB", end="")
+    print(f"{printable(facts['file'])}: {facts['kind']}, {frames} frames in {size:.1f} kB", end="")
     print(f", {facts['bytes_per_frame']:.2f} bytes each" if frames else "")
     boots = facts["boots"]
     if boots:

@@ -60,7 +60,7 @@ def add_parser(subparsers):
     )  # fmt: skip
     parser.add_argument(
         "--free", action="store_true",
-        help="delete sealed shards from the board of which the copy here is verified",
+        help="delete sealed and set-aside shards from the board whose copies here are verified",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.set_defaults(run=_run)

@@ -2,7 +2,7 @@
 
 import json
 
-from batmon.console import note, subcommand, track
+from batmon.console import note, printable, subcommand, track
 
 
 def _run(args) -> int:
@@ -24,11 +24,11 @@ def _run(args) -> int:
     else:
         for path, sentences in sorted(wrong.items()):
             for sentence in sentences:
-                print(f"{path}: {sentence}")
+                print(printable(f"{path}: {sentence}"))
         bad = f"{len(wrong)} of them with problems" if wrong else "all good"
         print(f"{len(loaded)} shards, {frames} frames, {bad}")
     for path in foreign:
-        note(f"{path} is not a shard, left out")
+        note(shards.left_out(path))
     return 1 if wrong else 0
 
 

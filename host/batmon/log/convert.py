@@ -24,7 +24,7 @@ def convert(
         except OSError as error:
             raise UserError(f"cannot make the folder {out}: {error.strerror}.") from None
     for path in foreign:
-        note(f"{path} is not a shard, left out")
+        note(shards.left_out(path))
     code = 0
     for path in found:
         if path.suffix != kind:

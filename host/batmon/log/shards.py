@@ -84,6 +84,13 @@ def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
     return list(found.values()), foreign
 
 
+def left_out(path: Path) -> str:
+    """Return the sentence about a file that is no shard."""
+    if path.suffix == ".bad":
+        return f"{path} was set aside by the board, for it is damaged; it is not read"
+    return f"{path} is not a shard, left out"
+
+
 def load(path: Path) -> Shard:
     """Read one shard file; whatever is wrong with it becomes a sentence in `damage`."""
     try:

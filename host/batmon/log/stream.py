@@ -96,7 +96,7 @@ class Logs:
         for path in self.doubles:
             note(f"{path} is not used, the same shard is there a second time")
         for path in self.foreign:
-            note(f"{path} is not a shard, left out")
+            note(shards.left_out(path))
 
     def dated(self) -> Iterator[shards.Log]:
         """Yield each shard with the time of its frames, battery after battery."""
