@@ -130,7 +130,7 @@ class App:
         self._paused = None
         self.store = store  # not before: one that is half open would be taken for a good one
         self.errors.boot = store.boot
-        if self.settings["influx.host"]:
+        if "influx.host" in self.settings:
             asyncio.create_task(self._keep("influx", self._send_live))
 
     def _refuse(self, sentence):
@@ -367,6 +367,8 @@ def _settings():
     _forget("app", "settings")
     for sentence in sentences:
         print(sentence)
+    if not loaded["influx.host"]:  # nobody asks for the rest of it
+        loaded = {key: loaded[key] for key in loaded if not key.startswith(("influx.", "wifi."))}
     return loaded, sentences[:1]
 
 

@@ -13,10 +13,12 @@ _MOST = const(5)
 _ESCAPE_MS = const(1500)
 _HEALTHY_S = const(120)  # who lives so long has not crashed at the start
 _RESTART_S = const(10)
+_COLLECT_BYTES = const(4000)  # taken between two collections: the heap's large holes stay large
 
 
 def make_app():
     """Return the App; None after Ctrl-C, and None or never when it cannot be made."""
+    gc.threshold(_COLLECT_BYTES)
     try:
         print("batmon %s: press Ctrl-C now for the REPL" % VERSION)
         time.sleep_ms(_ESCAPE_MS)
