@@ -287,27 +287,15 @@ class App:
         return now_s
 
     def _alarm(self, sample):
-        """Return what is wrong in words: for the BMS, and by the settings, where 0 is no limit."""
+        """Return what is wrong in words; "" at once for a battery without troubles and limits."""
         want = self.settings
-        cells = sample.get("cell_voltages") or (0,)
-        soc = sample.get("battery_level")
-        code = sample.get("problem_code")
-        said = []
-        if code:
-            from screen import alarms
+        limits = want["alarm.soc"] or want["alarm.cell_low_mv"]
+        limits = limits or want["alarm.cell_high_mv"] or want["alarm.temperature_c"]
+        if not (limits or sample.get("problem_code") or sample.get("problem")):
+            return ""
+        from screen import alarms
 
-            said.append(alarms.words(self.link.driver, code))
-        elif sample.get("problem"):
-            said.append("BMS alarm")
-        if soc is not None and soc <= want["alarm.soc"] > 0:
-            said.append("charge low")
-        if 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]:
-            said.append("cell low")
-        if max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535):
-            said.append("cell high")
-        if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
-            said.append("too hot")
-        return "\n".join(said)
+        return alarms.said(self.link and self.link.driver, sample, want)
 
     async def _send_live(self):
         import bleradio

@@ -1,5 +1,5 @@
-# What the alarm codes of a BMS mean, in words that fit the display
-# Loaded when the first alarm comes: most batteries never have one.
+# What is wrong with the battery, by its BMS and by the settings, in words that fit the display
+# Loaded when the first alarm comes, or a limit is set: most batteries never have one.
 import sys
 
 # The words of each bit, the lowest first.
@@ -11,6 +11,30 @@ _WORDS = {
     "charge too cold,load too hot,load too cold,overcurrent in,overcurrent out,short circuit,"
     "BMS fault,switched off",
 }
+
+
+def said(driver, sample, want):
+    """Return a line for each thing that is wrong, "" for none.
+
+    `driver` is the BMS class, `want` are the settings, where a limit of 0 is none.
+    """
+    cells = sample.get("cell_voltages") or (0,)
+    soc = sample.get("battery_level")
+    code = sample.get("problem_code")
+    lines = []
+    if code:
+        lines.append(words(driver, code))
+    elif sample.get("problem"):
+        lines.append("BMS alarm")
+    if soc is not None and soc <= want["alarm.soc"] > 0:
+        lines.append("charge low")
+    if 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]:
+        lines.append("cell low")
+    if max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535):
+        lines.append("cell high")
+    if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
+        lines.append("too hot")
+    return "\n".join(lines)
 
 
 def words(driver, code):
