@@ -5,7 +5,8 @@ import json
 import sys
 
 import micropython
-from uctypes import addressof
+
+_STARTED_MS = 30_000
 
 with open(sys.argv[1]) as f:
     config = json.load(f)
@@ -13,14 +14,17 @@ sys.path[:] = [config["sim"], ".frozen"]
 if config["aioble"]:
     sys.path.insert(0, config["aioble"])
 
+from _asyncio import Task as c_task  # before the virtual clock's take their place
+from _asyncio import TaskQueue as c_queue
+
 import vclock
 
-vclock.install(False, 0)
-vclock.set_rtc(config["start_unix"] * 1000)
+vclock.install(False, 0)  # asyncio is the virtual clock's from its import on
 
 import asyncio
 
 import air
+import tasks
 
 for name in ("bluetooth", "esp32", "network", "time"):
     __import__(name)  # a board has them built in
@@ -29,7 +33,14 @@ from world import World
 for name in ("Event", "Lock", "ThreadSafeFlag", "gather", "sleep", "wait_for", "wait_for_ms"):
     getattr(asyncio, name)  # loads it: asyncio is measured apart
 
-world = World(config, {"t_ms": 0})
+try:
+    with open(config["rtc"] + ".world") as f:
+        past = json.load(f)
+except OSError:
+    past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000}
+vclock.install(False, past["t_ms"])
+vclock.set_rtc(past["unix_ms"])
+world = World(config, past)
 
 
 def used():
@@ -54,16 +65,15 @@ def shrink(free, walled):
 
     Returns what does it.
     """
-    ballast = bytearray(largest() - free)  # what is left lies behind it
-    filling = (None,)
-    while id(filling) < addressof(ballast):  # the holes before it
-        filling = (filling,)
-    wall = None
+    gc.collect()
+    filling = wall = None
+    while gc.mem_free() > free:
+        filling = (filling,)  # takes the lowest free block, of 16 bytes
     if walled:
         first = bytearray(free // 2)
-        wall = bytearray(16)
+        wall = bytearray(1)
         del first
-    return ballast, filling, wall
+    return filling, wall
 
 
 def largest():
@@ -132,15 +142,36 @@ def app():
 
 
 def at(s, fn, *args):
-    vclock.call_at(int(s * 1000), fn, *args)
+    if s * 1000 >= vclock.now_ms():  # not again after a reset
+        vclock.call_at(int(s * 1000), fn, *args)
 
 
 def look(name):
-    say_with_names(name, used())
+    say_with_names(name, used() - stand_ins())
+
+
+def stand_ins():
+    """Return how much more the virtual clock's tasks and queues take than those of asyncio."""
+    return tasks.count() * task_bytes + queues * queue_bytes
+
+
+def count_queue():
+    global queues
+    queues += 1
+    return tasks.TaskQueue()
+
+
+def size(make):
+    """Return what one of the objects that `make` makes takes."""
+    made = [None] * 32
+    before = used()
+    for i in range(32):
+        made[i] = make()
+    return (used() - before) // 32
 
 
 def look_often(name, times, s):
-    say(name, used())
+    say(name, used() - stand_ins())
     if times:
         at(s + 0.137, look_often, name, times - 1, s + 0.137)
 
@@ -176,11 +207,22 @@ def tell_largest():
     say("largest", largest())
 
 
+async def nothing():
+    pass
+
+
+coro = nothing()
+task_bytes = size(lambda: tasks.Task(coro)) - size(lambda: c_task(coro))
+queue_bytes = size(tasks.TaskQueue) - size(c_queue)
+queues = 0  # made for locks and events
+asyncio.core.TaskQueue = count_queue
+tasks.count()  # from now on
 world.boot()
+world._ballast = None  # the heap is shaped here
 if config["watch"]:
     watch_imports()
 if config["hole"]:
-    at(60, lambda: kept.append(perforate(config["hole"])))
+    vclock.call_later(_STARTED_MS, lambda: kept.append(perforate(config["hole"])))
 peer = air.peripherals[0]
 if config["measure"]:
     at(900, look_often, "polling", 60, 900)
@@ -195,9 +237,11 @@ if config["probe"]:
     for hour in range(1, int(config["days"] * 24)):
         at(3600 * hour + 1.5, tell_largest)
 kept = []
+say("tasks", task_bytes, queue_bytes)
 look("world")
 if config["free"]:
     kept.append(shrink(config["free"], config["walled"]))
+    gc.collect()
     say("free", gc.mem_free())
 world.run()
 say("end", app().link.samples, app().store.frames)

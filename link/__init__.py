@@ -21,7 +21,7 @@ _RADIO_CYCLE = const(3)  # failures in a row, and twice, four times as many: rad
 _HOPELESS_S = const(7200)  # without a sample after there were some: only a reset is left
 _HOPELESS_NEVER_S = const(86_400)  # the same if this boot has never seen one
 
-_SEARCH = (("link", "search"), ("bleak", "scanner"), ("aiobmsble", "identify"))
+_SEARCH = (("link", "search"), ("bleak", "scanner"))
 
 
 class _NotFound(BleakError):

@@ -1,8 +1,8 @@
 # Finding the BMS on the air: the one that is wanted, or the nearest there is
 # Loaded for each search and dropped, with the scanner: 3 kB that polling does not need.
 import asyncio
+import sys
 
-from aiobmsble import identify
 from bleak.scanner import BleakScanner
 from micropython import const
 
@@ -40,6 +40,9 @@ async def any_bms(link, address):
 
     Gives the link its name and driver. `address` is of no use here.
     """
+    from aiobmsble import identify
+
+    del sys.modules["aiobmsble.identify"], sys.modules["aiobmsble"].identify
     seen = {}  # address: (RSSI, device, advertisement)
 
     def collect(device, adv):
