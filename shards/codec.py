@@ -34,7 +34,7 @@ class ShardError(ValueError):
 
 
 class Encoder:
-    """Turns frames into blocks, in slices. Holds 12 kB, in pieces of 1 kB and one of 2.
+    """Turns frames into blocks, in slices. Holds 12 kB, in pieces of at most 2 kB.
 
     Feed it chunks: `for block in encoder.encode(frames, n)` yields None or a block that is
     complete, every few milliseconds of board time. `end` returns the last block. A block is a
@@ -119,7 +119,7 @@ def _crc(block):
 
 
 def new_model():
-    """Return what decoding takes, 10 kB in pieces of 1 kB."""
+    """Return what decoding takes, 10 kB in pieces of at most 2 kB."""
     return model.new(None)
 
 

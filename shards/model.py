@@ -9,54 +9,55 @@ from shards.rangecoder import number
 
 _SIZE = const(13)
 
-# Rows of 8 counters, by what they serve; 64 rows are a piece of memory. The rows that are shared by
-# all numbers of a column are 8, in the first piece.
-_TIME = const(0)
-_STEPS = const(8)
-_RANK = const(16)
-_CELL_MIN = const(24)
-_CELL_MAX = const(32)
-_VOLTAGE = const(40)
-_REST = const(48)
-_KIND = const(56)  # is it a control frame?
-_GRID = const(57)  # is the voltage off its grid?
-_OFF = const(58)  # is the current off its scale? by whether the last was
-_CONTROL = const(64)  # 13 bytes of a control frame
-_TIME_GUESS = const(77)  # 28 guesses, after a jump of the current or not
-_TIME_CURRENT = const(133)  # 16 sizes of the current, after a jump or not
-_STEPS_SIZE = const(165)  # 16 sizes of the current before
-_STEPS_KIND = const(181)  # 9 kinds of last change
-_RANK_SIZE = const(190)
-_RANK_KIND = const(206)
-_CELL_MIN_SWING = const(215)  # 32 changes by the current
-_CELL_MIN_REST = const(247)  # 28 rests to the mean, intervals
-_CELL_MAX_SPREAD = const(275)  # 32 spreads
-_CELL_MAX_MOVED = const(307)  # 56 changes of cell_min and of the current
-_VOLTAGE_PLACE = const(363)  # 8 places in the step
-_VOLTAGE_MISS = const(371)  # 25 last misses and guessed changes
-_SOC_TIME = const(396)  # 32 intervals
-_SOC_CHARGE = const(428)  # 42 charges
-_TEMPERATURE_WAY = const(470)  # 3 directions
-_TEMPERATURE_AGE = const(473)  # 16 ages
-_INDEX = const(489)  # for the lowest and for the highest cell: the 16 cells; and once more
-_PIECES = const(9)
+# Rows of 8 counters, by what they serve; 128 numbers of rows are a piece of memory. Rows that are
+# `shared` by all numbers of a column are 8; what one number is coded with lies in one piece.
+_TIME = const(0)  # shared
+_TIME_GUESS = const(8)  # 28 guesses, after a jump of the current or not
+_TIME_CURRENT = const(64)  # 16 sizes of the current, after a jump or not
+_STEPS = const(128)  # shared
+_STEPS_SIZE = const(136)  # 16 sizes of the current before
+_STEPS_KIND = const(152)  # 9 kinds of last change
+_RANK = const(161)  # shared
+_RANK_SIZE = const(169)
+_RANK_KIND = const(185)
+_VOLTAGE = const(194)  # shared
+_VOLTAGE_PLACE = const(202)  # 8 places in the step
+_VOLTAGE_MISS = const(210)  # 25 last misses and guessed changes
+_CELL_MIN = const(256)  # shared
+_CELL_MIN_SWING = const(264)  # 32 changes by the current
+_CELL_MIN_REST = const(296)  # 28 rests to the mean, intervals
+_CELL_MAX = const(384)  # shared
+_CELL_MAX_SPREAD = const(392)  # 32 spreads
+_CELL_MAX_MOVED = const(424)  # 56 changes of cell_min and of the current
+_SOC = const(512)  # shared, also by the temperature
+_SOC_TIME = const(520)  # 32 intervals
+_SOC_CHARGE = const(552)  # 42 charges
+_TEMPERATURE_WAY = const(594)  # 3 directions
+_TEMPERATURE_AGE = const(597)  # 16 ages
+_REST = const(640)  # shared by what follows
+_INDEX = const(648)  # for the lowest and for the highest cell: the 16 cells; and once more
+_CONTROL = const(712)  # 13 bytes of a control frame
+_KIND = const(725)  # is it a control frame?
+_GRID = const(726)  # is the voltage off its grid?
+_OFF = const(727)  # is the current off its scale? by whether the last was
+_ROWS = (96, 107, 68, 96, 101, 89)  # of each piece
 _FINEST = const(10)  # scale of currents
-_PIECE = const(512)  # counters: 1 kB
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
 _ZERO = const(1 << 28)
 _I = const(0)  # current as a fixed-point number, see shards/numbers.py
 _I_MISS = const(1)
-_MIN_REST = const(2)  # mean of cell_min less the last one, mV/16
-_OHM = const(3)  # change of a cell by the current, mV per 1/64 A / 2**14
-_V_MISS = const(4)
-_V_BIAS = const(5)
-_CHARGE = const(6)  # since soc changed
-_SIGNED = const(7)
+_I_STEPS = const(2)  # the same as a place on its scale
+_MIN_REST = const(3)  # mean of cell_min less the last one, mV/16
+_OHM = const(4)  # change of a cell by the current, mV per 1/64 A / 2**14
+_V_MISS = const(5)
+_V_BIAS = const(6)
+_CHARGE = const(7)  # since soc changed
+_SIGNED = const(8)
 _T = const(8)
 _DT = const(9)
-_I_RANK = const(10)
+_I_HALF = const(10)  # half float
 _I_OFF = const(11)  # was the current off its scale?
 _JUMP = const(12)  # did the current change much?
 _MIN = const(13)
@@ -82,9 +83,9 @@ _MEMORY = const(94)
 def new(data):
     """Return what `code` works on: coder state, `data` that it writes or reads, counters, memory.
 
-    Call `begin` before the first frame. No piece is larger than 1 kB.
+    Call `begin` before the first frame. No piece is larger than 1.7 kB.
     """
-    pieces = tuple(array("H", range(_PIECE)) for _ in range(_PIECES))
+    pieces = tuple(array("H", range(8 * rows)) for rows in _ROWS)
     memory = array("i", range(_MEMORY))
     memory[_READY] = 0
     return array("i", range(4)), data, pieces, memory
@@ -93,10 +94,9 @@ def new(data):
 @micropython.viper
 def begin(k):
     """Forget everything."""
-    pieces = k[2]
-    for n in range(_PIECES):
-        p = ptr16(pieces[n])
-        for i in range(_PIECE):
+    for piece in k[2]:
+        p = ptr16(piece)
+        for i in range(int(len(piece))):
             p[i] = 0x8000  # no experience, as likely as not
     m = ptr32(k[3])
     for i in range(_MEMORY):
@@ -209,27 +209,6 @@ def _time(k, t: int) -> int:
 
 
 @micropython.viper
-def _follow_scale(k, half: int):
-    """Count currents off the scale; when there are many, take the coarsest that this one is on."""
-    m = ptr32(k[3])
-    fraction = 0 + m[_FRACTION]
-    stray = 0 + m[_STRAY]
-    if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
-        m[_STRAY] = stray - 3 if stray > 3 else 0
-    elif stray < 3:
-        m[_STRAY] = stray + 1
-    else:
-        if stray < 31:
-            m[_STRAY] = stray + 1
-        while fraction < _FINEST:
-            fraction += 1
-            if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
-                m[_FRACTION] = fraction
-                m[_STRAY] = 0
-                break
-
-
-@micropython.viper
 def _current(k, half: int) -> int:
     m = ptr32(k[3])
     before = m[_I] - _ZERO
@@ -243,30 +222,60 @@ def _current(k, half: int) -> int:
     if last < 0:
         kind = 0 - kind
     fraction = 0 + m[_FRACTION]
+    x = 0
     off = 1
     if m[_STRAY] < 16:
-        if int(steps_bits(int(steps(half, fraction)), fraction)) == half:
+        x = int(steps(half, fraction))
+        if int(steps_bits(x, fraction)) == half:
             off = 0
         row = _OFF + m[_I_OFF]
         off = int(number(k, row, row, _REST, off)) & 1
         m[_I_OFF] = off
     if off:
-        guess = 0 + m[_I_RANK]
+        guess = int(rank(0 + m[_I_HALF]))
         miss = ((int(rank(half)) - guess + 0x8000) & 0xFFFF) - 0x8000
         miss = int(number(k, _RANK_SIZE + size, _RANK_KIND + 4 + kind, _RANK, miss))
         half = int(rank_bits((guess + miss) & 0xFFFF))
+        _follow_scale(k, half)
     else:
-        guess = int(steps(int(rank_bits(0 + m[_I_RANK])), fraction))
-        miss = int(steps(half, fraction)) - guess
-        miss = int(number(k, _STEPS_SIZE + size, _STEPS_KIND + 4 + kind, _STEPS, miss))
-        half = int(steps_bits(int(limit(guess + miss, 4095)), fraction))
-    _follow_scale(k, half)
+        guess = m[_I_STEPS] - _ZERO
+        miss = int(number(k, _STEPS_SIZE + size, _STEPS_KIND + 4 + kind, _STEPS, x - guess))
+        x = int(limit(guess + miss, 4095))
+        half = int(steps_bits(x, fraction))
+        m[_I_STEPS] = x + _ZERO
+        if m[_STRAY]:
+            m[_STRAY] = m[_STRAY] - 3 if m[_STRAY] > 3 else 0
     m[_I_MISS] = miss + _ZERO
-    m[_I_RANK] = int(rank(half))
+    m[_I_HALF] = half
     now = int(fixed(half))
     m[_I] = now + _ZERO
     m[_JUMP] = 1 if 8 * int(abs(now - before)) > int(abs(now)) + int(abs(before)) else 0
     return half
+
+
+@micropython.viper
+def _follow_scale(k, half: int):
+    """Count currents off the scale; when there are many, take the coarsest that this one is on."""
+    m = ptr32(k[3])
+    fraction = 0 + m[_FRACTION]
+    stray = 0 + m[_STRAY]
+    x = int(steps(half, fraction))
+    if int(steps_bits(x, fraction)) == half:  # by chance
+        m[_STRAY] = stray - 3 if stray > 3 else 0
+    elif stray < 3:
+        m[_STRAY] = stray + 1
+    else:
+        if stray < 31:
+            m[_STRAY] = stray + 1
+        while fraction < _FINEST:
+            fraction += 1
+            finer = int(steps(half, fraction))
+            if int(steps_bits(finer, fraction)) == half:
+                x = finer
+                m[_FRACTION] = fraction
+                m[_STRAY] = 0
+                break
+    m[_I_STEPS] = x + _ZERO
 
 
 @micropython.viper
@@ -402,7 +411,7 @@ def _soc(k, x: int) -> int:
     if n > 1:
         n = 2 * n + ((size >> (n - 2)) & 1)
     last = 0 + m[_SOC_NOW]
-    step = int(number(k, _SOC_TIME + row, _SOC_CHARGE + n, _REST, x - last))
+    step = int(number(k, _SOC_TIME + row, _SOC_CHARGE + n, _SOC, x - last))
     if step:
         charge = 0
     m[_CHARGE] = charge + _ZERO
@@ -421,7 +430,7 @@ def _temperature(k, x: int) -> int:
     row = int(bits(age))
     if row > 15:
         row = 15
-    step = int(number(k, _TEMPERATURE_WAY + m[_TEMP_WAY], _TEMPERATURE_AGE + row, _REST, x - last))
+    step = int(number(k, _TEMPERATURE_WAY + m[_TEMP_WAY], _TEMPERATURE_AGE + row, _SOC, x - last))
     if step:
         m[_TEMP_WAY] = 1 if step > 0 else 2
         age = 0

@@ -12,17 +12,13 @@ import micropython
 def number(k, a: int, b: int, shared: int, r: int) -> int:
     """Write `r`, -65535..65535, or read a number and return it; the state in `k` says which.
 
-    `k` is (state, data, pieces, ...). A row is 8 counters, 64 rows are a piece. `a` and `b` are the
-    two rows, `shared` the first of 8 rows of one piece, that say how likely each bit is; they learn
-    from it.
+    `k` is (state, data, pieces, ...). A row is 8 counters; 128 numbers of rows are a piece. `a` and
+    `b` are the two rows, `shared` the first of 8 rows, all of one piece, that say how likely each
+    bit is; they learn from it.
     """
     s = ptr32(k[0])
     data = ptr8(k[1])
-    pieces = k[2]
-    pa = ptr16(pieces[a >> 6])
-    pb = ptr16(pieces[b >> 6])
-    ps = ptr16(pieces[shared >> 6])
-    two = a - b
+    p = ptr16(k[2][a >> 7])
     low = s[0]
     width = s[1]
     at = s[2]
@@ -31,9 +27,9 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
     size = 0  # its bits
     while (rest >> size) != 0:
         size += 1
-    a = (a & 63) << 3
-    b = (b & 63) << 3
-    shared = (shared & 63) << 3
+    a = (a & 127) << 3
+    b = (b & 127) << 3
+    shared = (shared & 127) << 3
     magnitude = 0
     # what is asked: 0 is it other than zero? 1 negative? 2.. more than `asked - 1` bits long?
     # from 32 on, less 32: the bit of that weight of the magnitude
@@ -44,15 +40,14 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
         if asked < 8:
             i = a + asked
             j = b + asked
-            x = (0 + pa[i]) >> 4  # a sum is signed for every compiler
-            y = (0 + pb[j]) >> 4
+            x = (0 + p[i]) >> 4  # a sum is signed for every compiler
+            y = (0 + p[j]) >> 4
             # the two guesses, each weighted by how unsure the other is
             n = 128 + ((y * (4096 - y)) >> 12)
             m = 128 + ((x * (4096 - x)) >> 12)
             one = (x * n + y * m) // (n + m)
         else:
             i = 0 - 1  # none: as likely as a zero
-            j = 0 - 1
             one = 2048
             if asked < 32:
                 i = shared + asked - 8
@@ -61,7 +56,8 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
             elif asked == 32:  # and the last: times are even where polls come every two seconds
                 i = shared + 62
             if i >= 0:
-                one = (0 + ps[i]) >> 4
+                one = (0 + p[i]) >> 4
+            j = i
         if one < 1:
             one = 1
 
@@ -112,7 +108,6 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                 low = (low & 65535) << 8
 
         if i >= 0:  # the counters learn: 12 bits of probability, 4 bits of experience
-            p = pa if asked < 8 else ps
             while True:
                 x = 0 + p[i]
                 n = x & 15
@@ -125,11 +120,9 @@ def number(k, a: int, b: int, shared: int, r: int) -> int:
                 if n < 15:
                     n += 1
                 p[i] = (x << 4) | n
-                if j < 0 or two == 0:
+                if i == j:
                     break
-                p = pb
                 i = j
-                j = 0 - 1
 
         if asked == 0:
             if bit == 0:

@@ -180,6 +180,8 @@ def _begin(k, at, end):
     state[3] = end
     for i in range(at, at + 3):
         state[0] = state[0] * 256 + (k[1][i] if i < end else 0)
+    # What no writer makes, a code outside its interval, would grow beyond 31 bits.
+    state[0] = min(state[0], state[1] - 1)
     state[0] = min(state[0], state[1] - 1)  # as in rangecoder.py
     p = k[2]
     for i in range(8 * _ROWS):
