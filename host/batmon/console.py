@@ -28,6 +28,11 @@ def note(text: str):
     print(f"batmon: {printable(text)}", file=sys.stderr)
 
 
+def many(number: int, what: str) -> str:
+    """Return `number` of `what`, a regular noun: 1 day, 2 days."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def subcommand(subparsers, name: str, help: str, examples: str) -> argparse.ArgumentParser:
     """Add the parser of one subcommand; `examples` is shown at the end of its --help."""
     return subparsers.add_parser(

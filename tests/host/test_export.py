@@ -81,7 +81,7 @@ def test_time_zone_and_grid(tmp_path, capsys):
     assert main([*arguments, "--tz", "Asia/Kathmandu", "--every", "1min", "--json"]) == 0
     lines = out.read_text().splitlines()
     assert lines[0].startswith("battery,time,time_known,voltage_V,current_A,")
-    assert lines[1].startswith("a,2026-01-01T11:46:00+0545,")
+    assert lines[1].startswith("a,2026-01-01T11:46:00+05:45,")
     assert json.loads(capsys.readouterr().out)["rows"] == len(lines) - 1 == 2
 
 

@@ -218,7 +218,7 @@ def test_version_1_with_a_login_below_a_path(tmp_path, monkeypatch, capsys):
         for more in ([], [], ["--tag", "board=x"]):  # with another tag they are others
             assert main(["send", str(path), "--influx", url, *more]) == 0
         server.shutdown()
-    assert "1 rows from before" in capsys.readouterr().err
+    assert "1 row from before" in capsys.readouterr().err
     assert [asked[0] for asked in server.asked[1:]] == ["/my%20db/write?db=batmon&precision=ns"] * 2
     assert server.asked[1][1] == "Basic " + base64.b64encode(b"me:p@ss").decode()
     times = [int(line.split()[-1]) // 10**9 for line in server.asked[1][2].splitlines()]
@@ -269,5 +269,5 @@ def test_memory_that_cannot_be_read_sends_again(server, tmp_path, capsys):
     state.write_text("{garbage")
     assert _send(server, tmp_path / "a-00001.raw", state) == 0
     said = capsys.readouterr()
-    assert "sent again" in said.err and " 1 new rows" in said.out
+    assert "sent again" in said.err and " 1 new row of" in said.out
     assert os.path.getsize(state) > 2

@@ -292,11 +292,12 @@ def test_info(tmp_path, capsys):
     assert main(["info", str(tmp_path)]) == 0
     text, odd = capsys.readouterr()
     assert "from a board with batmon 0.9.1, log format 1" in text and not odd
-    assert "399 frames" in text and "2026-01-01 06:00:10Z to 2026-01-01 07:06:30Z" in text
+    assert "399 rows in" in text and text.endswith("1 shard, 399 rows\n")
+    assert "2026-01-01 06:00:10Z to 2026-01-01 07:06:30Z" in text
     assert "lost the BMS, 2 times" in text and "not used" in text
     assert main(["info", "--json", str(tmp_path)]) == 0
     first, double = json.loads(capsys.readouterr().out)
-    assert first["frames"] == 399 and first["kind"] == "sealed" and first["boots"] == [1]
+    assert first["rows"] == 399 and first["kind"] == "sealed" and first["boots"] == [1]
     assert first["bytes"] == (tmp_path / "a-00001.bts").stat().st_size
     assert double["double"]
 

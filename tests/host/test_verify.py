@@ -24,7 +24,7 @@ def test_good_shards(tmp_path, capsys):
     unknown = data(2, cell_min_mv=65535, cell_max_mv=65535, index=255, soc=255, temperature=255)
     frames = [anchor(65_520), *late, equal, unknown, data(20_000), anchor(0, boot=2)]
     write(tmp_path, "a-00002.raw", frames)
-    assert _verify(capsys, tmp_path) == (0, "2 shards, 409 frames, all good\n")
+    assert _verify(capsys, tmp_path) == (0, "2 shards, 405 rows, all good\n")
 
 
 @pytest.mark.parametrize("content, words", [
@@ -47,7 +47,7 @@ def test_every_damaged_byte_of_a_sealed_shard_is_found(tmp_path, capsys, at):
     path = tmp_path / "a-00001.bts"
     path.write_bytes(content)
     code, out = _verify(capsys, path)
-    assert code == 1 and str(path) in out and "1 of them with problems" in out
+    assert code == 1 and str(path) in out and "1 file with problems" in out
 
 
 @pytest.mark.parametrize("bad, words", [
@@ -97,7 +97,7 @@ def test_doubles_are_told_and_json_says_all(tmp_path, capsys):
     double = write(tmp_path, "a-00001.raw", _FRAMES[:100])
     code, out = _verify(capsys, "--json", tmp_path)
     said = json.loads(out)
-    assert code == 1 and said["shards"] == 2 and said["frames"] == 500
+    assert code == 1 and said["shards"] == 1 and said["rows"] == 399
     assert said["problems"] == {str(double): ["the same shard is there a second time"]}
     (tmp_path / "a-00002.bad").write_bytes(double.read_bytes() + b"torn")
     double.write_bytes(double.read_bytes() + b"torn")

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from batmon import files
-from batmon.console import UserError, meter, note
+from batmon.console import UserError, many, meter, note
 from batmon.firmware import trace
 from batmon.log import shards
 
@@ -197,13 +197,14 @@ class Pull:
         """Tell people what was done."""
         for problem in self.problems:
             note(problem)
+        shards = many(len(self._sizes), "shard")
         count, size = len(self._new), sum(self._new.values()) / 1024
         if not self._sizes and not self._freed:
             print("the board has no log yet")
         elif self._new:
-            print(f"{self.folder}: {size:.0f} kB new in {count} of {len(self._sizes)} shards")
+            print(f"{self.folder}: {size:.0f} kB new in {count} of {shards}")
         else:
-            print(f"{self.folder}: up to date, {len(self._sizes)} shards")
+            print(f"{self.folder}: up to date, {shards}")
         if abs(self.clock_off_s) > 2:
             print("the board's clock is set")
         if self._freed:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from batmon import files
-from batmon.console import UserError, subcommand
+from batmon.console import UserError, many, subcommand
 from batmon.log import tables
 
 
@@ -12,31 +12,39 @@ def _run(args) -> int:
     out = Path(args.out)
     if args.partition:
         _check_folder(out)
-    elif out.suffix not in tables.WRITERS:
-        formats = " or ".join(tables.WRITERS)
-        raise UserError(f"-o {out} does not end in {formats}, the formats there are.")
+    elif out.suffix not in tables.WRITERS or (out.suffix == ".bdf" and args.form != "bdf"):
+        raise UserError(f"-o {out} does not end in .csv or .parquet, the formats there are.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
     if not args.partition:
         files.check(out)
 
     # They bring pandas, for which `batmon --help` should not wait.
-    from batmon.log import resample, stream
+    from batmon.log import forms, resample, stream
 
+    forms.check(args, [], out)
     if args.every:
         resample.width_s(args.every)
+    if args.form == "spreadsheet":
+        args.tz = args.tz or forms.local_zone()
     if args.tz:
         stream.zone(args.tz)
     logs = stream.Logs(args.paths)
+    forms.check(args, logs.batteries, out)
     if not args.json:
         logs.tell()
     rows = stream.even(logs, args.every, args.tz)
     batches = tables.batches(rows, logs)
+    if args.form:
+        batches = map(forms.bdf() if args.form == "bdf" else forms.spreadsheet, batches)
     if args.partition:
         count = tables.write_partitions(batches, out)
     else:
         with files.whole(out) as part:
-            count = tables.WRITERS[out.suffix](batches, part)
+            if args.decimal_comma:
+                count = tables.write_csv(batches, part, comma=True)
+            else:
+                count = tables.WRITERS[out.suffix](batches, part)
     _say(args, logs, out, count)
     return 1 if logs.damage else 0
 
@@ -54,7 +62,7 @@ def _say(args, logs, out: Path, rows: int):
         result = {
             "out": str(out),
             "rows": rows,
-            "files": logs.files,
+            "shards": logs.shards,
             "batteries": logs.batteries,
             "damage": [{"file": str(path), "what": what} for path, what in logs.damage],
             "doubles": [str(path) for path in logs.doubles],
@@ -63,7 +71,8 @@ def _say(args, logs, out: Path, rows: int):
         print(json.dumps(result, indent=2))
     else:
         names = ", ".join(logs.batteries)
-        print(f"{out}: {rows} rows from {logs.files} shards of {names}")
+        local = f", times of {args.tz}" if args.form == "spreadsheet" else ""
+        print(f"{out}: {many(rows, 'row')} from {many(logs.shards, 'shard')} of {names}{local}")
 
 
 def add_parser(subparsers):
@@ -75,6 +84,8 @@ def add_parser(subparsers):
         "  batmon export data/ -o van.csv\n"
         "  batmon export data/ -o van.csv --every 1min --tz Europe/Berlin\n"
         "  batmon export van-00007.bts van-00008.raw -o van.parquet\n"
+        "  batmon export data/ -o van.csv --for spreadsheet --decimal-comma\n"
+        "  batmon export data/ -o van.bdf.csv --for bdf\n"
         "  batmon export fleet/ -o table/ --partition\n"
         "  duckdb -c \"SELECT battery, month, sum(energy_Wh) FROM 'table/*/*/*.parquet' GROUP BY"
         ' ALL"\n\n'
@@ -97,5 +108,13 @@ def add_parser(subparsers):
     parser.add_argument(
         "--tz", metavar="ZONE", help="time zone such as Europe/Berlin (default: UTC)"
     )
+    parser.add_argument(
+        "--for", dest="form", choices=("spreadsheet", "bdf"),
+        help="local times as LibreOffice and Excel read them; columns of the Battery Data Format",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decimal-comma", action="store_true",
+        help="with --for spreadsheet: 13,2 and ; between columns",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
     parser.set_defaults(run=_run)

@@ -4,7 +4,7 @@ import collections
 import json
 from pathlib import Path
 
-from batmon.console import note, printable, subcommand, track
+from batmon.console import many, note, printable, subcommand, track
 
 _KINDS = {"raw": "raw", "bts": "sealed"}
 
@@ -36,6 +36,8 @@ def _run(args) -> int:
                 _print_damage(fact)
             else:
                 _print(fact)
+        rows = sum(fact.get("rows", 0) for fact in facts)
+        print(f"{many(len(chosen), 'shard')}, {many(rows, 'row')}")
     for path in foreign:
         note(shards.left_out(path))
     return 1 if any(fact.get("damage") for fact in facts) else 0
@@ -59,13 +61,13 @@ def _facts(shard, line, first: int, end: int) -> dict:
         "battery": shard.battery,
         "number": shard.number,
         "kind": _KINDS[shard.kind],
-        "frames": len(data),
+        "rows": len(data),
         "boots": boots[boots != timeline.NO_BOOT].tolist(),
         "first": ends[0],
         "last": ends[1],
         "time_known": bool(len(data) and line.known[data].all()),
         "bytes": shard.size,
-        "bytes_per_frame": round(shard.size / len(data), 2) if len(data) else None,
+        "bytes_per_row": round(shard.size / len(data), 2) if len(data) else None,
         "events": {timeline.EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
         "damage": shard.damage,
     }
@@ -83,9 +85,10 @@ def _print_writers(paths: list[str]):
 
 def _print(facts: dict):
     """Print the facts about one file for people."""
-    frames, size = facts["frames"], facts["bytes"] / 1024
-    print(f"{printable(facts['file'])}: {facts['kind']}, {frames} frames in {size:.1f} kB", end="")
-    print(f", {facts['bytes_per_frame']:.2f} bytes each" if frames else "")
+    rows, size = facts["rows"], facts["bytes"] / 1024
+    file = printable(facts["file"])
+    print(f"{file}: {facts['kind']}, {many(rows, 'row')} in {size:.1f} kB", end="")
+    print(f", {facts['bytes_per_row']:.2f} bytes each" if rows else "")
     boots = facts["boots"]
     if boots:
         print(f"    boot {boots[0]}" + (f" to {boots[-1]}" if boots[1:] else ""), end="")

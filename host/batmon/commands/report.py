@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from batmon import files
-from batmon.console import UserError, subcommand, track
+from batmon.console import UserError, many, subcommand, track
 
 
 def _run(args) -> int:
@@ -34,7 +34,7 @@ def _run(args) -> int:
     if args.json:
         print(json.dumps(result | {"batteries": [each["name"] for each in batteries]}, indent=2))
     else:
-        print(f"{out}: {rows} rows in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
+        print(f"{out}: {many(rows, 'row')} in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
     return 1 if logs.damage else 0
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from batmon.console import note, subcommand, track
+from batmon.console import many, note, subcommand, track
 
 
 def _run(args) -> int:
@@ -36,12 +36,13 @@ def _run(args) -> int:
             if memory:
                 memory.sent(battery, number, table.iloc[: first + len(batch)])
     if undated:
-        note(f"{undated} rows from before the board's clock was set have no sure time, left out")
+        why = "from before the board's clock was set, left out: their time is not sure"
+        note(f"{many(undated, 'row')} {why}")
     result = {"target": target.name, "rows": target.rows, "undated": undated}
     if args.json:
         print(json.dumps(result), file=target.words)
     elif memory:
-        print(f"{target.name}: {target.rows} new rows of {', '.join(logs.batteries)}")
+        print(f"{target.name}: {many(target.rows, 'new row')} of {', '.join(logs.batteries)}")
     return 1 if logs.damage else 0
 
 

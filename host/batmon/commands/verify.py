@@ -2,11 +2,13 @@
 
 import json
 
-from batmon.console import note, printable, subcommand, track
+from batmon.console import many, note, printable, subcommand, track
 
 
 def _run(args) -> int:
-    from batmon.log import check, shards
+    import numpy as np
+
+    from batmon.log import check, shards, timeline
 
     found, foreign = shards.find(args.paths)
     loaded = []
@@ -17,16 +19,18 @@ def _run(args) -> int:
     for shard in doubles:
         problems[shard.path].append("the same shard is there a second time")
     wrong = {str(path): sentences for path, sentences in problems.items() if sentences}
-    frames = sum(len(shard.frames) for shard in loaded)
+    rows = sum(int(np.count_nonzero(timeline.kinds(s.frames) == 0)) for s in chosen)
     if args.json:
-        summary = {"shards": len(loaded), "frames": frames, "problems": wrong}
+        summary = {"shards": len(chosen), "rows": rows, "problems": wrong}
+        summary["doubles"] = [str(shard.path) for shard in doubles]
+        summary["foreign"] = [str(path) for path in foreign]
         print(json.dumps(summary, indent=2))
     else:
         for path, sentences in sorted(wrong.items()):
             for sentence in sentences:
                 print(printable(f"{path}: {sentence}"))
-        bad = f"{len(wrong)} of them with problems" if wrong else "all good"
-        print(f"{len(loaded)} shards, {frames} frames, {bad}")
+        bad = f"{many(len(wrong), 'file')} with problems" if wrong else "all good"
+        print(f"{many(len(chosen), 'shard')}, {many(rows, 'row')}, {bad}")
     for path in foreign:
         note(shards.left_out(path))
     return 1 if wrong else 0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batmon import files
-from batmon.console import UserError, note
+from batmon.console import UserError, many, note
 from batmon.log import shards
 
 
@@ -42,7 +42,7 @@ def convert(
         with files.whole(target, new=True) as part:
             part.write_bytes(data)
         count = len(shard.frames)
-        print(f"{target}: {count} frames, {len(data) / count:.2f} bytes each")
+        print(f"{target}: {many(count, 'frame')}, {len(data) / count:.2f} bytes each")
     if not any(path.suffix == kind for path in found):
         raise UserError(f"none of the shards named is called *{kind}; name one.")
     return code

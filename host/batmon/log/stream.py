@@ -61,6 +61,7 @@ class Logs:
         self.doubles: list[Path] = []
         self.logs: list[Log] = []
         self.files = len(found)
+        self.shards = 0  # of these, those that are used
         self._file = tempfile.TemporaryFile(prefix="batmon-")  # noqa: SIM115, lives as long as we
         candidates: dict[tuple[str, int], list[Path]] = {}
         for path in found:
@@ -76,6 +77,7 @@ class Logs:
             self.damage += [(each.path, said) for each in loaded for said in each.damage]
             self.doubles += [each.path for each in doubles]
             builder.add(shard)
+            self.shards += 1
         for log in self.logs:
             log.line = timeline.reconstruct(log.skeleton, _breaks(log))
 

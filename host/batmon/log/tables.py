@@ -30,24 +30,30 @@ def batches(tables, logs):
         yield logs.empty()
 
 
-def _write_csv(batches, out: Path) -> int:
+def write_csv(batches, out: Path, comma: bool = False) -> int:
+    """Write a CSV file; `comma` takes that in numbers, and ; between columns."""
     import pyarrow as pa
     from pyarrow import csv
 
-    rows, options = 0, csv.WriteOptions(quoting_style="none", quoting_header="none")
+    options = csv.WriteOptions(
+        quoting_style="none", quoting_header="none", delimiter=";" if comma else ","
+    )
+    rows = 0
     with open(out, "wb") as file:
         for batch in batches:
-            table = pa.Table.from_pandas(_plain(batch), preserve_index=False)
+            table = pa.Table.from_pandas(_plain(batch, comma), preserve_index=False)
             options.include_header = rows == 0
             csv.write_csv(table, file, options)
             rows += len(batch)
     return rows
 
 
-def _plain(table):
+def _plain(table, comma: bool):
     """Return a table as CSV tells it: times as ISO 8601 text, six digits of every number."""
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     columns = {}
     for name, column in table.items():
@@ -55,6 +61,9 @@ def _plain(table):
             column = _iso(column)
         elif column.dtype == np.float64:
             column = _rounded(column.to_numpy())
+            if comma:
+                texts = pa.array(column, from_pandas=True).cast(pa.string())
+                column = pc.replace_substring(texts, ".", ",").to_pandas()
         columns[name] = column
     return pd.DataFrame(columns)
 
@@ -66,7 +75,8 @@ def _iso(times):
 
     seconds = pa.array(times).cast(pa.timestamp("s", str(times.dt.tz)))
     utc = str(times.dt.tz) == "UTC"
-    return pc.strftime(seconds, "%Y-%m-%dT%H:%M:%S" + ("Z" if utc else "%z")).to_pandas()
+    texts = pc.strftime(seconds, "%Y-%m-%dT%H:%M:%S" + ("Z" if utc else "%z"))
+    return pc.replace_substring_regex(texts, r"([+-]\d\d)(\d\d)$", r"\1:\2").to_pandas()
 
 
 def _rounded(values):
@@ -76,7 +86,7 @@ def _rounded(values):
     with np.errstate(divide="ignore", invalid="ignore"):
         places = _DIGITS - 1 - np.floor(np.log10(np.abs(values)))
         scale = 10.0 ** np.clip(np.where(np.isfinite(places), places, 0), 0, 15)
-        return np.round(values * scale) / scale
+        return np.round(values * scale) / scale + 0.0  # no -0
 
 
 def _write_parquet(batches, out: Path) -> int:
@@ -96,7 +106,7 @@ def _write_parquet(batches, out: Path) -> int:
     return rows
 
 
-WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}
+WRITERS = {".csv": write_csv, ".bdf": write_csv, ".parquet": _write_parquet}
 
 
 def write_partitions(batches, out: Path) -> int:

@@ -64,7 +64,7 @@ class Page {
       [`charged, ${show(s.in_ah, "Ah")}`, show(s.in_kwh, "kWh")],
       [`discharged, ${show(s.out_ah, "Ah")}`, show(s.out_kwh, "kWh")],
       ["out of in", show(s.efficiency, "%")],
-      ["measured", duration(s.hours * 3600)], ["frames", s.frames.toLocaleString("en")],
+      ["measured", duration(s.hours * 3600)], ["rows", s.frames.toLocaleString("en")],
     ]) {
       const card = element(by("summary"), "div");
       element(card, "b", value);
@@ -72,7 +72,7 @@ class Page {
     }
     if (s.undated)
       element(element(by("summary"), "div"), "span",
-        `${s.undated} frames are from before the clock was set; their time is the earliest possible.`);
+        `${s.undated} rows are from before the clock was set; their time is the earliest possible.`);
   }
 
   counted(pick) {
