@@ -169,7 +169,7 @@ class Bench:
 
     def peak(self) -> int:
         """Return the least heap that does."""
-        return _least(self.does_in, 80_000, 144_000, 1000)
+        return _least(self.does_in, 80_000, 128_000, 1500)
 
     def does_in(self, size: int) -> bool:
         """Whether the board does in a heap of that size what it does with plenty of it."""
@@ -178,7 +178,7 @@ class Bench:
 
     def largest_alloc(self) -> int:
         """Return the least size of holes that does."""
-        return _least(self.does_with_holes, 256, 4096, 128)
+        return _least(self.does_with_holes, 256, 4096, 256)
 
     def does_with_holes(self, size: int) -> bool:
         """Whether it does the same after the start where no hole of the heap is larger."""
@@ -199,7 +199,7 @@ class Bench:
 
     def _outcome(self, **config) -> str:
         try:
-            said = self.run(days=35 * _MINUTE, **config)
+            said = self.run(days=27 * _MINUTE, **config)
         except RuntimeError as error:
             return str(error)
         # not what is measured, and what the simulator tells of itself
