@@ -4,7 +4,8 @@ from array import array
 
 import micropython
 from micropython import const
-from shards.numbers import bits, cut, fixed, grid_bits, limit, rank, rank_bits, steps, steps_bits
+from shards.numbers import bits, cut, fixed, grid_bits, limit, on_grid, on_scale, rank, rank_bits
+from shards.numbers import steps, steps_bits
 from shards.rangecoder import number
 
 _SIZE = const(13)
@@ -37,10 +38,10 @@ _TEMPERATURE_AGE = const(597)  # 16 ages
 _REST = const(640)  # shared by what follows
 _INDEX = const(648)  # for the lowest and for the highest cell: the 16 cells; and once more
 _CONTROL = const(712)  # 13 bytes of a control frame
-_KIND = const(725)  # is it a control frame?
+_KIND = const(725)  # is it a control frame, or is something off?
 _GRID = const(726)  # is the voltage off its grid?
-_OFF = const(727)  # is the current off its scale? by whether the last was
-_ROWS = (96, 107, 68, 96, 101, 89)  # of each piece
+_OFF = const(727)  # is the current off its scale?
+_ROWS = (96, 107, 68, 96, 101, 88)  # of each piece
 _FINEST = const(10)  # scale of currents
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
@@ -58,7 +59,7 @@ _SIGNED = const(8)
 _T = const(8)
 _DT = const(9)
 _I_HALF = const(10)  # half float
-_I_OFF = const(11)  # was the current off its scale?
+_STRAYS = const(11)  # is the current off its scale, or the voltage off its grid? -1 for yes
 _JUMP = const(12)  # did the current change much?
 _MIN = const(13)
 _MAX = const(14)
@@ -73,7 +74,7 @@ _RECENT = const(22)  # for both cell indices the 16 values, the most recent firs
 _BYTES = const(54)  # of the last control frame
 _DTS = const(67)  # last interval by size of the current
 _FRACTION = const(89)  # the scale of currents: steps of 2**-this A
-_STRAY = const(90)  # up by 1 for each current off the scale, down by 3 for one that is on it
+_STRAY = const(90)  # up by 1 for each current off it, down by 3 for one on it; 31 for good
 _UNIT = const(91)  # of intervals, s
 _ODD = const(92)  # up by 4 for each interval that is no multiple of it, down by 1 for others
 _READY = const(93)  # may it go on?
@@ -124,8 +125,12 @@ def code(k, frames, first: int, n: int):
     at = first * _SIZE
     end = at + n * _SIZE
     while at < end:
-        control = 1 if f[at + 3] == 0xFE else 0
-        if int(number(k, _KIND, _KIND, _REST, control)):
+        kind = 1
+        if f[at + 3] != 0xFE:
+            kind = 0 - int(_strays(k, f[at + 2] | f[at + 3] << 8, f[at + 4] | f[at + 5] << 8))
+        kind = int(number(k, _KIND, _KIND, _REST, kind))
+        m[_STRAYS] = kind
+        if kind > 0:
             for i in range(_SIZE):
                 row = _CONTROL + i
                 x = 0 + m[_BYTES + i]
@@ -156,6 +161,17 @@ def code(k, frames, first: int, n: int):
             x = int(_index(k, 0, f[at + 12] & 15))
             f[at + 12] = int(_index(k, 1, f[at + 12] >> 4)) << 4 | x
         at += _SIZE
+
+
+@micropython.viper
+def _strays(k, voltage: int, current: int) -> int:
+    """Is either off the grid or scale that it is expected on?"""
+    m = ptr32(k[3])
+    if m[_STRAY] < 16 and int(on_scale(current, 0 + m[_FRACTION])) == 0:
+        return 1
+    if m[_V_GRID] <= 100 and int(on_grid(voltage, 0 + m[_V_GRID])) == 0:
+        return 1
+    return 0
 
 
 @micropython.viper
@@ -222,24 +238,23 @@ def _current(k, half: int) -> int:
     if last < 0:
         kind = 0 - kind
     fraction = 0 + m[_FRACTION]
-    x = 0
     off = 1
     if m[_STRAY] < 16:
-        x = int(steps(half, fraction))
-        if int(steps_bits(x, fraction)) == half:
-            off = 0
-        row = _OFF + m[_I_OFF]
-        off = int(number(k, row, row, _REST, off)) & 1
-        m[_I_OFF] = off
+        off = 0
+        if m[_STRAYS]:
+            off = 1 - int(on_scale(half, fraction))
+            off = int(number(k, _OFF, _OFF, _REST, off)) & 1
     if off:
         guess = int(rank(0 + m[_I_HALF]))
         miss = ((int(rank(half)) - guess + 0x8000) & 0xFFFF) - 0x8000
         miss = int(number(k, _RANK_SIZE + size, _RANK_KIND + 4 + kind, _RANK, miss))
         half = int(rank_bits((guess + miss) & 0xFFFF))
-        _follow_scale(k, half)
+        if m[_STRAY] < 31:
+            _follow_scale(k, half)
     else:
         guess = m[_I_STEPS] - _ZERO
-        miss = int(number(k, _STEPS_SIZE + size, _STEPS_KIND + 4 + kind, _STEPS, x - guess))
+        miss = int(steps(half, fraction)) - guess
+        miss = int(number(k, _STEPS_SIZE + size, _STEPS_KIND + 4 + kind, _STEPS, miss))
         x = int(limit(guess + miss, 4095))
         half = int(steps_bits(x, fraction))
         m[_I_STEPS] = x + _ZERO
@@ -259,23 +274,20 @@ def _follow_scale(k, half: int):
     m = ptr32(k[3])
     fraction = 0 + m[_FRACTION]
     stray = 0 + m[_STRAY]
-    x = int(steps(half, fraction))
-    if int(steps_bits(x, fraction)) == half:  # by chance
+    if int(on_scale(half, fraction)):  # by chance
         m[_STRAY] = stray - 3 if stray > 3 else 0
     elif stray < 3:
         m[_STRAY] = stray + 1
     else:
-        if stray < 31:
-            m[_STRAY] = stray + 1
+        m[_STRAY] = stray + 1
         while fraction < _FINEST:
             fraction += 1
-            finer = int(steps(half, fraction))
-            if int(steps_bits(finer, fraction)) == half:
-                x = finer
+            if int(on_scale(half, fraction)):
                 m[_FRACTION] = fraction
                 m[_STRAY] = 0
                 break
-    m[_I_STEPS] = x + _ZERO
+    if m[_STRAY] < 17:
+        m[_I_STEPS] = int(steps(half, 0 + m[_FRACTION])) + _ZERO
 
 
 @micropython.viper
@@ -339,13 +351,9 @@ def _voltage(k, half: int) -> int:
     down = int(bits(guess)) - 11
     if down < 0:
         down = 0
-    volts = int(fixed(half))
     grid = 0 + m[_V_GRID]
-    while grid <= 100:
-        x = (volts * grid + 512) >> 10
-        off = 1
-        if x >= 0 and x < 0x10000 and int(grid_bits(x, grid)) == half:
-            off = 0
+    while grid <= 100 and m[_STRAYS]:
+        off = 1 - int(on_grid(half, grid))
         if int(number(k, _GRID, _GRID, _REST, off)) == 0:
             break
         grid *= 10
@@ -355,7 +363,7 @@ def _voltage(k, half: int) -> int:
         step = 1024 // grid
         near = guess * grid >> 10
         place = (guess * grid >> 7) & 7
-        x = (volts * grid + 512) >> 10
+        x = (int(fixed(half)) * grid + 512) >> 10
         last = (int(fixed(last)) * grid + 512) >> 10
     else:
         grid = 0

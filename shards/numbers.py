@@ -124,3 +124,27 @@ def steps_bits(place: int, fraction: int) -> int:
     if place < 0:
         return size | 0x8000
     return size
+
+
+@micropython.viper
+def on_scale(half: int, fraction: int) -> int:
+    """Return 1 if a half float is on the scale of `steps`, else 0."""
+    size = (half & 0x7FFF) - ((10 - fraction) << 10)
+    if size <= 0:
+        return 1 if half == 0 else 0
+    if size < 11 << 10:
+        size &= 31
+    elif size < 12 << 10:
+        size &= 15
+    else:
+        size &= 7
+    return 0 if size else 1
+
+
+@micropython.viper
+def on_grid(half: int, grid: int) -> int:
+    """Return 1 if a half float is the one nearest to a multiple of 1 / grid, else 0."""
+    x = (int(fixed(half)) * grid + 512) >> 10
+    if x < 0 or x > 0xFFFF or int(grid_bits(x, grid)) != half:
+        return 0
+    return 1
