@@ -226,6 +226,23 @@ def test_version_1_with_a_login_below_a_path(tmp_path, monkeypatch, capsys):
     assert server.asked[2][2].count("battery,battery=a,board=x ") == 2
 
 
+def test_boots_that_share_seconds_lose_no_row(tmp_path, capsys):
+    # the clock of the second start was 300 s behind, that of the third is right again
+    minute = [data(10 * i) for i in range(1, 61)]
+    for boot, late in ((1, 0), (2, 300), (3, 900)):
+        frames = [anchor(0, _START + late, boot), *minute, data(600)]
+        write(tmp_path, f"a-0000{boot}.raw", frames)
+    write(tmp_path, "b-00001.raw", [anchor(0, _START), *minute])
+    for more in ([], [], ["a-00001.raw"]):
+        arguments = [str(tmp_path / name) for name in more] or [str(tmp_path)]
+        assert main(["send", *arguments, "--influx", "-"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        points = {(line.split()[0], line.split()[2]) for line in lines}
+        assert len(points) == len(lines) == (61 if more else 3 * 61 + 60)
+        # what is there alone has the second itself, as the board's own lines have
+        assert sum(line.endswith("000000000") for line in lines) >= 60
+
+
 def test_line_protocol_to_stdout(tmp_path, capsys):
     write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1), data(3, current=float("nan"))])
     assert main(["send", str(tmp_path), "--influx", "-"]) == 0

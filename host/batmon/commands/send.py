@@ -18,7 +18,7 @@ def _run(args) -> int:
 
     logs = stream.Logs(args.paths)
     logs.tell()
-    undated, twins = 0, influx.Twins()
+    undated, twins = 0, influx.Twins(logs.shared)
     for number, table in track(logs.numbered(), "sending", logs.files):
         battery = table["battery"].iloc[0]
         undated += int((~table["time_known"]).sum())

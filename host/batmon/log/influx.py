@@ -67,10 +67,16 @@ def lines(table, times, tags: str):
 
 
 class Twins:
-    """Gives rows of the same second different milliseconds, as the board's own lines have."""
+    """Gives rows of the same second different milliseconds, as the board's own lines have.
 
-    def __init__(self):
+    `shared` gives the spans in which a second may come back, by battery: see stream.Logs.shared.
+    """
+
+    def __init__(self, shared):
+        self._shared = shared
         self._last = (None, 0, 0)  # battery, second, millisecond
+        self._spans = []
+        self._seen = {}  # rows so far of each second in the spans
 
     def nanoseconds(self, table):
         """Return the times of the rows in ns since 1970; tables come in the order of the log."""
@@ -78,6 +84,8 @@ class Twins:
         import pandas as pd
 
         unix = pd.DatetimeIndex(table["time_utc"]).as_unit("s").asi8
+        if table["battery"].iloc[0] != self._last[0]:
+            self._spans, self._seen = self._shared(table["battery"].iloc[0]), {}
         battery, second, twin = self._last
         begins = np.append(True, unix[1:] != unix[:-1])
         index = np.arange(len(unix))
@@ -85,6 +93,12 @@ class Twins:
         if (battery, second) == (table["battery"].iloc[0], unix[0]):
             twins[np.cumsum(begins) == 1] += twin + 1
         self._last = (table["battery"].iloc[0], unix[-1], int(twins[-1]))
+        inside = np.zeros(len(unix), bool)
+        for first, last in self._spans:
+            inside |= (unix >= first) & (unix <= last)
+        for i in np.flatnonzero(inside).tolist():
+            twins[i] = self._seen.get(unix[i], -1) + 1
+            self._seen[unix[i]] = twins[i]
         return unix * 1_000_000_000 + twins * 1_000_000
 
 

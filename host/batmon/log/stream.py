@@ -91,6 +91,23 @@ class Logs:
         boots = next(log.line.boot for log in self.logs if log.battery == battery)
         return int(boots[-1]) if len(boots) else timeline.NO_BOOT
 
+    def shared(self, battery: str) -> list[tuple[int, int]]:
+        """Return spans (first, last unix second) in which more than one boot seems to have been.
+
+        A clock that was behind, or set back, makes them: two rows may then have one time.
+        """
+        line = next(log.line for log in self.logs if log.battery == battery)
+        spans = []
+        for boot in np.unique(line.boot[line.unix != timeline.NO_TIME]):
+            unix = line.unix[(line.boot == boot) & (line.unix != timeline.NO_TIME)]
+            spans.append((int(unix.min()), int(unix.max())))
+        found, latest = [], None
+        for first, last in sorted(spans):
+            if latest is not None and first <= latest:
+                found.append((first, min(last, latest)))
+            latest = max(last, latest or last)
+        return found
+
     def tell(self):
         """Say on stderr what is wrong with the files, a line for each flaw."""
         for path, sentence in self.damage:
