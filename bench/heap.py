@@ -88,7 +88,8 @@ def measure() -> dict[str, dict[str, float]]:
             "largest_alloc": bench.largest_alloc(),
             "largest_free": bench.largest_free(),
         }
-    return {"app": app, **{part: {"polling": size} for part, size in rows.items()}}
+    parts = {part if part != "app" else "app/": {"polling": size} for part, size in rows.items()}
+    return {"app": app, **parts}  # the whole, and its packages and modules
 
 
 def build_board(board: Path):
