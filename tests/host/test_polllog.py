@@ -50,6 +50,22 @@ def test_every_cell_is_read_from_gzip(tmp_path):
     assert log.cell_min_mv.tolist() == [3314, 3314] and log.cell_max_mv.tolist() == [3317, 3319]
 
 
+@pytest.mark.parametrize("point", [".", ","])
+def test_semicolons_and_decimal_commas(tmp_path, point):
+    want = polllog.read(_extremes(tmp_path / "a.csv"))
+    path = tmp_path / "b.csv"
+    text = (tmp_path / "a.csv").read_text().replace(",", ";").replace(".", point)
+    for content in (text, text.replace("99.0".replace(".", point), "nan")):
+        path.write_text("\ufeff" + content)
+        log = polllog.read(path)
+        assert log.voltage.tolist() == want.voltage.tolist()
+        assert log.current.tolist() == want.current.tolist()
+        assert log.cell_min_mv.tolist() == want.cell_min_mv.tolist()
+    path.write_text(text.replace(f"13{point}25", "1,3,2"))
+    with pytest.raises(UserError, match="line 3, column voltage: '1,3,2' is not a number"):
+        polllog.read(path)
+
+
 def test_order_and_number_of_columns_are_free(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text(

@@ -5,8 +5,9 @@ A poll log is a CSV file, plain or gzipped, with a header and the columns
 and every cell, only the extremes, or neither:
     c1_mv, c2_mv … of all cells in series, or
     cell_min_mv, cell_max_mv, idx_min, idx_max (indices count from 0).
-Further columns are ignored. Times are unix seconds, or any seconds that rise; of lines with one
-time the last counts. An empty field, or nan, is an unknown value, and so is a cell of 0 mV;
+Further columns are ignored. Where ; is between columns, numbers may have decimal commas.
+Times are unix seconds, or any seconds that rise; of lines with one time the last counts. An empty
+field, or nan, is an unknown value, and so is a cell of 0 mV;
 lines without a voltage, or with 0 V, are left out, as the sampler leaves them out.
 
 Packed for sim/logbattery.py, little endian:
@@ -89,8 +90,8 @@ class PollLog:
 def read(path: Path) -> PollLog:
     """Read and check a poll log; raises UserError with one sentence about the first mistake."""
     path = Path(path)
-    names = _columns(path)
-    table = _numbers(path, names)
+    names, separator = _columns(path)
+    table = _numbers(path, names, separator)
     for name in names:
         least, most, unit = _RANGES.get(name, _CELL_RANGE)
         values = table[name].to_numpy()
@@ -158,12 +159,14 @@ def pack(source: Path, target: Path, design_ah: int | None = None) -> PollLog:
     return log
 
 
-def _columns(path: Path) -> list[str]:
-    """Return the columns to read, from the header."""
+def _columns(path: Path) -> tuple[list[str], str]:
+    """Return the columns to read, from the header, and what separates them."""
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8-sig", newline="") as f:
-            lines = csv.reader(f)
+            separator = ";" if ";" in f.readline() else ","
+            f.seek(0)
+            lines = csv.reader(f, delimiter=separator)
             header, first = next(lines, []), next(lines, [])
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -184,12 +187,14 @@ def _columns(path: Path) -> list[str]:
             )
     if len(first) > len(header):  # the reader of the rows would take the first for an index
         raise _too_many(path, 2, len(first), len(header))
-    return wanted
+    return wanted, separator
 
 
-def _numbers(path: Path, names: list[str]) -> pd.DataFrame:
+def _numbers(path: Path, names: list[str], separator: str) -> pd.DataFrame:
     """Return the columns as floats, NaN where unknown; raises UserError at any other text."""
-    options = {"encoding": "utf-8-sig", "skip_blank_lines": False}
+    options = {"encoding": "utf-8-sig", "skip_blank_lines": False, "sep": separator}
+    if separator == ";":
+        options["decimal"] = ","
     try:
         try:
             table = pd.read_csv(path, dtype=dict.fromkeys(names, "float64"), **options)[names]
@@ -220,7 +225,10 @@ def _located(path: Path, names: list[str], options: dict) -> pd.DataFrame:
     texts = pd.read_csv(path, dtype="str", keep_default_na=False, **options)[names]
     if len(texts) and (texts.iloc[-1].fillna("") == "").all():
         texts = texts.iloc[:-1]  # an empty last line is nobody's mistake
-    table = texts.apply(pd.to_numeric, errors="coerce").astype("float64")
+    plain = texts
+    if options["sep"] == ";":
+        plain = texts.apply(lambda column: column.str.replace(",", "."))
+    table = plain.apply(pd.to_numeric, errors="coerce").astype("float64")
     unknown = texts.fillna("").apply(lambda column: column.str.strip().str.lower())
     unknown = unknown.isin(["", "nan"]).to_numpy() & (np.array(names) != "time_s")
     bad = ~np.isfinite(table.to_numpy()) & ~unknown
