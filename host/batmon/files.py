@@ -38,9 +38,9 @@ def whole(path: Path, new: bool = False) -> Iterator[Path]:
 def check(path: Path):
     """Raise UserError if at `path` is what must not be replaced: a device, a protected file."""
     if path.exists() and not path.is_file():
-        raise UserError(f"{path} is no file; name one that may be replaced.")
+        raise UserError(f"cannot write {path}: it is no file; name one that may be replaced.")
     if path.exists() and not os.access(path, os.W_OK):
-        raise UserError(f"{path} is write-protected; name another file.")
+        raise UserError(f"cannot write {path}: it is write-protected; name another file.")
 
 
 def sync(path: Path):

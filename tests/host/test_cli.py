@@ -36,7 +36,7 @@ def test_help_has_examples(capsys, command):
         (["fly"], "fly"),
         (["export", "x"], "-o"),
         (["export", "/absent", "-o", "x.csv"], "/absent does not exist"),
-        (["export", "/tmp", "-o", "x.xls"], "x.xls does not end in .csv or .parquet"),
+        (["export", "/tmp", "-o", "x.xls"], "x.xls does not end in .csv, .xlsx or .parquet"),
         (["export", "/tmp", "-o", "/absent/x.csv"], "no folder /absent"),
         (["info"], "PATH"),
         (["info", "/absent"], "/absent does not exist"),

@@ -143,10 +143,10 @@ def test_devices_and_protected_files_are_not_replaced(tmp_path, capsys, monkeypa
     log = _log(tmp_path / "log", 20)
     state = ["send", str(log), "--influx", "http://127.0.0.1:9", "--state"]
     assert main([*state, "/dev/full"]) == 2  # which can be read without end
-    assert "/dev/full is no file" in capsys.readouterr().err
+    assert "cannot write /dev/full: it is no file" in capsys.readouterr().err
     os.mkfifo(tmp_path / "x.csv")
     assert main(["export", str(log), "-o", str(tmp_path / "x.csv")]) == 2
-    assert "x.csv is no file" in capsys.readouterr().err
+    assert "x.csv: it is no file" in capsys.readouterr().err
     monkeypatch.setattr(os, "access", lambda *_: False)  # who runs the tests may be root
     (tmp_path / "y").write_bytes(b"")
     with pytest.raises(UserError, match="write-protected"):

@@ -5,6 +5,9 @@ import json
 import os
 import shutil
 import subprocess
+import time
+import zipfile
+from xml.etree import ElementTree
 
 import pytest
 from shardfiles import anchor, data, event, write
@@ -56,6 +59,38 @@ def test_libreoffice_takes_times_as_times(tmp_path, monkeypatch):
     command = ["soffice", "--headless", special, "--convert-to", "fods", "--outdir", tmp_path]
     subprocess.run([*command, tmp_path / "x.csv"], check=True, capture_output=True, timeout=120)
     assert 'office:date-value="2026-07-01T08:01:00"' in (tmp_path / "x.fods").read_text()
+    arguments = ["export", str(tmp_path), "-o", str(tmp_path / "y.xlsx"), "--tz", "Asia/Tokyo"]
+    assert main(arguments) == 0
+    command = ["soffice", "--headless", "--convert-to", "fods", "--outdir", tmp_path]
+    subprocess.run([*command, tmp_path / "y.xlsx"], check=True, capture_output=True, timeout=120)
+    text = (tmp_path / "y.fods").read_text()
+    assert 'office:date-value="2026-07-01T15:01:00"' in text  # no box to tick
+    assert 'office:value="13.0078"' in text and "<text:p>TRUE</text:p>" in text
+
+
+def test_a_workbook_holds_the_same_as_the_csv(tmp_path, monkeypatch):
+    monkeypatch.setattr("batmon.log.tables.BATCH_ROWS", 3)
+    frames = [anchor(0, 0), data(5, soc=255, cell_min_mv=65535, cell_max_mv=65535), data(9)]
+    write(tmp_path, "a-00001.bts", frames)
+    _log(tmp_path, name="b")
+    plain = list(csv.reader(_export(tmp_path, "--tz", "UTC", "--for", "spreadsheet").splitlines()))
+    assert main(["export", str(tmp_path), "-o", str(tmp_path / "x.xlsx"), "--tz", "UTC"]) == 0
+    with zipfile.ZipFile(tmp_path / "x.xlsx") as book:
+        assert not book.testzip()
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    found = []
+    for row in sheet.iterfind(".//{*}row"):
+        found.append(["".join(cell.itertext()) for cell in row.iterfind("{*}c")])
+    assert found[0] == plain[0] and len(found) == len(plain) == 11
+    for row, want in zip(found[1:], plain[1:], strict=True):
+        assert row[0] == want[0] and row[2] == {"true": "1", "false": "0"}[want[2]]
+        days = [(float(row[1]) - 25569) * 86400] if row[1] else []
+        assert [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(round(t))) for t in days] == (
+            [want[1]] if want[1] else []
+        )
+        assert [float(x or "nan") for x in row[3:]] == pytest.approx(
+            [float(x or "nan") for x in want[3:]], nan_ok=True
+        )
 
 
 def test_the_battery_data_format(tmp_path):
@@ -91,7 +126,7 @@ def test_a_log_without_clock_in_the_battery_data_format(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments, words", [
     (["-o", "x.parquet", "--for", "spreadsheet"], ".csv file"),
     (["-o", "x.csv", "--decimal-comma"], "--for spreadsheet"),
-    (["-o", "x.bdf"], ".csv or .parquet"),
+    (["-o", "x.bdf"], ".xlsx or .parquet"),
     (["-o", "x.bdf", "--for", "bdf", "--tz", "UTC"], "--tz out"),
     (["-o", "x.bdf", "--for", "bdf"], "here are a, b"),
 ])  # fmt: skip

@@ -12,15 +12,18 @@ def _run(args) -> int:
     out = Path(args.out)
     if args.partition:
         _check_folder(out)
+    elif out.suffix == ".xlsx":
+        args.form = args.form or "spreadsheet"
     elif out.suffix not in tables.WRITERS or (out.suffix == ".bdf" and args.form != "bdf"):
-        raise UserError(f"-o {out} does not end in .csv or .parquet, the formats there are.")
+        formats = ".csv, .xlsx or .parquet"
+        raise UserError(f"-o {out} does not end in {formats}, the formats there are.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
     if not args.partition:
         files.check(out)
 
     # They bring pandas, for which `batmon --help` should not wait.
-    from batmon.log import forms, resample, stream
+    from batmon.log import forms, resample, stream, xlsx
 
     forms.check(args, [], out)
     if args.every:
@@ -35,13 +38,17 @@ def _run(args) -> int:
         logs.tell()
     rows = stream.even(logs, args.every, args.tz)
     batches = tables.batches(rows, logs)
-    if args.form:
-        batches = map(forms.bdf() if args.form == "bdf" else forms.spreadsheet, batches)
+    if args.form == "bdf":
+        batches = map(forms.bdf(), batches)
+    elif args.form and out.suffix == ".csv":
+        batches = map(forms.spreadsheet, batches)
     if args.partition:
         count = tables.write_partitions(batches, out)
     else:
         with files.whole(out) as part:
-            if args.decimal_comma:
+            if out.suffix == ".xlsx":
+                count = xlsx.write(batches, part)
+            elif args.decimal_comma:
                 count = tables.write_csv(batches, part, comma=True)
             else:
                 count = tables.WRITERS[out.suffix](batches, part)
@@ -84,6 +91,7 @@ def add_parser(subparsers):
         "  batmon export data/ -o van.csv\n"
         "  batmon export data/ -o van.csv --every 1min --tz Europe/Berlin\n"
         "  batmon export van-00007.bts van-00008.raw -o van.parquet\n"
+        "  batmon export data/ -o van.xlsx\n"
         "  batmon export data/ -o van.csv --for spreadsheet --decimal-comma\n"
         "  batmon export data/ -o van.bdf.csv --for bdf\n"
         "  batmon export fleet/ -o table/ --partition\n"
@@ -95,7 +103,7 @@ def add_parser(subparsers):
     parser.add_argument("paths", metavar="PATH", nargs="+", help="shards, or folders of them")
     parser.add_argument(
         "-o", "--out", metavar="FILE", required=True,
-        help="table to write, .csv or .parquet; a folder with --partition",
+        help="table to write, .csv, .xlsx or .parquet; a folder with --partition",
     )  # fmt: skip
     parser.add_argument(
         "--partition", action="store_true",

@@ -63,10 +63,10 @@ def bdf() -> Callable:
 
 def check(args, batteries: list[str], out: Path):
     """Raise UserError for options of `batmon export` that do not go together."""
-    if args.form == "spreadsheet" and (args.partition or out.suffix != ".csv"):
-        raise UserError("--for spreadsheet writes a .csv file; name one with -o.")
-    if args.decimal_comma and args.form != "spreadsheet":
-        raise UserError("--decimal-comma goes with --for spreadsheet.")
+    if args.form == "spreadsheet" and (args.partition or out.suffix not in (".csv", ".xlsx")):
+        raise UserError("--for spreadsheet writes an .xlsx or .csv file; name one with -o.")
+    if args.decimal_comma and (args.form != "spreadsheet" or out.suffix != ".csv"):
+        raise UserError("--decimal-comma goes with --for spreadsheet and a .csv file.")
     if args.form == "bdf" and (args.partition or args.every or args.tz):
         raise UserError("--for bdf has times as numbers: leave --partition, --every and --tz out.")
     if args.form == "bdf" and len(batteries) > 1:

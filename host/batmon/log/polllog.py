@@ -164,7 +164,8 @@ def _columns(path: Path) -> tuple[list[str], str]:
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8-sig", newline="") as f:
-            separator = ";" if ";" in f.readline() else ","
+            line = f.readline()
+            separator = ";" if line.count(";") > line.count(",") else ","
             f.seek(0)
             lines = csv.reader(f, delimiter=separator)
             header, first = next(lines, []), next(lines, [])

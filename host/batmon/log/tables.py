@@ -60,7 +60,7 @@ def _plain(table, comma: bool):
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             column = _iso(column)
         elif column.dtype == np.float64:
-            column = _rounded(column.to_numpy())
+            column = rounded(column.to_numpy())
             if comma:
                 texts = pa.array(column, from_pandas=True).cast(pa.string())
                 column = pc.replace_substring(texts, ".", ",").to_pandas()
@@ -79,7 +79,7 @@ def _iso(times):
     return pc.replace_substring_regex(texts, r"([+-]\d\d)(\d\d)$", r"\1:\2").to_pandas()
 
 
-def _rounded(values):
+def rounded(values):
     """Return numbers rounded to _DIGITS significant digits, which makes their text short."""
     import numpy as np
 
