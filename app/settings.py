@@ -6,12 +6,13 @@ import os
 # key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
 # A default without quotes that is no number and not true or false is taken from there.
 # allowed: text, secret (text that is never shown), LOWEST..HIGHEST (numbers with a decimal
-# point if fractions are), 0|LOWEST..HIGHEST (or 0), or CHOICE|CHOICE.
+# point if fractions are), 0|LOWEST..HIGHEST (or 0), CHOICE|CHOICE, or pairing.
 TABLE = """
 dev_name         conn.py         text             -    Bluetooth name of the BMS; "" takes the nearest BMS
 bms              conn.py         text             -    BMS driver, see BMS.md, for example "jbd_bms"
 capacity_ah      conn.py         1.0..10000.0     Ah   design capacity of the battery
 secret           ""              secret           -    password of the BMS, if it has one
+pairing          "off"            pairing          -    Bluetooth pairing, if the BMS wants it: "off", "just works", or the six digits of its PIN
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
@@ -70,7 +71,8 @@ def load(path="/settings.json"):
             settings[key] = int(value) if _is_whole(allowed) else value
             continue
         using = _whose(default) if settings[key] is None else _short(settings[key])
-        shown = "not right" if allowed == "secret" else _short(value)
+        hidden = allowed in ("secret", "pairing")
+        shown = "not right" if hidden else _short(value)
         sentences.append("%s: %s is %s, must be %s; using %s" % (file, key, shown, problem, using))
     for key in left:
         sentences.append("%s: unknown key %s, ignored" % (file, _short(key)))
@@ -119,6 +121,12 @@ def _problem(value, allowed):
         if isinstance(value, str) and len(value) <= _LONGEST and not (value and min(value) < " "):
             return ""
         return "text in quotes, at most %d characters" % _LONGEST
+    if allowed == "pairing":
+        if value in ("off", "just works"):
+            return ""
+        if isinstance(value, str) and len(value) == 6 and not value.strip("0123456789"):
+            return ""
+        return "off, just works or six digits, in quotes"
     if "|" in allowed and ".." not in allowed:
         choices = [_parse(word) for word in allowed.split("|")]
         if any(type(value) is type(choice) and value == choice for choice in choices):

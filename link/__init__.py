@@ -162,8 +162,11 @@ class BmsLink:
             self._fingerprint = None
         wait_ms = min(wait_max_s, 1 << min(6, self._in_a_row - 1)) * 1000
         wait_ms += random.getrandbits(10) * wait_ms >> 12  # up to a quarter of jitter
+        text = text or kind
+        if self._bms and not self.connected:
+            text = self._advised(text)
         self._say(
-            "%s, retry %d in %d s" % (text or kind, self._in_a_row, (wait_ms + 500) // 1000),
+            "%s, retry %d in %d s" % (text, self._in_a_row, (wait_ms + 500) // 1000),
             False,
         )
         bms, self._bms = self._bms, None  # not before: whoever listens may fail
@@ -178,8 +181,20 @@ class BmsLink:
             self._cycle()
         hopeless_s = _HOPELESS_S if self.samples else _HOPELESS_NEVER_S
         if self.silent_s >= hopeless_s:
-            self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text or kind))
+            self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text))
         await asyncio.sleep_ms(wait_ms)
+
+    def _advised(self, words):
+        """Return the words, or for a BMS that wants more than it gets a sentence that says so."""
+        try:
+            from link import advice
+
+            words = advice.of(self._bms, words)
+            del sys.modules["link.advice"]
+            delattr(sys.modules["link"], "advice")
+        except MemoryError:
+            pass  # it is only advice
+        return words
 
     def _cycle(self):
         """Switch the radio off and on again at once, before the heap grows into its memory."""

@@ -123,6 +123,12 @@ class Peripheral:
     mtu = 247  # largest ATT MTU it agrees to; 0: never answers the question
     rssi = -60
     supervision_ms = 4000
+    pairs = "refuses"  # or "silent", "hangs up", "just works", "passkey": when it is to be paired
+    passkey = 123456
+    before = None  # it is paired, writes do this: None: nothing unusual, "refuse", "mute", "echo"
+    refusal = 0x105  # ATT status
+    guards_cccd = False  # refuses subscriptions as well
+    sticks = False  # with mtu = 0: answers nothing more once it was asked
     pushes = False  # notifies without a subscription, as cheap modules do
     # faults, counted down by the radio
     refuse = 0  # so many connection attempts fail at once
@@ -143,6 +149,7 @@ class Peripheral:
         self._link = None
         self._advertising = 0  # how often it began to
         self._next_ms = 0  # when the next notification can go
+        self.pairings = 0  # that were begun
 
     # to be overridden
 
@@ -172,7 +179,7 @@ class Peripheral:
         return 1
 
     def reached(self, phase):
-        """Something happens: "scan", "connect", "discover", "subscribe" or "notify"."""
+        """Something happens: "scan", "connect", "mtu", "discover", "subscribe", "notify"."""
 
     # to be used
 

@@ -5,6 +5,7 @@ import sys
 
 import air
 import machine
+import security
 import sysmem
 import vclock
 from micropython import const
@@ -46,6 +47,7 @@ _MAX_UNSENT = const(12)  # writes without response that wait for the air
 _NO_ADDR = bytes(6)
 _CANCEL_MS = const(3)
 _EARLY_LOSS_INTERVALS = const(6)
+_ATT_TIMEOUT_MS = const(30_000)  # after which the stack ends a link
 
 
 class UUID:
@@ -99,6 +101,7 @@ class _Link:
         self.closing = False
         self.up = True
         self.unsent = 0
+        self.pairing = security.Pairing(self, radio.security)
         self._procedures = []  # [done event, attribute handle, steps], the first one runs
         self._lost = None
 
@@ -127,6 +130,7 @@ class _Link:
         radio = self.radio
         if self._lost:
             vclock.cancel(self._lost)
+        self.pairing.end()
         peer = self.forget_peer()
         radio.links.pop(self.handle)
         sysmem.give("link")
@@ -161,7 +165,9 @@ class _Link:
         self.unsent -= 1
         if self.up and self.peer:
             char, cccd = self.peer._attribute(handle)
-            if char and not cccd and char.properties & _WRITE_NO_RESPONSE:
+            if not char or cccd or not char.properties & _WRITE_NO_RESPONSE:
+                return
+            if self.pairing.write(char, data) is None:
                 self.peer.on_write(char.given, data, False)
 
     def procedure(self, done, handle, steps):
@@ -171,7 +177,7 @@ class _Link:
             vclock.call_later(2 * self.interval_ms, self._step)
 
     def _step(self):
-        if not self.up or self.peer is None:
+        if not self.up or self.peer is None or self.peer.sticks and self.mtu_asked:
             return
         done, handle, steps = self._procedures[0]
         status = 0
@@ -203,6 +209,8 @@ class _Link:
         if char is None:
             return _ATT_INVALID_HANDLE
         if cccd:
+            if self.peer.guards_cccd and self.pairing.write(char, b""):
+                return self.peer.refusal
             on = bool(data and data[0] & 3)
             self.peer.reached("subscribe")
             if self.peer is None:
@@ -215,8 +223,10 @@ class _Link:
             return 0
         if not char.properties & _WRITE:
             return _ATT_WRITE_NOT_PERMITTED
-        self.peer.on_write(char.given, data, True)
-        return 0
+        status = self.pairing.write(char, data)
+        if status is None:
+            self.peer.on_write(char.given, data, True)
+        return status or 0
 
     def read(self, handle):
         char, cccd = self.peer._attribute(handle)
@@ -246,6 +256,7 @@ class _Radio:
         self._active = False
         self._handler = None
         self._mtu = 256
+        self.security = security.Settings()
         self._scan = None  # [start ms, interval us, window us, active, timer]
         self._connecting = None  # [address type, address, timer]
         self.deaf = 0  # 1: hears nothing until it is switched off, 2: until the board resets
@@ -300,6 +311,7 @@ class _Radio:
                     link.drop()
                 self._finding_chars = False
                 self.deaf &= 2
+                self.security = security.Settings()
                 sysmem.give("bluetooth")
             self._active = bool(on)
         return self._active
@@ -315,7 +327,9 @@ class _Radio:
         for key, value in kwargs.items():
             if key == "mtu":
                 self._mtu = value
-            elif key not in ("addr_mode", "gap_name", "bond", "mitm", "io", "le_secure"):
+            elif key in ("bond", "mitm", "io", "le_secure"):  # which cannot be read back
+                setattr(self.security, key, value)
+            elif key not in ("addr_mode", "gap_name"):
                 raise ValueError("unknown config param")
 
     def irq(self, handler):
@@ -482,6 +496,12 @@ class _Radio:
         if link.peer:
             link.drop()
 
+    def gap_pair(self, conn_handle):
+        self._link(conn_handle).pairing.begin()
+
+    def gap_passkey(self, conn_handle, action, passkey):
+        self._link(conn_handle).pairing.enter(action, passkey)
+
     # GATT client
 
     def _procedure(self, conn_handle, done, handle, steps):
@@ -567,10 +587,16 @@ class _Radio:
         if link.mtu_asked:
             raise OSError(errno.EALREADY)
         link.mtu_asked = True
-        if link.peer and link.peer.mtu:
+        if link.peer and not link.peer.mtu:
+            link.peer.reached("mtu")
+            vclock.call_later(_ATT_TIMEOUT_MS, link.drop)
+        else:
             self._procedure(conn_handle, _MTU_EXCHANGED, 0, [lambda: self._agree(link)])
 
     def _agree(self, link):
+        link.peer.reached("mtu")
+        if link.peer is None:
+            return _ATT_UNLIKELY
         link.mtu = max(23, min(self._mtu, link.peer.mtu))
         return 0
 

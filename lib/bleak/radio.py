@@ -18,6 +18,7 @@ ble = core.ble
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
 scan = None  # aioble's, while one runs
+plain = ()  # addresses of peers that did not answer the question for an MTU
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 _rings = []  # free ones

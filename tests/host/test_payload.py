@@ -85,6 +85,7 @@ def test_options_write_its_three_lines():
         ("--influx db:1234", {"influx.host": "db", "influx.port": 1234}),
         ("--influx db", {"influx.host": "db"}),
         ("--influx ''", {"influx.host": ""}),
+        ("--set pairing=012345", {"pairing": "012345"}),
         ("--set poll_s=3 --set lcd.backlight=on", {"poll_s": 3, "lcd.backlight": "on"}),
     ],
 )

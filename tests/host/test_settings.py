@@ -125,6 +125,9 @@ def _limits(allowed: str) -> tuple[list, list]:
     """Return values that are just allowed, and values that just are not."""
     if allowed in ("text", "secret"):
         return ["", "x" * 64, "Zoë ~"], ["x" * 65, "a\x1f", "\n", 5, None, ["a"]]
+    if allowed == "pairing":
+        allow = ["off", "just works", "000000", "123456"]
+        return allow, ["on", "12345", "1234567", "12345a", "12 456", "", 123456, 0, None, ["off"]]
     if "|" in allowed and ".." not in allowed:
         choices = json.loads(f"[{allowed.replace('|', ',')}]")
         return choices, [str(choices), 1, 16.0, "16", None, "", choices]

@@ -13,6 +13,10 @@ def _run(args) -> int:
         import getpass
 
         args.wifi_password = getpass.getpass(f"password of the WiFi network {args.wifi}: ")
+    if args.pin:
+        import getpass
+
+        args.pin = getpass.getpass("PIN of the BMS, six digits: ")
     from batmon.board.install import install
 
     install(args.port, args)
@@ -45,6 +49,7 @@ def add_parser(subparsers):
     add("--bms", metavar="NAME", help="make of the BMS, as in docs/BMS.md, e.g. jikong")
     add("--name", help='Bluetooth name of the BMS; "" takes the nearest of any make')
     add("--capacity", type=_capacity, metavar="AH", help="design capacity of the battery")
+    add("--pin", action="store_true", help="pair with the BMS by its PIN (asked for)")
     add("--lcd", choices=("16x2", "16x4", "20x2", "20x4", "none"), help="size of the display")
     add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')
     add("--wifi-password", metavar="TEXT", help="its password (asked for)")

@@ -50,6 +50,8 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
     elif options.lcd:
         cols, rows = options.lcd.split("x")
         wanted |= {"lcd.fitted": True, "lcd.cols": int(cols), "lcd.rows": int(rows)}
+    if options.pin:
+        wanted["pairing"] = options.pin
     if options.wifi is not None:
         wanted |= {"wifi.ssid": options.wifi, "wifi.password": ""}  # an open one
     if options.wifi_password is not None:

@@ -34,6 +34,7 @@ board logs in any case. A text has at most 64 characters.
 | key | allowed | default | unit | meaning |
 |---|---|---|---|---|
 """
+_WORDS = {"secret": "text", "pairing": '"off"|"just works"|six digits as text'}
 
 
 def load() -> ModuleType:
@@ -56,7 +57,7 @@ def document() -> str:
     """Return the text of docs/SETTINGS.md."""
     lines = []
     for key, default, allowed, unit, meaning in load().rows():
-        allowed = allowed.replace("|", ", ").replace("..", " to ").replace("secret", "text")
+        allowed = _WORDS.get(allowed, allowed).replace("|", ", ").replace("..", " to ")
         default = {"conn.py": "that of `conn.py`", "chip": "by chip"}.get(default, f"`{default}`")
         lines.append(f"| `{key}` | {allowed} | {default} | {unit.strip('-')} | {meaning} |\n")
     return _HEAD + "".join(lines)
