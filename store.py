@@ -121,13 +121,14 @@ class Store(Shards):
             if abs(step) > _CLOCK_STEP_S:
                 if self.unix_offset_s:
                     self.event(frame.CLOCK_STEPPED, max(0, step), max(0, -step))
-                self._anchor()
+                self.anchor()
         if now_s - self._newest_s >= _SILENCE_S:
-            self._anchor()
+            self.anchor()
         if self._n and now_s - self._oldest_s >= _FLUSH_AGE_S:
             self.flush()
 
-    def _anchor(self):
+    def anchor(self):
+        """Store an anchor with what is known now: the time, and how many cells there are."""
         now_s = self._clock.uptime_s()
         unix_s = self._clock.unix_s()
         self.unix_offset_s = unix_s - now_s if unix_s else 0
@@ -273,7 +274,7 @@ class Store(Shards):
         self._count_days(now_s)
         if self._size + _SLOTS * frame.SIZE > self.limit:
             self._roll_over()
-            self._anchor()
+            self.anchor()
         return True
 
     def _write(self, now_s):
@@ -453,7 +454,7 @@ class Store(Shards):
 
     def _enter(self):
         """Mark in the log where this boot begins, or goes on."""
-        self._anchor()
+        self.anchor()
         if self._paused and self._paused["gap_s"]:
             self.event(frame.GAP, self._paused["gap_s"])
 

@@ -115,6 +115,13 @@ def clear_bytes(data):
     data[:] = b""
 
 
+def without_zeros_behind(values):
+    """The list without zeros at its end."""
+    while values and not values[-1]:
+        values.pop()
+    return values
+
+
 def without_suffix(data, suffix):
     """The text or bytes without the suffix, if it has it."""
     return data[: len(data) - len(suffix)] if suffix and data.endswith(suffix) else data

@@ -99,6 +99,9 @@ class Connection:
         await self._connect()
         async with self._op_lock:
             data = await self._async_update()
+            _unfit(data)
+            for pack in data.get("packs", ()):
+                _unfit(pack)
             if not raw:
                 self._add_missing_values(data, self._raw_values())
             if not self._cfg.keep_alive:
@@ -164,8 +167,8 @@ class Connection:
     async def _end_client(self):
         try:
             await self._client.disconnect()
-        except (BleakError, TimeoutError, EOFError) as error:
-            self._log.warning("disconnect failed (%s)", type(error).__name__)
+        except (BleakError, TimeoutError, EOFError):
+            self._log.warning("disconnect failed")
 
     async def _alive_loop(self, interval_s):
         try:
@@ -173,9 +176,9 @@ class Connection:
                 await asyncio.sleep(interval_s)
                 async with self._op_lock:
                     await self._alive()
-        except Exception as error:
+        except Exception:
             # The next poll finds the link broken and reports it.
-            self._log.error("keep-alive ended (%s)", type(error).__name__)
+            self._log.error("keep-alive ended")
 
     def _wr_response(self, char):
         found = self._client.services.get_characteristic(char)
@@ -212,10 +215,17 @@ class Connection:
                     return
             except BleakCharacteristicNotFoundError:
                 raise
-            except BleakError as error:
-                self._log.error("write failed (%s)", type(error).__name__)
+            except BleakError:
+                self._log.error("write failed")
         raise TimeoutError
 
     async def _wait_event(self):
         await self._msg_event.wait()
         self._msg_event.clear()
+
+
+def _unfit(data):
+    """Take away the cells at 0 V at the end that the BMS does not count: they were never fitted."""
+    cells = data.get("cell_voltages")
+    while cells and not cells[-1] and len(cells) > data.get("cell_count", 0):
+        cells.pop()

@@ -21,6 +21,11 @@ _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer 
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _STARVED = const(3)  # times without memory within so long, and the board starts again
 _STARVED_S = const(180)
+_TELL_MOST = const(20)  # times that a link was found and lost are told at once, then one each
+_TELL_S = const(1800)
+_DAYS_LEAST = const(200)  # that the volume lasts, at so many bytes for a frame
+_FRAME_BYTES = const(4)
+_NO_LIMIT_C = const(-40)
 _REPL_WATCHDOG_MS = const(3_600_000)
 
 
@@ -68,6 +73,10 @@ class App:
         self._report_s = 0
         self._starved = 0  # times without memory, and when the first of them was
         self._starved_s = 0
+        self._telling = True  # the log of link found and lost
+        self._untold_s = -_TELL_MOST * _TELL_S  # when it has told of as many as it may
+        self._called = ""  # what the user calls the battery
+        self._known = None  # the address that is noted of it
         self._step_a = 1  # of the current that lights the display
 
     async def run(self):
@@ -98,7 +107,7 @@ class App:
     def _configure(self):
         """Make link, sampler and store from conn.py and the settings; say what is wrong."""
         want = self.settings
-        from app import choice, claim  # for the start only
+        from app import choice, claim, known  # for the start only
 
         try:
             claim.claim(_DATA)
@@ -107,12 +116,14 @@ class App:
                 from bleak.pairing import use  # here, because few want it
 
                 use(want["pairing"])
+            address, called = known.read(_DATA, name)
         except ValueError as exc:
             self._refuse(str(exc))
             return
         finally:
             _forget("app", "choice")
             _forget("app", "claim")
+            _forget("app", "known")
         self.sampler = Sampler(max(1, int(capacity)))
         self._step_a = capacity / 100
         if name:
@@ -127,12 +138,21 @@ class App:
             self._link_tripped,
             self._restart,
         )
+        self.link.capacity_ah = capacity
+        self.link.address = self._known = address
+        self.link.called = called
+        self._called = name
 
     def _open_store(self, name):
         store = Store(_DATA, name, self.clock, machine.RTC(), machine.reset_cause())
         store.open(self._paused)
         self._paused = None
         self.store = store  # not before: one that is half open would be taken for a good one
+        try:
+            size = store.ask_free()
+        except OSError:
+            size = 0  # then the log has no limit
+        self.sampler.frames_a_day = size // (_DAYS_LEAST * _FRAME_BYTES)
         self.errors.boot = store.boot
         if "influx.host" in self.settings:
             asyncio.create_task(self._keep("influx", self._send_live))
@@ -152,8 +172,11 @@ class App:
             now_ms = self.clock.uptime_ms()
             self.sample = sample
             self.sample_s = now_ms // 1000
-            self.store.cells = min(255, sample.get("cell_count") or 0)
+            self._count_cells(sample)
             self._store(self.sampler.poll(now_ms, sample))
+            if self.sampler.widened != self.link.widened:
+                self.link.widened = self.sampler.widened
+                self.store.event(frame.WIDENED, 1 << self.sampler.widened)
             if self.sampler.provisional():
                 self.store.hold(self.sampler.held)
             self.status.beats += 1
@@ -164,6 +187,15 @@ class App:
             if first or self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
+
+    def _count_cells(self, sample):
+        """Note over how many cells the index in frames counts; at once where it needs that."""
+        cells = 0 if sample.get("extremes") else len(sample.get("cell_voltages") or ())
+        cells = min(255, cells or self.store.cells)
+        if cells != self.store.cells:
+            self.store.cells = cells
+            if cells > 16:
+                self.store.anchor()
 
     def _store(self, n):
         if n:
@@ -177,16 +209,38 @@ class App:
             if link.connected:
                 if self.store is None:  # whose name nobody knew before
                     self._open_store(link.name)
-                self.store.event(frame.LINK_FOUND)
+                if self._may_tell():
+                    self.store.event(frame.LINK_FOUND)
+                self._remember(link)
             elif self.store:
-                self._store(self.sampler.finish())
-                self.store.event(frame.LINK_LOST)
+                if self._telling:  # else the sampler finds out by itself whether much is missing
+                    self._store(self.sampler.finish())
+                    self.store.event(frame.LINK_LOST)
                 self.status.alarm = ""
         self.status.link = link.text
         print(link.text)
 
+    def _may_tell(self):
+        """May the log tell that the link was found, and then lost? Not of each if it flaps."""
+        now_s = self.clock.uptime_s()
+        self._untold_s = max(self._untold_s, now_s - _TELL_MOST * _TELL_S)
+        self._telling = self._untold_s <= now_s
+        if self._telling:
+            self._untold_s += _TELL_S
+        return self._telling
+
+    def _remember(self, link):
+        """Note where the battery is, if that is news."""
+        if link.address and link.address != self._known:
+            from app import known
+
+            known.write(_DATA, self._called, link.address, link.called)
+            self._known = link.address
+            _forget("app", "known")
+
     def _link_tripped(self, exc):
-        sys.print_exception(exc)
+        if not isinstance(exc, (ValueError, LookupError, AssertionError)):
+            sys.print_exception(exc)  # else it is what the BMS said, and no mistake of ours
         self.errors.note("link", exc)
         self._starve(exc)
 
@@ -233,6 +287,7 @@ class App:
 
     def _report(self, sample):
         cells = sample.get("cell_voltages")
+        cells = [volts for volts in cells or () if volts is not None]
         print(
             "%s V  %s A  %s %%  cells %s mV  %s C  %d frames"
             % (
@@ -278,6 +333,8 @@ class App:
         status = self.status
         store = self.store
         words = store.message if store else ""
+        if self.sampler and self.sampler.widened:
+            words = words or "values change so much that the log is coarser"
         if self.sentences:
             words = ". ".join(self.sentences + [words] if words else self.sentences)
         status.message = words
@@ -295,6 +352,7 @@ class App:
         want = self.settings
         limits = want["alarm.soc"] or want["alarm.cell_low_mv"]
         limits = limits or want["alarm.cell_high_mv"] or want["alarm.temperature_c"]
+        limits = limits or want["alarm.temperature_low_c"] != _NO_LIMIT_C
         if not (limits or sample.get("problem_code") or sample.get("problem")):
             return ""
         from screen import alarms

@@ -27,7 +27,8 @@ lcd.backlight_s  120             5..86400         s    how long auto keeps the l
 alarm.soc        0               0..100           %    alarm at or below this state of charge; 0: never
 alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is below; 0: never
 alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
-alarm.temperature_c 0            0..100           degC alarm above this temperature; 0: never
+alarm.temperature_c 0            0..100           degC alarm when a sensor is hotter; 0: never
+alarm.temperature_low_c -40      -40..40          degC alarm when charging while a sensor is colder; -40: never
 wifi.ssid        ""              text             -    name of the WiFi network, joined when influx.host is set
 wifi.password    ""              secret           -    password of the WiFi network; "" for an open one
 wifi.ntp         "pool.ntp.org"  text             -    time server, asked daily; "" leaves the clock alone
@@ -99,6 +100,7 @@ def _read(path):
 def _flat(given, file):
     """Return ({key with dots: value}, sentences about groups that are none)."""
     groups = [row[0].split(".")[0] for row in rows() if "." in row[0]]
+    secretive = [row[0].split(".")[0] for row in rows() if row[2] == "secret"]
     flat, sentences = {}, []
     for key in given:
         value = given[key]
@@ -108,9 +110,8 @@ def _flat(given, file):
             for name in value:
                 flat["%s.%s" % (key, name)] = value[name]
         else:
-            sentences.append(
-                "%s: %s is %s, must be {...}; using defaults" % (file, key, _short(value))
-            )
+            shown = "not right" if key in secretive else _short(value)
+            sentences.append("%s: %s is %s, must be {...}; using defaults" % (file, key, shown))
     return flat, sentences
 
 
@@ -155,7 +156,7 @@ def _parse(word):
         return word[1:-1]
     if word in ("true", "false"):
         return word == "true"
-    return int(word) if word.isdigit() else None
+    return int(word) if word.lstrip("-").isdigit() else None
 
 
 def _whose(default):

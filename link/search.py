@@ -15,15 +15,21 @@ _NEAREST = const(16)  # advertisers among which a BMS is looked for
 async def by_name(link, address):
     """Return (the BLEDevice of `link.name`, ""), or (None, what there is in its place).
 
-    `address` is where it was found before, or None: some advertise their name only at times.
+    If `link.address` is known, one at another address is not taken. `address` is where it was
+    heard before, or None: some advertise their name only at times.
     """
     seen = []
+    twin = []
 
     def wanted(device, adv):
         name = device.name
         if name and name not in seen and len(seen) < _SEEN:
             seen.append(name)
-        if link.name == name or device.address in (link.name, address):
+        called = name == link.name or device.address == link.name.upper()
+        if link.address and device.address != link.address:
+            if called:
+                twin[:] = (device.address,)
+        elif called or device.address in (link.address, address):
             link.rssi = adv.rssi
             device.name = name or link.name
             return True
@@ -32,13 +38,20 @@ async def by_name(link, address):
     device = await BleakScanner.find_device_by_filter(wanted, timeout=_SCAN_S)
     if device:
         return device, ""
+    if twin:
+        return None, "%s at %s not found; the one at %s is another battery, see docs/LINK.md" % (
+            link.name,
+            link.address,
+            twin[0],
+        )
     return None, "%s not found (seen: %s)" % (link.name, ", ".join(seen) if seen else "none")
 
 
 async def any_bms(link, address):
     """Return as by_name the strongest advertiser (of the link's name) that is a BMS.
 
-    Gives the link its name and driver. `address` is of no use here.
+    Gives the link its name and driver. If the one at `link.address` is heard, it is that, however
+    weak, and no other of its name. `address` is of no use here.
     """
     from aiobmsble import identify
 
@@ -46,13 +59,17 @@ async def any_bms(link, address):
     seen = {}  # address: (RSSI, device, advertisement)
 
     def collect(device, adv):
-        if not link.name or link.name == device.name:
+        if device.name == link.called and device.address != link.address:
+            return False
+        if not link.name or link.name == device.name or device.address == link.name.upper():
             seen[device.address] = adv.rssi, device, adv
             if len(seen) > _NEAREST:
                 del seen[min(seen, key=lambda address: seen[address][0])]
         return False
 
     await BleakScanner.find_device_by_filter(collect, timeout=_NEAREST_S)
+    if link.address in seen:
+        seen = {link.address: seen[link.address]}
     for rssi, device, adv in sorted(seen.values(), key=lambda one: -one[0]):
         await asyncio.sleep_ms(0)  # the table takes a while
         module = identify.identify(device, adv)

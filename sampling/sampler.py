@@ -41,6 +41,7 @@ _AREA = const(9)  # twice what voltage was above the last stored frame's poll, s
 
 # what a poll may lack, and how that is told
 _LACKABLE = (
+    (_V, 0),
     (_MIN, frame.UNKNOWN_U16),
     (_MAX, frame.UNKNOWN_U16),
     (_I, None),
@@ -341,11 +342,13 @@ class Sampler:
             self._low[i] = -_OPEN
             self._high[i] = _OPEN
         self._start[_Q] = poll[_Q] = poll[_AREA] = 0
-        self._told_mv = half.times_milli(voltage, 1)
+        self._told_mv = 0 if voltage == half.NAN else half.times_milli(voltage, 1)
 
     def _voltage(self, poll):
         """Return `poll`'s half float, or the next if its line has a mean more like the polled."""
         mv = poll[_V]
+        if mv == 0:
+            return half.NAN
         nearest = half.from_milli(mv)
         dt_s = poll[_T] - self._t0_s
         if dt_s == 0 or self._coarse == _COARSE_POLLS:
@@ -402,33 +405,35 @@ class Sampler:
 
 
 def _take(poll, sample):
-    """Fill `poll` with the integers of `sample`; False if there is no voltage to store."""
+    """Fill `poll` with the integers of `sample`; False if there is nothing to store."""
     voltage = sample.get("voltage")
     if voltage is None or not 0 < voltage < 1000:  # also refuses NaN
-        return False
+        voltage = 0
     poll[_V] = round(voltage * 1000)
     current = sample.get("current")
     poll[_I] = None if current is None or current != current else round(current * 1000)
     poll[_TEMP] = frame.temperature_u8(sample.get("temperature"))
     soc = sample.get("battery_level")
     poll[_SOC] = _SOC_UNKNOWN if soc is None else max(0, min(1000, round(soc * 10)))
-    low = high = i_low = i_high = n = 0
+    low = high = None
+    i_low = i_high = n = 0
     for volts in sample.get("cell_voltages") or ():
-        if n == 0 or volts < low:
-            low = volts
-            i_low = n
-        if n == 0 or volts > high:
-            high = volts
-            i_high = n
+        if volts is not None:
+            if low is None or volts < low:
+                low = volts
+                i_low = n
+            if high is None or volts > high:
+                high = volts
+                i_high = n
         n += 1
-    if n == 0:
+    if low is None:
         poll[_MIN] = poll[_MAX] = frame.UNKNOWN_U16
         poll[_INDEX] = frame.UNKNOWN_U8
-        return True
+        return bool(voltage or current is not None or soc is not None)
     poll[_MIN] = min(65534, round(low * 1000))
     poll[_MAX] = min(65534, round(high * 1000))
     if n > 16:
         i_low = i_low * 16 // n
         i_high = i_high * 16 // n
-    poll[_INDEX] = 16 * i_high + i_low
+    poll[_INDEX] = frame.UNKNOWN_U8 if sample.get("extremes") else 16 * i_high + i_low
     return True

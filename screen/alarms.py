@@ -2,6 +2,8 @@
 # Loaded when the first alarm comes, or a limit is set: most batteries never have one.
 import sys
 
+NO_LIMIT_C = -40
+
 # The words of each bit, the lowest first.
 _WORDS = {
     "jikong_bms": "wire resistance,BMS too hot,cell count,current sensor,cell over-volt,"
@@ -16,9 +18,17 @@ _WORDS = {
 def said(driver, sample, want):
     """Return a line for each thing that is wrong, "" for none.
 
-    `driver` is the BMS class, `want` are the settings, where a limit of 0 is none.
+    `driver` is the BMS class, `want` are the settings, where a limit of 0 is none, of NO_LIMIT_C
+    for the coldest.
     """
-    cells = sample.get("cell_voltages") or (0,)
+    low = high = None
+    for volts in sample.get("cell_voltages") or ():
+        if volts is not None:
+            low = volts if low is None else min(low, volts)
+            high = volts if high is None else max(high, volts)
+    celsius = sample.get("temperature")
+    hot = sample.get("hottest", celsius)
+    cold = sample.get("coldest", celsius)
     soc = sample.get("battery_level")
     code = sample.get("problem_code")
     lines = []
@@ -28,12 +38,15 @@ def said(driver, sample, want):
         lines.append("BMS alarm")
     if soc is not None and soc <= want["alarm.soc"] > 0:
         lines.append("charge low")
-    if 0 < min(cells) * 1000 < want["alarm.cell_low_mv"]:
+    if low is not None and low * 1000 < want["alarm.cell_low_mv"]:
         lines.append("cell low")
-    if max(cells) * 1000 > (want["alarm.cell_high_mv"] or 65535):
+    if high is not None and high * 1000 > want["alarm.cell_high_mv"] > 0:
         lines.append("cell high")
-    if (sample.get("temperature") or 0) > (want["alarm.temperature_c"] or 255):
+    if hot is not None and hot > want["alarm.temperature_c"] > 0:
         lines.append("too hot")
+    least_c = want["alarm.temperature_low_c"]
+    if cold is not None and cold < least_c > NO_LIMIT_C and (sample.get("current") or 0) > 0:
+        lines.append("too cold to charge")
     return "\n".join(lines)
 
 

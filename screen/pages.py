@@ -215,8 +215,8 @@ class Screen:
                 self._number(n[_DEG], 3)
                 self._put(b"C")
         elif page == _WHICH:
-            if n[_LOW] is None:
-                self._put(b"cells unknown")
+            if n[_LOW_AT] is None:
+                self._put(b"cells unknown" if n[_LOW] is None else b"which: not told")
                 return
             self._put(b"low #")
             self._left(n[_LOW_AT])
@@ -374,6 +374,8 @@ class Screen:
                 if high is None or cell > high:
                     high = cell
                     n[_HIGH_AT] = at
+        if low is None or sample.get("extremes"):
+            n[_LOW_AT] = n[_HIGH_AT] = None
         n[_LOW] = _scaled(low, 1000)
         n[_HIGH] = _scaled(high, 1000)
         n[_MINUTES] = None

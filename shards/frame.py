@@ -22,6 +22,7 @@ FLASH_ERROR = 6  # errno, -
 SHARD_BAD = 7  # its number, -
 TAIL_CUT = 8  # bytes cut from a torn shard, -
 GAP = 9  # seconds without samples before the next data frame, -
+WIDENED = 10  # how many times wider than usual what is skipped may be from now on, -
 
 
 def pack_data(

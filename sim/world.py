@@ -147,7 +147,12 @@ class World:
             import replay
 
             with open(_PC + path) as f:
-                peripheral = replay.make(json.load(f))
+                peripheral = replay.make(json.load(f), *self._config.get("replay", ()))
+        elif bms == "odd":
+            import odd
+
+            peripheral = odd.make(path)
+            peripheral.on_sample = self._truth.sample
         elif bms:
             peripheral = __import__(bms).make(self._battery)
             peripheral.on_sample = self._truth.sample

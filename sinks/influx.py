@@ -175,7 +175,7 @@ class Influx:
             return False
         uptime_s, ms, size, kind = struct.unpack_from("<IHHB", self._queue, 0)
         if kind == _FRAME:
-            fields = _frame_fields(self._queue, _HEAD)
+            fields = _frame_fields(self._queue, _HEAD, self._store.cells)
         else:
             fields = str(memoryview(self._queue)[_HEAD : _HEAD + size], "utf-8")
         # Times of this century in ns are too much for floats and small ints: digits are joined.
@@ -265,8 +265,11 @@ def _escape(name, special):
     return out
 
 
-def _frame_fields(buf, at):
-    """Return the fields of the data frame at `at`; what is unknown is left out."""
+def _frame_fields(buf, at, cells):
+    """Return the fields of the data frame at `at`; what is unknown is left out.
+
+    Its index counts over so many `cells`, 0 if unknown.
+    """
     _, volts, amps, celsius, percent, low, high, index = struct.unpack_from("<HHHBBHHB", buf, at)
     fields = _fields(
         half.decode(volts),
@@ -276,29 +279,44 @@ def _frame_fields(buf, at):
     )
     if low != frame.UNKNOWN_U16:
         fields += ",cell_min_mV=%di,cell_max_mV=%di" % (low, high)
-        fields += ",cell_min_index=%di,cell_max_index=%di" % (index & 15, index >> 4)
-    return fields
+        if index != frame.UNKNOWN_U8 or cells > 16:
+            fields += _numbers("min", index & 15, cells) + _numbers("max", index >> 4, cells)
+    return fields[1:]
+
+
+def _numbers(which, index, cells):
+    """Return the field with the number of a cell, from 1; two where it is one of several."""
+    if cells <= 16:
+        return ",cell_%s_index=%di" % (which, index + 1)
+    first = -(-index * cells // 16) + 1
+    last = -(-(index + 1) * cells // 16)
+    fields = ",cell_%s_index=%di" % (which, first)
+    return fields + ",cell_%s_index_to=%di" % (which, last) if last > first else fields
 
 
 def _poll_fields(sample):
-    return _fields(
+    fields = _fields(
         sample.get("voltage"),
         sample.get("current"),
         sample.get("temperature"),
         sample.get("battery_level"),
     )
+    return fields[1:]
 
 
 def _cell_fields(sample):
     fields = ""
     cells = sample.get("cell_voltages") or ()
     for i in range(len(cells)):
-        fields += "%scell_%d_mV=%di" % ("," if i else "", i, round(cells[i] * 1000))
-    return fields
+        if cells[i] is not None:
+            fields += ",cell_%d_mV=%di" % (i + 1, round(cells[i] * 1000))
+    return fields[1:]
 
 
 def _fields(volts, amps, celsius, percent):
-    fields = "voltage_V=%.3f" % volts
+    fields = ""
+    if volts is not None and volts - volts == 0:
+        fields = ",voltage_V=%.3f" % volts
     if amps is not None and amps - amps == 0:  # neither NaN nor infinite
         fields += ",current_A=%.3f" % amps
     if celsius is not None and celsius - celsius == 0:

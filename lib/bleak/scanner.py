@@ -17,6 +17,30 @@ _SEEN = const(16)  # advertisers that are remembered
 _LATE_MS = const(500)
 
 
+def printable(name):
+    """Return a name from the air without blanks at its ends and with "?" for what is no character.
+
+    Whatever a neighbour calls himself, it cannot steer a terminal, break a line or hide itself.
+    """
+    # what some pad with belongs to no name; the stack's strip() takes only what is space
+    end = len(name)
+    while end and name[end - 1] <= " ":
+        end -= 1
+    start = 0
+    while start < end and name[start] <= " ":
+        start += 1
+    return "".join([c if _is_printable(c) else "?" for c in name[start:end]])
+
+
+def _is_printable(c):
+    # no control code of either kind, and nothing that is invisible or turns the writing around
+    if c < "\x7f":
+        return c >= " "
+    if "\u2000" <= c < "\u2070" or c in "\xad\u061c\ufeff":
+        return False
+    return "\xa0" < c < "\ufff0"
+
+
 class AdvertisementData:
     """What an advertiser says in its advertisement and scan response together.
 
@@ -40,7 +64,7 @@ class AdvertisementData:
     def _field(self, kind, data):
         if kind == 0x09 or (kind == 0x08 and self.local_name is None):
             try:
-                self.local_name = str(data, "utf-8")
+                self.local_name = printable(str(data, "utf-8"))
             except UnicodeError:
                 pass  # a neighbour with a broken name is no reason to stop
         elif 0x02 <= kind <= 0x07:
@@ -86,7 +110,7 @@ class BleakScanner:
                         scan._results = {result}  # it may have more to say
                     await asyncio.sleep_ms(0)
             except OSError as exc:
-                raise BleakError("cannot scan: %r" % exc)
+                raise BleakError("cannot scan (radio error %d)" % exc.errno)
             finally:
                 guard.cancel()
                 radio.scan = None

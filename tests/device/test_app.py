@@ -28,6 +28,8 @@ class _Link:
         self.connected = False
         self.text = ""
         self.open = True
+        self.address = self.called = None
+        self.capacity_ah = self.widened = 0
         self.lost = False  # no samples, but it goes on trying
         self.hangs = False
         self.polled_ms = poll_ms

@@ -24,6 +24,7 @@ _SAMPLE = {
 
 
 class _Store:
+    cells = 0
     """As much of the store as the sink knows: how uptime becomes unix time."""
 
     name = "jk_pak01"
@@ -144,7 +145,7 @@ async def test_frame_arrives_with_its_types_and_its_time():
     assert head == "battery,battery=jk_pak01,board=van"
     assert fields == (
         "voltage_V=52.969,current_A=-2.328,temperature_degC=19.0,soc_percent=56.0,"
-        "cell_min_mV=3310i,cell_max_mV=3315i,cell_min_index=1i,cell_max_index=2i"
+        "cell_min_mV=3310i,cell_max_mV=3315i,cell_min_index=2i,cell_max_index=3i"
     )
     assert abs(int(stamp) - unix_s * 1_000_000_000) <= 1_000_000_000
     assert stamp.endswith("000000000")
@@ -246,7 +247,7 @@ async def test_polls_and_cells():
     assert abs(int(stamp) // 1_000_000 - unix_ms) <= 1000
     head, fields, _ = cells.split(" ")
     assert head == "battery_cells,battery=jk_pak01,board=van"
-    assert fields == "cell_0_mV=3312i,cell_1_mV=3310i,cell_2_mV=3315i"
+    assert fields == "cell_1_mV=3312i,cell_2_mV=3310i,cell_3_mV=3315i"
     await board.end()
 
 

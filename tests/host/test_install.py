@@ -419,6 +419,8 @@ def test_another_program_is_kept(bare):
     "lines, sentence",
     [
         (["connected", "12.07 V  -0.62 A  0 frames", "", "12.07 V  10 frames"], None),
+        (["12.07 V  0 frames", "\x1b]0;x\x07a", "looking for b (seen: 7 frames", "a 7 frames"],
+         "within 9 s.*last words: a 7 frames"),
         (["connected", "12.07 V  0 frames"], "within 9 s.*last words: 12.07 V  0 frames"),
         ([], "last words: -"),
         (["conn.py: dev_name is 7, must be text in quotes"], "board says: conn.py: dev_name is 7"),

@@ -180,7 +180,7 @@ def test_figures():
     ohm = figures.resistance(rows, "UTC")["median"]
     assert len(ohm) == 0  # no two rows are close enough for a step
     assert figures.gaps(rows) == [(pytest.approx(_START, abs=10**7), 9 * _DAY_S)]
-    assert dict((cell, low) for cell, low, _ in figures.cells(rows))[4] == 100
+    assert dict((cell, low) for cell, low, _ in figures.cells(rows))[3] == 100
 
 
 def test_resistance_from_steps(tmp_path):

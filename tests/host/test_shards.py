@@ -51,7 +51,7 @@ def test_values(tmp_path, kind):
     assert (first["voltage_V"], first["current_A"]) == (np.float16(52.97), np.float16(2.33))
     assert (first["temperature_degC"], first["soc_percent"]) == (19.5, 56)
     assert (first["cell_min_mV"], first["cell_max_mV"]) == (3308, 3314)
-    assert (first["cell_min_index"], first["cell_max_index"]) == (12, 7)
+    assert (first["cell_min_index"], first["cell_max_index"]) == (13, 8)
     assert first["interval_s"] == 0
     assert second["current_A"] == -300.5 and second["interval_s"] == 30
     assert last["voltage_V"] == 13.203125

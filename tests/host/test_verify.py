@@ -54,7 +54,6 @@ def test_every_damaged_byte_of_a_sealed_shard_is_found(tmp_path, capsys, at):
     (data(20, voltage=0.0), "no voltage"),
     (data(20, voltage=-3.0), "a negative voltage"),
     (data(20, voltage=math.inf), "a voltage that is no number"),
-    (data(20, voltage=math.nan), "a voltage that is no number"),
     (data(20, current=-math.inf), "a current that is no number"),
     (data(20, cell_min_mv=3301, cell_max_mv=3300), "a lowest cell above the highest"),
     (data(20, cell_min_mv=65535), "only one of the cell voltages"),

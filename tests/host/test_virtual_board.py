@@ -32,7 +32,7 @@ def test_recorded_conversation_reaches_flash_and_glass(run, tmp_path):
     assert abs(row["voltage_V"] - 52.971) <= 1 / 32
     assert abs(row["current_A"] - 2.329) <= 1 / 1024
     assert (row["soc_percent"], row["cell_min_mV"], row["cell_max_mV"]) == (56, 3308, 3314)
-    assert (row["cell_min_index"], row["cell_max_index"]) == (5, 1)
+    assert (row["cell_min_index"], row["cell_max_index"]) == (6, 2)
     assert (table["soc_percent"] == 56).all()
     for text in ("52.97 V", "56 %", "2.33 A", "3308/3314mV"):
         assert text in glass, text

@@ -61,6 +61,10 @@ except ImportError:
 _LOG_VERSION = "/data/version"  # docs/FORMAT.md
 
 
+# What a board says of a sample it has stored; no name from the air can say it.
+_SAMPLE = re.compile(r"(-?[0-9.]+|--) V  (.* )?[1-9][0-9]* frames$")
+
+
 @dataclass
 class Facts:
     """What a board says of itself; sizes in bytes."""
@@ -196,7 +200,7 @@ def _follow(board, seconds: int):
         if not line:
             continue
         print(f"  {line}", flush=True)
-        if re.search(r"\b[1-9]\d* frames$", line):
+        if _SAMPLE.match(line):
             print("The first sample is stored; the board logs.")
             return
         if line.startswith("conn.py: ") or "safe mode" in line:

@@ -17,7 +17,7 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from serial.tools import list_ports
 
-from batmon.console import UserError, note
+from batmon.console import UserError, note, printable
 
 FULL = (
     "the board's flash is full; make room as `batmon pull --free` or `mpremote fs rm` can, then"
@@ -242,7 +242,7 @@ class Remote:
                 line += serial.read(max(1, serial.in_waiting))
                 *whole, line = line.split(b"\n")
                 for text in whole:
-                    yield text.decode(errors="replace").strip("\r>\x02 ")
+                    yield printable(text.decode(errors="replace").strip("\r>\x02 "))
         except OSError:
             raise UserError(f"the board at {self.port} went away after its restart.", 1) from None
 

@@ -9,18 +9,31 @@ from batmon.console import subcommand
 def _run(args) -> int:
     if args.bms and not args.bms.endswith("_bms"):
         args.bms += "_bms"
-    if args.wifi and args.wifi_password is None and sys.stdin.isatty():
-        import getpass
-
-        args.wifi_password = getpass.getpass(f"password of the WiFi network {args.wifi}: ")
     if args.pin:
         import getpass
 
         args.pin = getpass.getpass("PIN of the BMS, six digits: ")
+    if sys.stdin.isatty():
+        _ask(args)
     from batmon.board.install import install
 
     install(args.port, args)
     return 0
+
+
+def _ask(args):
+    """Ask for the passwords that are left out, so that the shell's history has none."""
+    import getpass
+
+    from batmon.firmware import settingsdoc
+
+    kinds = settingsdoc.kinds()
+    for i, key in enumerate(args.set):
+        if kinds.get(key) == "secret":
+            args.set[i] = f"{key}={getpass.getpass(f'{key}: ')}"
+    asked = any(word.startswith("wifi.password=") for word in args.set)
+    if args.wifi and args.wifi_password is None and not asked:
+        args.wifi_password = getpass.getpass(f"password of the WiFi network {args.wifi}: ")
 
 
 def _capacity(text: str) -> float:
@@ -54,7 +67,8 @@ def add_parser(subparsers):
     add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')
     add("--wifi-password", metavar="TEXT", help="its password (asked for)")
     add("--influx", metavar="HOST[:PORT]", help='InfluxDB server, over UDP; "" sends nothing')
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md"
+        "; a password without its =VALUE is asked for")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
     add("--replace", action="store_true", help="no room for two versions: remove the old one first")
     add("--index", metavar="URL", help="where aioble comes from (mip's own)")

@@ -106,6 +106,7 @@ COPIED = {
     "unix_time",
     "without_prefix",
     "without_suffix",
+    "without_zeros_behind",
     "zip_strict",
 }
 

@@ -2,6 +2,7 @@
 
 import ast
 
+from batmon.drivers import cells
 from batmon.drivers.module import PARTS, Module, name
 
 # Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
@@ -44,6 +45,8 @@ def keep(module: Module) -> None:
         part for part in module.tree.body if (module.name, getattr(part, "name", "")) not in MOVED
     ]
     _SPLICES.get(module.name, _driver)(module)
+    cells.note(module)
+    cells.Zeros.run(module)
 
 
 def _driver(module: Module) -> None:

@@ -41,10 +41,7 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text} must be KEY=VALUE, with a key of docs/SETTINGS.md.")
-        try:
-            wanted[key] = json.loads(value)
-        except ValueError:
-            wanted[key] = value
+        wanted[key] = _value(key, value)
     if options.lcd == "none":
         wanted["lcd.fitted"] = False
     elif options.lcd:
@@ -68,6 +65,16 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
     if problems:
         raise UserError(problems[0])
     return wanted
+
+
+def _value(key: str, word: str) -> object:
+    """Return the value that `word` stands for: text where the setting is one, whatever it says."""
+    is_text = settingsdoc.kinds().get(key, "") in ("text", "secret", "pairing")
+    try:
+        value = json.loads(word)
+    except ValueError:
+        return word
+    return word if is_text and not isinstance(value, str) else value
 
 
 def files(

@@ -53,6 +53,11 @@ def problems(settings: dict[str, object]) -> list[str]:
         return load().load(str(path))[1]
 
 
+def kinds() -> dict[str, str]:
+    """Return what each setting may be, as the table has it: "text", "secret", "1..65535" …"""
+    return {key: allowed for key, _, allowed, _, _ in load().rows()}
+
+
 def document() -> str:
     """Return the text of docs/SETTINGS.md."""
     lines = []

@@ -33,7 +33,8 @@ def check(shard) -> list[str]:
     for wrong, words in (
         (data & (voltage & 0x7FFF == 0), "no voltage"),
         (data & (voltage >= _NEGATIVE), "a negative voltage"),
-        (data & (voltage >= _INFINITE) & (voltage < _NEGATIVE), "a voltage that is no number"),
+        (data & (voltage >= _INFINITE) & (voltage < _NAN), "a voltage that is no number"),
+        (data & (voltage > _NAN) & (voltage < _NEGATIVE), "a voltage that is no number"),
         (data & (current & 0x7FFF >= _INFINITE) & (current != _NAN), "a current that is no number"),
         (data & known & (low > high), "a lowest cell above the highest"),
         (data & (known != (high != frame.UNKNOWN_U16)), "only one of the cell voltages"),

@@ -135,20 +135,28 @@ def _spread_mv(rows: pd.DataFrame) -> pd.Series:
     return rows["cell_max_mV"].astype("float64") - rows["cell_min_mV"].astype("float64")
 
 
-def cells(rows: pd.DataFrame) -> list[tuple[int, float, float]]:
-    """Return (cell from 1, percent of the time lowest, percent highest) of each that ever was."""
+def cells(rows: pd.DataFrame) -> list[tuple[int | str, float, float]]:
+    """Return (cell, percent of the time lowest, percent highest) of each that ever was.
+
+    A cell is its number, from 1, or a text such as "13 or 14" where a frame does not tell.
+    """
     seconds = rows["interval_s"].to_numpy(np.float64)
     shares = []
     for column in ("cell_min_index", "cell_max_index"):
-        known = rows[column].notna().to_numpy()
-        index = rows[column].to_numpy(np.int64, na_value=0)[known]
-        spent = np.bincount(index, seconds[known], minlength=16)
+        last = rows.get(f"{column}_to", rows[column])
+        spent = pd.Series(seconds).groupby([rows[column].to_numpy(), last.to_numpy()]).sum()
         shares.append(100 * spent / max(1, spent.sum()))
+    low, high = shares
     return [
-        (i + 1, round(low, 1), round(high, 1))
-        for i, (low, high) in enumerate(zip(*shares, strict=True))
-        if low or high
+        (_cell(*key), round(float(low.get(key, 0)), 1), round(float(high.get(key, 0)), 1))
+        for key in sorted({*low.index[low > 0], *high.index[high > 0]})
     ]
+
+
+def _cell(first: int, last: int) -> int | str:
+    if last == first:
+        return int(first)
+    return f"{first} {'or' if last == first + 1 else 'to'} {last}"
 
 
 def resistance(rows: pd.DataFrame, tz: str) -> pd.DataFrame:

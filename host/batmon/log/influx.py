@@ -29,7 +29,8 @@ _TRY_AGAIN = (429, 500, 502, 503, 504)
 _MEASUREMENT = "battery"
 # As the board sends them live: InfluxDB's fields are called like our columns.
 _NUMBERS = ("voltage_V", "current_A", "temperature_degC", "soc_percent", "energy_Wh")
-_COUNTS = ("cell_min_mV", "cell_max_mV", "cell_min_index", "cell_max_index", "interval_s")
+_INDICES = ("cell_min_index", "cell_max_index")
+_COUNTS = ("cell_min_mV", "cell_max_mV", *_INDICES, "interval_s")
 
 
 def tags(words: list[str]) -> str:
@@ -53,13 +54,18 @@ def _escape(word: str) -> str:
 
 def lines(table, times, tags: str):
     """Yield a line per row, "" for one whose time is not sure; `times` from Twins."""
+    import numpy as np
+
     known = (table["time_known"] & table["time_utc"].notna()).tolist()
     columns = []
     for name in _NUMBERS:
         values = table[name].tolist()
         columns.append([f",{name}={x:.6g}" if x - x == 0 else "" for x in values])
-    for name in _COUNTS:
-        values = table[name].to_numpy("int64", na_value=-1).tolist()
+    for name in (*_COUNTS, *(f"{name}_to" for name in _INDICES if f"{name}_to" in table)):
+        values = table[name].to_numpy("int64", na_value=-1)
+        if name.endswith("_to"):  # as the board, only where it says more
+            values = np.where(values == table[name[:-3]].to_numpy("int64", na_value=-1), -1, values)
+        values = values.tolist()
         columns.append([f",{name}={x}i" if x >= 0 else "" for x in values])
     head = f"{_MEASUREMENT},battery={_escape(table['battery'].iloc[0])}{tags} "
     for at, sure, *fields in zip(times.tolist(), known, *columns, strict=True):

@@ -22,7 +22,7 @@ from batmon.log.timeline import FRAME
 # What a board or `batmon pull` keeps beside shards.
 _COMPANIONS = {
     "state", "state.bak", "index", "packing", "version", "errors.txt", "errors.old", "restart.txt",
-    "names.txt",
+    "names.txt", "bms",
 }  # fmt: skip
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory and the time.
@@ -270,19 +270,30 @@ def _log(battery: str, shards: list[Shard]) -> Log:
     return Log(battery, shards, frames, line)
 
 
-def table(of: list[Log]) -> pd.DataFrame:
-    """Return samples as the DataFrame that `batmon.read` describes, without energy."""
+def most_cells(frames: np.ndarray) -> int:
+    """Return the largest number of cells that an anchor tells, 0 if none does."""
+    return int(_cells(frames).max(initial=0))
+
+
+def table(of: list[Log], of_several: bool = False) -> pd.DataFrame:
+    """Return samples as the DataFrame that `batmon.read` describes, without energy.
+
+    `of_several`: with the columns that say between which cells an index leaves the choice.
+    """
     names = [log.battery for log in of]
-    parts = [_table(log, names) for log in of]
+    parts = [_table(log, names, of_several) for log in of]
     return pd.concat(parts, ignore_index=True)
 
 
-def _table(log: Log, names: list[str]) -> pd.DataFrame:
+def _table(log: Log, names: list[str], of_several: bool) -> pd.DataFrame:
     rows = np.flatnonzero(timeline.kinds(log.frames) == 0)
     frames, line = log.frames[rows], log.line
     no_cells = frames["cell_min"] == frame.UNKNOWN_U16
-    index = frames["cell_index"]
-    return pd.DataFrame(
+    over = _cells(log.frames)[rows]
+    index = frames["cell_index"].astype(np.int64)
+    nobody_tells = no_cells | (index == frame.UNKNOWN_U8) & (over <= 16)
+    lowest, highest = numbers(index & 15, over), numbers(index >> 4, over)
+    table = pd.DataFrame(
         {
             "battery": pd.Categorical.from_codes(
                 np.full(len(rows), names.index(log.battery)), names
@@ -299,11 +310,35 @@ def _table(log: Log, names: list[str]) -> pd.DataFrame:
             "cell_max_mV": _nullable(
                 frames["cell_max"], frames["cell_max"] == frame.UNKNOWN_U16, "UInt16"
             ),
-            "cell_min_index": _nullable(index & 15, no_cells, "UInt8"),
-            "cell_max_index": _nullable(index >> 4, no_cells, "UInt8"),
+            "cell_min_index": _nullable(lowest[0], nobody_tells, "UInt8"),
+            "cell_max_index": _nullable(highest[0], nobody_tells, "UInt8"),
             "interval_s": _intervals(log, rows),
         }
     )
+    if of_several:
+        table["cell_min_index_to"] = _nullable(lowest[1], nobody_tells, "UInt8")
+        table["cell_max_index_to"] = _nullable(highest[1], nobody_tells, "UInt8")
+    return table
+
+
+def _cells(frames: np.ndarray) -> np.ndarray:
+    """Return over how many cells the index of each frame counts, 0 if no anchor tells.
+
+    An anchor tells it for what follows, the first that does so for what is before it as well.
+    """
+    anchors = frames.view(timeline.ANCHOR)
+    told = np.flatnonzero((timeline.kinds(frames) == frame.ANCHOR) & (anchors["cells"] > 0))
+    if not len(told):
+        return np.zeros(len(frames), np.int64)
+    last = np.searchsorted(told, np.arange(len(frames)), side="right") - 1
+    return anchors["cells"][told[np.maximum(last, 0)]].astype(np.int64)
+
+
+def numbers(index: np.ndarray, over: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last cell, from 1, that each 4-bit index of a frame may mean."""
+    first, last = -(-index * over // 16), -(-(index + 1) * over // 16) - 1
+    exact = over <= 16
+    return np.where(exact, index, first) + 1, np.where(exact, index, last) + 1
 
 
 def _intervals(log: Log, rows: np.ndarray) -> np.ndarray:

@@ -48,8 +48,7 @@ class Logs:
     """The logs below some paths, and what is wrong with their files.
 
     `damage` has (path, sentence) of each flaw, `doubles` paths of shards that are there a second
-    time, `foreign` paths of files that are no shards. `cells` is the number of cells in series by
-    battery, 0 when no anchor tells.
+    time, `foreign` paths of files that are no shards.
     """
 
     def __init__(self, paths: Iterable[str | Path], what: str = "reading"):
@@ -80,6 +79,8 @@ class Logs:
             self.shards += 1
         for log in self.logs:
             log.line = timeline.reconstruct(log.skeleton, _breaks(log))
+        # whose index may leave the choice between two
+        self._of_several = any(shards.most_cells(log.skeleton) > 16 for log in self.logs)
 
     @property
     def batteries(self) -> list[str]:
@@ -136,7 +137,7 @@ class Logs:
         dtype = pd.CategoricalDtype(names)
         before = None  # (uptime, voltage) of the last row, None when a run, or log, has ended
         for dated in self.dated():
-            table = shards.table([dated]).astype({"battery": dtype})
+            table = shards.table([dated], self._of_several).astype({"battery": dtype})
             begins, ends = _edges(dated)
             if len(table):
                 voltage = table["voltage_V"].to_numpy()
@@ -154,7 +155,7 @@ class Logs:
 
     def empty(self) -> pd.DataFrame:
         """Return the table of samples without a row."""
-        table = shards.table([next(self.dated())]).iloc[:0]
+        table = shards.table([next(self.dated())], self._of_several).iloc[:0]
         dtype = pd.CategoricalDtype(self.batteries)
         return table.astype({"battery": dtype}).assign(energy_Wh=np.empty(0))
 
@@ -276,8 +277,10 @@ def read(
     time_utc (UTC; NaT when nothing is known), time_known (False: the board's clock was never
     set in that boot, time_utc is the earliest possible), boot, uptime_s, voltage_V, current_A
     (+ = charging), temperature_degC, soc_percent, cell_min_mV, cell_max_mV, cell_min_index,
-    cell_max_index (from 0), interval_s (for how long current_A is the mean; 0 where there is no
+    cell_max_index (from 1), interval_s (for how long current_A is the mean; 0 where there is no
     row right before), energy_Wh (of that interval, + = charging). Unknown values are missing.
+    With more than 16 cells a frame may not tell which of two or three it is: if there is such a
+    log, cell_min_index_to and cell_max_index_to say up to which.
 
     `every` (10s, 1min, 1h, 1d ...) gives means on an even grid instead; their columns are those
     of `batmon.log.resample.resample`. With `tz`, a name such as Europe/Berlin, the time is the

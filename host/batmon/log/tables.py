@@ -56,6 +56,9 @@ def _plain(table, comma: bool):
     import pyarrow.compute as pc
 
     columns = {}
+    for name in ("cell_min_index", "cell_max_index"):
+        if f"{name}_to" in table:
+            table = table.assign(**{name: _which(table[name], table.pop(f"{name}_to"))})
     for name, column in table.items():
         if isinstance(column.dtype, pd.DatetimeTZDtype):
             column = _iso(column)
@@ -66,6 +69,16 @@ def _plain(table, comma: bool):
                 column = pc.replace_substring(texts, ".", ",").to_pandas()
         columns[name] = column
     return pd.DataFrame(columns)
+
+
+def _which(first, last):
+    """Return the numbers of cells as text: 13, "13 or 14", or "13 to 15"."""
+    import numpy as np
+
+    first, last = first.astype("string"), last.astype("string")
+    far = (last.astype("Int64") - first.astype("Int64") > 1).fillna(False)
+    words = first + np.where(far, " to ", " or ") + last
+    return first.where((first == last).fillna(True), words)
 
 
 def _iso(times):

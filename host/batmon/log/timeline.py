@@ -22,7 +22,7 @@ FRAME = np.dtype(
         ("cell_index", "u1"),
     ]
 )
-_ANCHOR = np.dtype(
+ANCHOR = np.dtype(
     [
         ("time", "<u2"),
         ("kind", "<u2"),
@@ -45,6 +45,7 @@ EVENTS = {
     7: "shard set aside as bad",
     8: "torn end of a shard left out",
     9: "no samples",
+    10: "coarseness of the log changed",
 }
 
 NO_BOOT = -1
@@ -86,7 +87,7 @@ def reconstruct(frames: np.ndarray, breaks: np.ndarray) -> Timeline:
     """
     n = len(frames)
     anchors = np.flatnonzero(kinds(frames) == frame.ANCHOR)
-    said = frames[anchors].view(_ANCHOR)
+    said = frames[anchors].view(ANCHOR)
     boot = _boots(n, anchors, said["boot"])
 
     starts = np.zeros(n, bool)

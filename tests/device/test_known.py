@@ -1,0 +1,28 @@
+# What a board remembers of where its battery was
+import os
+
+from app import known
+
+_FOLDER = "/tmp/batmon-test-known"
+
+
+def test_it_is_remembered_for_the_name_it_was_noted_with():
+    try:
+        os.mkdir(_FOLDER)
+    except OSError:
+        pass
+    try:
+        os.remove(_FOLDER + "/bms")
+    except OSError:
+        pass
+    assert known.read(_FOLDER, "van") == (None, None)
+    for name, called in (("van", "van"), ("", "JK pack 1"), ("a4:c1:37:12:34:56", "x")):
+        known.write(_FOLDER, name, "A4:C1:37:12:34:56", called)
+        assert known.read(_FOLDER, name) == ("A4:C1:37:12:34:56", called)
+        assert known.read(_FOLDER, name + "2") == (None, None)
+    for damage in ("", "van", "van\n", "\n\n", "van\nA4"):
+        with open(_FOLDER + "/bms", "w") as f:
+            f.write(damage)
+        known.read(_FOLDER, "van")
+    known.write("/no/such/folder", "van", "A4:C1:37:12:34:56", "van")
+    assert known.read("/no/such/folder", "van") == (None, None)
