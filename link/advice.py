@@ -16,6 +16,9 @@ def of(bms, words):
         return words
     if client.echoes:
         return 'the BMS only echoes; set "pairing" to the PIN of its app'
+    mtu = getattr(bms, "MTU", 0)
+    if words == "no answer" and client.mtu_size < mtu:
+        return "no answer; this make needs an MTU of %d, the link has %d" % (mtu, client.mtu_size)
     if words == "no answer":
         return 'no answer; if its app asks for a PIN, set "pairing" to it'
     return words

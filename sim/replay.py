@@ -17,8 +17,8 @@ _NEEDS = {  # properties without which an event could not have been
 def make(case, chunk=20, name=None, service=None):
     """Return a peripheral that answers as in `case`, one entry of a vectors file's "cases".
 
-    `chunk`: bytes of the largest notification; drivers that expect a whole answer in one
-    notification (Daly) need 244. `service`: uuid of the service for characteristics that the
+    `chunk`: bytes of the largest notification; ecoworthy expects a whole answer in one and
+    needs 102. `service`: uuid of the service for characteristics that the
     recording names but does not place; default is theirs with the last hex digit 0.
     Raises ValueError when the conversation has no notifications.
     """
@@ -161,7 +161,7 @@ def _service_of(uuid):
 
 def _place(services, uuid, char):
     for known, chars in services:
-        if _short(known) == uuid:
+        if _short(known) == _short(uuid):
             chars.append(char)
             return
     services.append([uuid, [char]])

@@ -4,9 +4,13 @@ The folders go in front of sys.path. Time is virtual: waiting takes none.
 """
 
 import asyncio
+import importlib
+import importlib.util
 import logging
 import selectors
 import sys
+import time
+import types
 from pathlib import Path
 
 sys.path[:0] = [*sys.argv[2:], str(Path(__file__).parents[1] / "device")]
@@ -15,6 +19,7 @@ import conversation  # noqa: E402
 from bleak.uuids import uuidstr_to_str  # noqa: E402
 
 from aiobmsble import basebms  # noqa: E402
+from batmon.drivers import pieces  # noqa: E402
 
 
 class _Service(conversation.Service):
@@ -60,8 +65,26 @@ async def _nothing(*args, **options):
     pass
 
 
+def _assemble():
+    """Put pieces together for upstream's drivers too, by the board's own file."""
+    sys.modules["micropython"] = types.SimpleNamespace(const=lambda number: number)
+    time.ticks_ms = lambda: round(asyncio.get_running_loop().time() * 1000)
+    time.ticks_diff = lambda later, earlier: later - earlier
+    path = Path(__file__).parents[2] / "aiobmsble/pieces.py"
+    spec = importlib.util.spec_from_file_location("pieces", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, how in pieces.FRAMES.items():
+        try:
+            bms = importlib.import_module(f"aiobmsble.bms.{name}").BMS
+        except ModuleNotFoundError:
+            continue  # an older release
+        bms._notification_handler = module.assembled(bms._notification_handler, *how)
+
+
 def main():
     logging.disable()
+    _assemble()
     conversation.Service = _Service
     basebms.BleakClient = conversation.Client
     basebms.establish_connection = _connected

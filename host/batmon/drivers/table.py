@@ -3,6 +3,8 @@
 import importlib
 import importlib.metadata
 
+from batmon.drivers import pieces
+
 _SIGNS = 5  # shown for one driver; the others are counted
 _TEST_DRIVERS = {"dummy_bms"}
 
@@ -15,7 +17,11 @@ The name in the first column goes into the first line of `conn.py`, for example
 `from aiobmsble.bms.jbd_bms import BMS`, or into `/settings.json` as `"bms": "jbd_bms"`. The third
 column says how the BMS shows itself on the air; in a Bluetooth name `*` is any text, `?` any
 character and `[0-9]` one of several. Where the last column says yes, the driver uses the password
-of `/settings.json` (`"secret"`) if there is one.
+of `/settings.json` (`"secret"`) if there is one. That is not the PIN of the Bluetooth connection,
+which is the setting `pairing`, see [LINK.md](LINK.md#pairing).
+
+Those of which there are recordings work over a link that brings 20 bytes at a time (an MTU of 23),
+all but {needs}.
 
 | driver | BMS | recognised by | password |
 |---|---|---|---|
@@ -30,7 +36,9 @@ def text_of(drivers: list[str]) -> str:
         if name not in _TEST_DRIVERS
     }
     rows = sorted((bms.bms_id().lower(), name, _row(name, bms)) for name, bms in classes.items())
-    head = _HEAD.format(version=importlib.metadata.version("aiobmsble"), count=len(rows))
+    needs = ", ".join(f"`{name}`, which needs an MTU of {mtu}" for name, mtu in pieces.MTU.items())
+    version = importlib.metadata.version("aiobmsble")
+    head = _HEAD.format(version=version, count=len(rows), needs=needs)
     return head + "".join(row for _, _, row in rows)
 
 

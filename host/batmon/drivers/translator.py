@@ -9,7 +9,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
-from batmon.drivers import emit, matchers, splice
+from batmon.drivers import emit, matchers, pieces, splice
 from batmon.drivers.module import (
     PARTS,
     RUNTIME,
@@ -87,7 +87,7 @@ def source_of(module: Module, version: str) -> str:
     splice.keep(module)
     for run in PASSES:
         run(module)
-    return emit.source_of(module, version)
+    return emit.source_of(module, version) + pieces.source_of(module.name.rpartition(".")[2])
 
 
 def _chosen(only: list[str] | None) -> list[str]:
