@@ -8,34 +8,56 @@ from batmon.console import UserError, many, subcommand, track
 
 
 def _run(args) -> int:
-    out = Path(args.out)
+    out = _checked(args.out) if args.out else None
+    if not out and not args.json:
+        raise UserError("-o FILE.html is missing: where the page is to be written.")
+
+    from batmon.log import history, stream
+    from batmon.web import counting, report
+
+    tz = args.tz or _own_zone()
+    if tz:
+        stream.zone(tz)
+    logs = stream.Logs(args.paths)
+    logs.tell()
+    events = history.events(logs)
+    batteries = []
+    for name, (rows, left_out) in track(list(history.tables(logs).items()), "packing"):
+        cells = history.cells(logs, name)
+        batteries.append(report.battery(name, rows, events[name], cells, left_out))
+    if not batteries:
+        raise UserError("there is no row in these shards.", 1)
+    result = {"rows": sum(each["rows"] for each in batteries)}
+    if out:
+        with files.whole(out) as part:
+            part.write_text(report.page(batteries, tz), encoding="utf-8")
+        result |= {"out": str(out), "bytes": out.stat().st_size}
+    if args.json:
+        result["batteries"] = counting.count(batteries, tz)
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        print(f"{out}: {many(result['rows'], 'row')} in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
+    return 1 if logs.damage else 0
+
+
+def _checked(name: str) -> Path:
+    out = Path(name)
     if out.suffix not in (".html", ".htm"):
         raise UserError(f"-o {out} does not end in .html; the report is a page for a browser.")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no folder {out.absolute().parent}; make it first.")
     files.check(out)
+    return out
 
-    from batmon.log import figures, stream
-    from batmon.web import report
 
-    stream.zone(args.tz)
-    logs = stream.Logs(args.paths)
-    logs.tell()
-    events = figures.events(logs)
-    batteries = []
-    for name, rows in track(list(figures.tables(logs).items()), "counting"):
-        batteries.append({"name": name, **report.battery(rows, events[name], args.tz)})
-    if not batteries:
-        raise UserError("no row of these shards has a time; set the board's clock first.", 1)
-    with files.whole(out) as part:
-        part.write_text(report.page(batteries, args.tz), encoding="utf-8")
-    rows = sum(each["summary"]["frames"] for each in batteries)
-    result = {"out": str(out), "rows": rows, "bytes": out.stat().st_size}
-    if args.json:
-        print(json.dumps(result | {"batteries": [each["name"] for each in batteries]}, indent=2))
-    else:
-        print(f"{out}: {many(rows, 'row')} in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
-    return 1 if logs.damage else 0
+def _own_zone() -> str | None:
+    """Return the name of this PC's time zone; None where only the browser may know it."""
+    from batmon.log import forms
+
+    try:
+        return forms.local_zone()
+    except UserError:
+        return None
 
 
 def add_parser(subparsers):
@@ -49,9 +71,11 @@ def add_parser(subparsers):
         "The page is one file, needs no network and works on a phone too.",
     )
     parser.add_argument("paths", metavar="PATH", nargs="+", help="shards, or folders of them")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="page to write, .html")
+    parser.add_argument("-o", "--out", metavar="FILE", help="page to write, .html")
     parser.add_argument(
-        "--tz", metavar="ZONE", default="UTC", help="time zone such as Europe/Berlin (%(default)s)"
+        "--tz", metavar="ZONE", help="time zone such as Europe/Berlin (default: this PC's)"
     )
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print all figures of the page as JSON; -o may be left out"
+    )
     parser.set_defaults(run=_run)

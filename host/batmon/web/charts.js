@@ -1,58 +1,160 @@
-// Charts of rows, all showing the same range, and charts of what was counted per day or week.
-const COLORS = ["#1769aa", "#d1495b", "#2e8b57", "#8a5ea8"];
+// Charts of rows, all showing the same range, and charts of what was counted per day or month.
+const HEIGHT = 170;
+// What an axis may step by, in seconds, below a day; labels are then counted in these.
+const STEPS_S = [1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200];
+const LABELS = [4, 6];
 
-function zoned(tz) {
-  return (t) => uPlot.tzDate(new Date(t * 1e3), tz);
+function ink(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-// Smallest step of the axis, its words, and what stands below them where a new year or day begins.
-const TICKS = [
-  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
-  [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
-  [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
-  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-  [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
-];
-
-function axes() {
-  const axis = { stroke: "#5d6b7a", grid: { stroke: "#e6ebf0" }, ticks: { stroke: "#e6ebf0" } };
-  return [{ ...axis, space: 70, values: TICKS }, { ...axis, size: 58 }];
+// Every one of `all`, or every second, third ..., so that at most six are left.
+function thinned(all) {
+  const step = Math.ceil(all.length / LABELS[1]);
+  return all.filter((_, i) => i % step === 0);
 }
 
-function box(parent, title) {
+// The times to label from `from` to `to`: four to six of one kind, in local time.
+function timeTicks(from, to, zone) {
+  const first = zone.day(from), last = zone.day(to);
+  const years = [], months = [], days = [];
+  if (to - from > 3 * DAY_S) {
+    for (let day = first; day <= last + 1;) {
+      const [n, begin, next] = zone.month(day), t = zone.begin(begin);
+      if (t >= from && t <= to) { months.push(t); if (n % 12 === 0) years.push(t); }
+      day = next;
+    }
+    if (zone.clock && years.length >= LABELS[0]) return { unit: "year", at: thinned(years) };
+    if (zone.clock && months.length >= LABELS[0]) return { unit: "month", at: thinned(months) };
+    for (let day = first; day <= last; day++) {
+      const t = zone.begin(day);
+      if (t >= from && t <= to) days.push(t);
+    }
+    if (days.length >= LABELS[0]) return { unit: "day", at: thinned(days) };
+  }
+  for (const step of STEPS_S.slice().reverse()) {
+    const ahead = zone.offset(from), at = [];
+    if ((to - from) / step > 60) break;
+    for (let t = Math.ceil((from + ahead) / step) * step - ahead; t <= to; t += step) at.push(t);
+    if (at.length >= LABELS[0]) return { unit: step < 60 ? "second" : "minute", at: thinned(at) };
+  }
+  return { unit: "second", at: [from, to] };
+}
+
+function timeWords(unit, t, before, zone) {
+  const iso = zone.iso(t), new_ = (n) => before === null || zone.iso(before).slice(0, n) !== iso.slice(0, n);
+  const year = iso.slice(0, 4), day = `${Number(iso.slice(8, 10))} ${MONTHS[Number(iso.slice(5, 7)) - 1]}`;
+  if (!zone.clock) {
+    const on = zone.date(t);
+    return unit === "day" || unit === "month" ? on : iso.slice(11, unit === "second" ? 19 : 16) + (new_(10) ? `\n${on}` : "");
+  }
+  if (unit === "year") return year;
+  if (unit === "month") return MONTHS[Number(iso.slice(5, 7)) - 1] + (new_(4) ? `\n${year}` : "");
+  if (unit === "day") return day + (new_(4) ? `\n${year}` : "");
+  return iso.slice(11, unit === "second" ? 19 : 16) + (new_(10) ? `\n${day} ${year}` : "");
+}
+
+// Round numbers to label from low to high, four to six of them where that is possible.
+function valueTicks(low, high) {
+  const power = 10 ** Math.floor(Math.log10((high - low) / 10));
+  for (const step of [1, 2, 2.5, 5, 10, 20, 25, 50, 100].map((x) => x * power)) {
+    const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+    if (last - first < LABELS[1])
+      return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  }
+  return [low, high];
+}
+
+function axes(zone) {
+  const axis = { stroke: () => ink("soft"), grid: { stroke: () => ink("line") }, ticks: { stroke: () => ink("line") } };
+  return [
+    { ...axis, splits: (u, k, low, high) => { u.ticks = timeTicks(low, high, zone); return u.ticks.at; },
+      values: (u, at) => at.map((t, i) => timeWords(u.ticks.unit, t, i ? at[i - 1] : null, zone)) },
+    { ...axis, size: 54, splits: (u, k, low, high) => valueTicks(low, high),
+      values: (u, at) => at.map((value) => String(value).replace("-", "−")) },
+  ];
+}
+
+// A line from value to value that ends where the data end; uPlot's own would blank a gap up to its
+// neighbours. step: values are no line; -1: they hold since the row before, 1: until the next.
+function trace(step) {
+  return (u, series, first, last) => {
+    const path = new Path2D(), [xs] = u.data, ys = u.data[series];
+    let y0 = null, x0 = null;
+    for (let i = first; i <= last; i++) {
+      if (ys[i] == null) { y0 = null; continue; }
+      const x = u.valToPos(xs[i], "x", true), y = u.valToPos(ys[i], "y", true);
+      if (y0 === null) {  // a row between two gaps is a dot
+        path.moveTo(x - devicePixelRatio, y);
+        path.lineTo(x, y);
+      } else if (step === 1) path.lineTo(x, y0);
+      else if (step === -1) path.lineTo(x0, y);
+      if (y0 !== null) path.lineTo(x, y);
+      x0 = x;
+      y0 = y;
+    }
+    return { stroke: path, fill: null, clip: null, band: null, gaps: null, flags: 1 };
+  };
+}
+
+// Bars that fill their days, from zero or from the series before (`floating`).
+function bars(ends, floating) {
+  return (u, series, first, last) => {
+    const path = new Path2D(), [xs] = u.data, ys = u.data[series];
+    for (let i = first; i <= last; i++) {
+      if (ys[i] == null) continue;
+      const x = u.valToPos(xs[i], "x", true), width = u.valToPos(ends[i], "x", true) - x;
+      const from = u.valToPos(floating ? u.data[series - 1][i] : 0, "y", true), to = u.valToPos(ys[i], "y", true);
+      const space = width > 6 * devicePixelRatio ? devicePixelRatio : 0;
+      path.rect(x + space / 2, Math.min(from, to), width - space, Math.max(Math.abs(to - from), floating ? devicePixelRatio : 0));
+    }
+    return { stroke: null, fill: path, clip: null, band: null, gaps: null, flags: 1 };
+  };
+}
+
+function box(parent, title, series) {
   const div = parent.appendChild(document.createElement("div"));
   div.className = "chart";
-  div.appendChild(document.createElement("h3")).textContent = title;
+  const head = div.appendChild(document.createElement("h3"));
+  head.textContent = title;
+  if (series.length > 1)
+    for (const [label, color] of series) {
+      const key = head.appendChild(document.createElement("span"));
+      key.textContent = label;
+      key.style.setProperty("--key", `var(--${color})`);
+    }
   return div;
 }
 
-function reading(unit, digits) {
-  return (u, value) => (value == null ? "–" : value.toFixed(digits) + " " + unit);
+function plotWidth(div) {
+  return Math.max(240, div.clientWidth - 12);
 }
 
-// One chart of rows. A series is [name of the column, label]. step: values are no line; -1: they
-// hold since the row before, 1: until the next.
+function reading(unit, digits) {
+  return (u, value) => (value == null ? "–" : `${value.toFixed(digits).replace("-", "−")} ${unit}`);
+}
+
+function room(low, high, zero) {
+  if (low == null) return [0, 1];
+  if (zero) [low, high] = [Math.min(0, low), Math.max(0, high)];
+  const space = (high - low || Math.abs(high) * 0.02 || 1) * 0.06;
+  return [zero && low === 0 ? 0 : low - space, high + space];
+}
+
+// One chart of rows. A series is [name of the column, label].
 class RowChart {
-  constructor(parent, { title, unit, digits, series, step, zero }, tz, onRange, onTouch) {
+  constructor(parent, { title, unit, digits, series, step, zero, range }, zone, onRange, onTouch) {
     this.names = series.map(([name]) => name);
-    this.div = box(parent, `${title}, ${unit}`);
+    const colors = series.length > 1 ? ["second", "first"] : ["first"];
+    this.div = box(parent, `${title}, ${unit}`, series.map(([, label], i) => [label, colors[i]]));
     this.plot = new uPlot({
-      width: this.width(), height: 170, tzDate: zoned(tz),
+      width: plotWidth(this.div), height: HEIGHT,
       cursor: { sync: { key: "rows" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
-      scales: {
-        x: { time: true },
-        y: { range: (u, low, high) => {
-          if (low == null) return [0, 1];
-          if (zero) [low, high] = [Math.min(0, low), Math.max(0, high)];
-          const room = (high - low || Math.abs(high) || 1) * 0.06;
-          return [zero && low === 0 ? 0 : low - room, high + room];
-        } },
-      },
-      axes: axes(),
-      series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" }, ...series.map(([, label], i) => ({
-        label, stroke: COLORS[i], width: 1.2, points: { show: false }, spanGaps: false,
-        value: reading(unit, digits),
-        ...(step ? { paths: uPlot.paths.stepped({ align: step }) } : {}),
+      scales: { x: { time: false }, y: { range: range ?? ((u, low, high) => room(low, high, zero)) } },
+      axes: axes(zone),
+      series: [{ label: "time", value: (u, t) => (t == null ? "–" : zone.time(t, true)) }, ...series.map(([, label], i) => ({
+        label, stroke: () => ink(colors[i]), width: 1.2, points: { show: false },
+        value: reading(unit, digits), paths: trace(step),
       }))],
       hooks: { setSelect: [(u) => {
         if (u.select.width > 4)
@@ -61,10 +163,6 @@ class RowChart {
     }, [[], ...series.map(() => [])], this.div);
     this.plot.over.addEventListener("dblclick", () => onRange(-Infinity, Infinity));
     onTouch(this.plot);
-  }
-
-  width() {
-    return Math.max(240, this.div.clientWidth - 12);
   }
 
   show(xs, values, from, to) {
@@ -76,29 +174,33 @@ class RowChart {
   }
 }
 
-// A chart of few points: bars side by side, or lines. onPick gets the range that was chosen.
-function countChart(parent, { title, unit, digits, time, series, bars }, tz, onPick) {
-  const div = box(parent, `${title}, ${unit}`);
-  const step = time.length > 1 ? Math.min(...time.slice(1).map((t, i) => t - time[i])) : 86400;
+// A chart of few values, each from its `time` to its `end`: bars, floating bars from the first
+// series to the second, or a line. A series is [label, values, color]. onPick gets what was chosen.
+function countChart(parent, { title, unit, digits, time, end, series, kind, range }, zone, onPick) {
+  const div = box(parent, `${title}, ${unit}`, series.map(([label, , color]) => [label, color]));
+  const name = (t) => (kind === "line" ? zone.iso(t).slice(0, 7) : zone.date(t));
+  const xs = kind === "line" ? time.map((t, i) => (t + end[i]) / 2) : time;
+  const style = (color, i) => kind === "line"
+    ? { stroke: () => ink(color), width: 1.6, paths: trace(0), points: { show: true, size: 5, fill: () => ink(color) } }
+    : kind === "floating" && !i ? { paths: () => null, points: { show: false } }
+    : { fill: () => ink(color), width: 0, points: { show: false }, paths: bars(end, kind === "floating") };
   const plot = new uPlot({
-    width: Math.max(240, div.clientWidth - 12), height: 170, tzDate: zoned(tz),
-    cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "counts" } },
-    scales: { x: { range: (u, low, high) => [low - step / 2, high + step * 1.5] } },
-    axes: axes(),
-    series: [{ value: "{YYYY}-{MM}-{DD}" }, ...series.map(([label, , color], i) => ({
-      label, stroke: COLORS[color ?? i], width: bars ? 0 : 1.5, value: reading(unit, digits),
-      points: { show: !bars && time.length < 80, size: 4 }, spanGaps: true,
-      ...(bars ? { fill: COLORS[color ?? i] + "c0", paths: uPlot.paths.bars({ size: [0.8, 60], align: 1 }) } : {}),
-    }))],
+    width: plotWidth(div), height: HEIGHT,
+    cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "counts" }, points: { size: 6 } },
+    scales: { x: { time: false, range: () => [time[0], end[end.length - 1]] },
+      y: { range: range ?? ((u, low, high) => room(low, high, kind === "bars")) } },
+    axes: axes(zone),
+    series: [{ label: kind === "line" ? "month" : "day", value: (u, t) => (t == null ? "–" : name(t)) },
+      ...series.map(([label, , color], i) => ({ label, value: reading(unit, digits), ...style(color, i) }))],
     hooks: { setSelect: [(u) => {
       if (!onPick || u.select.width < 4) return;
       onPick(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"));
       u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     }] },
-  }, [time, ...series.map(([, values]) => values)], div);
+  }, [xs, ...series.map(([, values]) => values)], div);
   if (onPick) plot.over.addEventListener("click", () => {
-    const i = plot.cursor.idx;
-    if (i != null && time[i] != null) onPick(time[i], time[i] + 86400);
+    const t = plot.posToVal(plot.cursor.left, "x"), i = time.findLastIndex((begin) => begin <= t);
+    if (i >= 0) onPick(time[i], end[i]);
   });
   return { plot, div };
 }

@@ -35,6 +35,20 @@ function floats(values, convert) {
   return out;
 }
 
+// Forget the values that cannot be; returns how many there were and the first of them.
+function leaveOutWild(values) {
+  const sorted = values.filter((x) => x === x).sort();
+  const middle = sorted[sorted.length >> 1];
+  const wild = { count: 0, value: null };
+  for (let i = 0; i < values.length; i++)
+    if (values[i] < middle * WILD[0] || values[i] > middle * WILD[1]) {
+      wild.value ??= values[i];
+      wild.count++;
+      values[i] = NaN;
+    }
+  return wild;
+}
+
 // Minima and maxima of 4, 16, 64 ... rows.
 class Pyramid {
   constructor(values) {
@@ -60,19 +74,27 @@ class Pyramid {
   }
 }
 
+// No board stores less often: what is further apart had no data in between.
+const SILENCE_S = 3600;
+// A voltage beyond these parts of the median is a reading gone wrong.
+const WILD = [0.4, 1.6];
+
 class Rows {
-  // All rows of one battery; `packed` as batmon/report.py packs them.
-  static async of(packed, first) {
+  // All rows of one battery; `packed` as web/report.py packs them. `values` has a column by name,
+  // NaN where unknown, `columns` their pyramids; `wild` tells of voltages that were left out.
+  static async of({ columns: packed, first }) {
     const rows = new Rows();
-    const [time, begins, voltage, current, temperature, soc, low, high] = await Promise.all([
+    const [time, begins, voltage, current, temperature, soc, low, high, lowCell, highCell] = await Promise.all([
       unpack(packed.time, Uint32Array), unpack(packed.begins, Uint8Array),
       unpack(packed.voltage, Uint16Array), unpack(packed.current, Uint16Array),
       unpack(packed.temperature, Uint8Array), unpack(packed.soc, Uint8Array),
       unpack(packed.low, Uint16Array), unpack(packed.high, Uint16Array),
+      unpack(packed.low_cell, Uint8Array), unpack(packed.high_cell, Uint8Array),
     ]);
     const n = rows.length = time.length;
     rows.time = Float64Array.from(time, (t) => t + first);
     rows.begins = begins;
+    for (let i = 1; i < n; i++) if (rows.time[i] - rows.time[i - 1] > SILENCE_S) begins[i] = 1;
     const columns = {
       voltage: floats(voltage, (bits) => HALVES[bits]),
       current: floats(current, (bits) => HALVES[bits]),
@@ -83,10 +105,12 @@ class Rows {
       high: floats(high, (x) => (x === 65535 ? NaN : x)),
       spread: new Float32Array(n),
     };
+    rows.wild = leaveOutWild(columns.voltage);
     for (let i = 0; i < n; i++) {
       columns.power[i] = columns.voltage[i] * columns.current[i];
       columns.spread[i] = columns.high[i] - columns.low[i];
     }
+    rows.values = { ...columns, lowCell, highCell };
     rows.columns = {};
     for (const name in columns) rows.columns[name] = new Pyramid(columns[name]);
     return rows;

@@ -1,4 +1,4 @@
-"""The page of `batmon report`: what there is to say about batteries, and all that shows it."""
+"""The page of `batmon report`: the rows of batteries, packed, and all that counts and shows them."""
 
 import base64
 import importlib.metadata
@@ -6,83 +6,72 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from batmon.log import history
 from batmon.paths import ROOT
 from batmon.version import VERSION
 
 _WEB = Path(__file__).parent
+# What unpacks and counts knows no page: `batmon report --json` runs it too.
+COUNTING = "zone.js", "data.js", "figures.js", "verdicts.js"
+_SHOWING = "charts.js", "report.js"
 # Where the chart library lies in its package, which is not imported: it would bring IPython.
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
 
 
-def battery(rows, events: list, tz: str) -> dict:
-    """Return all that the page shows of one battery; `rows` as `figures.tables` gives them."""
-    from batmon.log import figures
+def battery(name: str, rows, events: list = (), cells: int = 0, left_out: int = 0) -> dict:
+    """Return what the page gets of one battery, from which it counts all that it shows.
 
-    daily = figures.days(rows, tz)
-    weekly = figures.spread(rows, tz)
-    resistance = figures.resistance(rows, tz)
+    `rows` are as `history.tables` gives them, by their time or, if that was never known, by
+    uptime; `cells` is the number of cells in series, 0 if unknown; `left_out` counts the rows
+    before the first known time, which are not in `rows`.
+    """
+    clock = bool(rows["time_utc"].notna().all())
+    times = pd.DatetimeIndex(rows["time_utc"]).as_unit("s").asi8
+    if not clock:
+        times = history.uptimes(rows)
     return {
-        "summary": figures.summary(rows),
-        "columns": _columns(rows),
-        "days": {
-            "time": _times(daily),
-            **{
-                name: _list(daily[name]) if len(daily) else []
-                for name in (
-                    "charge_in_Ah", "charge_out_Ah", "energy_in_Wh", "energy_out_Wh",
-                    "soc_min", "soc_max",
-                )
-            },
-        },
-        "spread": {"time": weekly.index.tolist(), **{n: _list(weekly[n]) for n in weekly}},
-        "resistance": {"time": resistance.index.tolist(), "mohm": _list(resistance["median"])},
-        "extremes": figures.extremes(rows),
-        "cells": figures.cells(rows),
-        "gaps": figures.gaps(rows),
-        "events": events,
-    }  # fmt: skip
+        "name": name,
+        "rows": len(rows),
+        "clock": clock,
+        "first": int(times[0]),
+        "undated": int((~rows["time_known"]).sum()) if clock else 0,
+        "left_out": left_out,
+        "cells": cells,
+        "columns": _columns(rows, times),
+        "events": events if clock else [],
+    }
 
 
-def _times(daily) -> list[int]:
-    return [int(time.timestamp()) for time in daily["time_utc"]] if len(daily) else []
-
-
-def _list(values) -> list:
-    """Return numbers with four digits, which is plenty for a chart; unknown ones as null."""
-    return [None if value != value else float(f"{value:.4g}") for value in values.tolist()]
-
-
-def _columns(rows) -> dict[str, str]:
+def _columns(rows: pd.DataFrame, times: np.ndarray) -> dict[str, str]:
     """Pack the rows: differences from row to row, deflated, in base64; web/data.js unpacks."""
-    import numpy as np
-    import pandas as pd
-
-    unix = pd.DatetimeIndex(rows["time_utc"]).as_unit("s").asi8
     begins = (rows["interval_s"].to_numpy() == 0).astype(np.uint8)
 
     def halves(name, offset=0):
         values = (rows[name].to_numpy() + offset) * 2
         return np.where(np.isnan(values), 255, values).astype(np.uint8)
 
-    def cells(name):
-        return rows[name].to_numpy(np.uint16, na_value=65535)
+    def whole(name, dtype):
+        return rows[name].to_numpy(dtype, na_value=np.iinfo(dtype).max)
 
     packed = {
-        "time": (unix - unix[0]).astype(np.uint32),
+        "time": (times - times[0]).astype(np.uint32),
         "begins": begins,
         "voltage": rows["voltage_V"].to_numpy().astype(np.float16).view(np.uint16),
         "current": rows["current_A"].to_numpy().astype(np.float16).view(np.uint16),
         "temperature": halves("temperature_degC", 40),
         "soc": halves("soc_percent"),
-        "low": cells("cell_min_mV"),
-        "high": cells("cell_max_mV"),
+        "low": whole("cell_min_mV", np.uint16),
+        "high": whole("cell_max_mV", np.uint16),
+        "low_cell": whole("cell_min_index", np.uint8),
+        "high_cell": whole("cell_max_index", np.uint8),
     }
     return {name: _pack(values) for name, values in packed.items()}
 
 
 def _pack(values) -> str:
-    import numpy as np
-
     with np.errstate(over="ignore"):
         steps = np.diff(values, prepend=values.dtype.type(0))
     # Byte planes: the high bytes of small differences are all alike.
@@ -90,25 +79,31 @@ def _pack(values) -> str:
     return base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode()
 
 
-def page(batteries: list[dict], tz: str) -> str:
-    """Return the page as text; everything it needs is in it."""
+def page(batteries: list[dict], tz: str | None) -> str:
+    """Return the page as text; everything it needs is in it. `tz` None: the reader's own zone."""
     library, style = (_library(name) for name in _UPLOT)
     parts = {
-        "style": style + _web("report.css"),
+        "style": style + script("report.css"),
         "version": VERSION,
         "notice": (ROOT / "NOTICE").read_text(encoding="utf-8"),  # uPlot is passed on with the page
         "library": library,
-        "script": _web("data.js") + _web("charts.js") + _web("report.js"),
+        "script": "".join(map(script, (*COUNTING, *_SHOWING))),
         # "</" would end the script element
-        "data": json.dumps({"tz": tz, "batteries": batteries}).replace("</", "<\\/"),
+        "data": data(batteries, tz).replace("</", "<\\/"),
     }
-    text = _web("report.html")
+    text = script("report.html")
     for name, part in parts.items():
         text = text.replace(f"{{{{{name}}}}}", part, 1)
     return text
 
 
-def _web(name: str) -> str:
+def data(batteries: list[dict], tz: str | None) -> str:
+    """Return as JSON what the scripts get."""
+    return json.dumps({"tz": tz, "batteries": batteries})
+
+
+def script(name: str) -> str:
+    """Return the text of a file of this folder."""
     return (_WEB / name).read_text(encoding="utf-8")
 
 
