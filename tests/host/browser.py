@@ -63,6 +63,11 @@ class Browser:
         )  # fmt: skip
         self._call("Emulation.setTouchEmulationEnabled", enabled=phone)
 
+    def media(self, kind: str = "", scheme: str = "light"):
+        """Show the page as on a screen ("") or in print, in the light or dark scheme."""
+        scheme = {"name": "prefers-color-scheme", "value": scheme}
+        self._call("Emulation.setEmulatedMedia", media=kind, features=[scheme])
+
     def open(self, path: Path):
         """Open a file."""
         self._call("Page.navigate", url=path.resolve().as_uri())

@@ -1,5 +1,8 @@
 """`batmon report` in headless Chromium: a million frames, zooming, phones, and what is counted."""
 
+import json
+
+import needs
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +10,19 @@ from browser import browser
 from shardfiles import anchor, data, event, write
 
 from batmon.cli import main
-from batmon.log import figures, stream
 from batmon.log.formats import frame
-from batmon.web import report
+from batmon.web import counting, report
 
 _START = 1_767_247_200
 _DAY_S = 86_400
 _CHARTS = 7
+# The pixels of a chart, read from a copy: Chromium warns when the canvas itself is read twice.
+_PIXELS = (
+    "const copy = document.createElement('canvas'); copy.width = u.ctx.canvas.width;"
+    "copy.height = u.ctx.canvas.height;"
+    "const ctx = copy.getContext('2d', {willReadFrequently: true});"
+    "ctx.drawImage(u.ctx.canvas, 0, 0);"
+)
 _READY = "document.body && document.body.dataset.ready"
 
 
@@ -53,8 +62,7 @@ def _million(frames=1_000_000):
 def million(tmp_path_factory):
     rows = _million()
     page = tmp_path_factory.mktemp("page") / "million.html"
-    battery = {"name": "house", **report.battery(rows, [], "UTC")}
-    page.write_text(report.page([battery], "UTC"), encoding="utf-8")
+    page.write_text(report.page([report.battery("house", rows)], "UTC"), encoding="utf-8")
     return page, rows
 
 
@@ -153,48 +161,135 @@ def test_from_shards_with_odd_things(tmp_path, capsys, tab):
     write(tmp_path, "b-00001.raw", [anchor(0, 0), data(1)])
     out = tmp_path / "page.html"
     assert main(["report", str(tmp_path), "-o", str(out), "--tz", "Europe/Berlin"]) == 0
-    assert "220 rows" in capsys.readouterr().out
+    assert "221 rows" in capsys.readouterr().out
     tab.window(1280, 900)
     tab.open(out)
     tab.wait(_READY)
     assert "lost the BMS" in tab.run("document.getElementById('tables').textContent")
-    assert "2026-01-01 07:00" in tab.run("document.getElementById('summary').textContent")
+    span = tab.run("document.getElementById('span').textContent")
+    assert "2026-01-01 07:00" in span and "Europe/Berlin" in span
     assert not tab.complaints
-    battery = {"name": name, **report.battery(_million(10), [], "UTC")}
-    out.write_text(report.page([battery], "UTC"), encoding="utf-8")
+    odd_page = report.page([report.battery(name, _million(10))], "UTC")
+    out.write_text(odd_page, encoding="utf-8")
     tab.open(out)
     tab.wait(_READY)
     assert tab.run("document.querySelector('#batteries button').textContent") == name
 
 
-def test_figures():
-    rows = _million(50_000)
-    totals = figures.summary(rows)
-    hours = rows["interval_s"] / 3600
-    charge = rows["current_A"] * hours
-    assert totals["out_ah"] == pytest.approx(-charge[charge < 0].sum(), abs=0.1)
-    days = figures.days(rows, "UTC")
-    assert days["charge_out_Ah"].sum() == pytest.approx(totals["out_ah"], abs=0.1)
-    # the state of charge goes down from 90 to 10 once a day
-    assert totals["cycles"] == pytest.approx(0.8 * totals["hours"] / 24, rel=0.05)
-    ohm = figures.resistance(rows, "UTC")["median"]
-    assert len(ohm) == 0  # no two rows are close enough for a step
-    assert figures.gaps(rows) == [(pytest.approx(_START, abs=10**7), 9 * _DAY_S)]
-    assert dict((cell, low) for cell, low, _ in figures.cells(rows))[3] == 100
+def _case(tab, out, folder, *options):
+    assert main(["report", str(folder), "-o", str(out), *options]) == 0
+    tab.window(1280, 900)
+    tab.open(out)
+    tab.wait(_READY)
+    assert not tab.complaints
 
 
-def test_resistance_from_steps(tmp_path):
-    frames, up = [anchor(0, _START)], 0
-    for i in range(40):
-        current = -50.0 if i % 2 else -2.0
-        up += 600
-        frames.append(data(up, 13.2, -2.0 if i % 2 else -50.0))
-        up += 2
-        frames.append(data(up, 13.2 + 0.005 * current, current))
+@pytest.mark.xdist_group("report")
+def test_a_short_gap_is_drawn_as_short_as_it_was(tmp_path, tab):
+    # rows half an hour apart, and between two of them 40 s without data
+    times = [0, 1800, 3600, 3640, 5440, 7240]
+    frames = [anchor(0, _START)] + [data(t, 13.2, -5.0) for t in times]
+    frames.insert(4, event(3640, frame.GAP, 40))
     write(tmp_path, "a-00001.raw", frames)
-    rows = figures.tables(stream.Logs([tmp_path]))["a"]
-    rows["voltage_V"] = 13.2 + 0.005 * rows["current_A"]
-    assert figures.resistance(rows, "UTC")["median"].tolist() == [pytest.approx(5.0)]
+    _case(tab, tmp_path / "page.html", tmp_path)
+    left, right = tab.run(
+        "(([xs, ys]) => { const i = ys.indexOf(null); return [xs[i - 1], xs[i + 1]]; })"
+        "(page.charts[2].plot.data)"
+    )
+    assert right - left == 40
+    tab.run(f"page.range({_START + 3420}, {_START + 3820})")
+    tab.wait("page.to - page.from == 400 && !page.asked")
+    # the line of the steady current, pixel by pixel: dark but for a tenth of the width
+    dark = tab.run(
+        f"(u => {{ {_PIXELS}"
+        "const {left, width} = u.bbox, y = Math.round(u.valToPos(-5, 'y', true));"
+        "const rows = [-2, -1, 0, 1].map(d => ctx.getImageData(left, y + d, width, 1).data);"
+        "return Array.from({length: width}, (_, x) => rows.some(p => p[4 * x + 3] > 60"
+        " && p[4 * x + 2] - p[4 * x] > 50)); })(page.charts[2].plot)"  # blue, as no grid is
+    )
+    blank = [i / len(dark) for i, drawn in enumerate(dark) if not drawn and 2 < i < len(dark) - 2]
+    assert 0.085 < len(blank) / len(dark) < 0.115
+    assert blank[0] > 0.44 and blank[-1] < 0.56
+
+
+@pytest.mark.xdist_group("report")
+def test_no_line_crosses_days_without_data(tmp_path, tab):
+    frames = [anchor(0, _START)] + [data(600 * i, 13.2, -5.0) for i in range(100)]
+    later = [anchor(10, _START + 20 * _DAY_S, boot=2)]
+    later += [data(10 + 600 * i, 13.2, -5.0) for i in range(400)]
+    write(tmp_path, "a-00001.raw", frames)
+    write(tmp_path, "a-00002.raw", later)
+    _case(tab, tmp_path / "page.html", tmp_path, "--tz", "UTC")
+    for chart in ("counts[0]", "counts[1]", "charts[0]"):
+        clear = tab.run(
+            f"(u => {{ {_PIXELS} const {{left, top, width, height}} = u.bbox;"
+            f"const x = Math.round(u.valToPos({_START + 10 * _DAY_S}, 'x', true));"
+            "const p = ctx.getImageData(x, top, 3, height - 4).data, line = [225, 231, 237];"
+            "for (let i = 0; i < p.length; i += 4) if (p[i + 3] > 60"
+            " && line.some((c, k) => Math.abs(p[i + k] - c) > 30)) return false;"
+            f"return true; }})(page.{chart}.plot)"
+        )
+        assert clear, chart
+    days = tab.run("page.counts[1].plot.scales.x.min")
+    assert days == _START - 6 * 3600  # midnight before the first row
+
+
+@pytest.mark.xdist_group("report")
+def test_a_first_day_has_the_axis_of_that_day(tmp_path, tab):
+    frames = [anchor(0, _START)] + [data(600 * i, 13.2, -5.0) for i in range(144)]
+    frames[1] = data(0, 2000.0, -5.0)  # and a reading gone wrong does not set the other axis
+    write(tmp_path, "a-00001.raw", frames)
+    _case(tab, tmp_path / "page.html", tmp_path, "--tz", "UTC")
+    scales = tab.run("page.charts.map(c => [c.plot.scales.x.min, c.plot.scales.x.max])")
+    assert scales == [[_START, _START + 600 * 143]] * _CHARTS
+    assert tab.run("by('overview-part').hidden")
+    assert tab.run("page.charts[1].plot.scales.y.max") < 14
+    assert "2000" in tab.run("by('notes').textContent")
+
+
+@pytest.mark.xdist_group("report")
+def test_a_board_that_never_knew_the_time(tmp_path, tab):
+    for boot in (1, 2):
+        frames = [anchor(0, 0, boot)] + [data(60 * i, 13.2, -2.0) for i in range(60)]
+        write(tmp_path, f"a-0000{boot}.raw", frames)
+    _case(tab, tmp_path / "page.html", tmp_path)
+    assert tab.run("page.rows.length") == 120 and tab.run("page.last - page.first") == 2 * 3540 + 60
+    assert "uptime" in tab.run("by('span').textContent")
+    assert tab.run("page.charts[0].plot.data[1].filter(x => x === null).length") == 1
+
+
+@pytest.mark.xdist_group("report")
+def test_dark_mode_and_print(tmp_path, tab):
+    write(tmp_path, "a-00001.raw", [anchor(0, _START)] + [data(60 * i) for i in range(60)])
+    _case(tab, tmp_path / "page.html", tmp_path)
+    look = "[getComputedStyle(document.body).backgroundColor, ink('first')]"
+    light = tab.run(look)
+    tab.media(scheme="dark")
+    dark = tab.run(look)
+    assert dark[0] == "rgb(18, 23, 29)" and light[1] != dark[1]
+    tab.media(kind="print", scheme="dark")
+    assert tab.run(look) == ["rgb(255, 255, 255)", light[1]]
+    assert tab.run("getComputedStyle(by('tools')).display") == "none"
+    tab.media()
+
+
+@pytest.mark.parametrize("program", ["node", "chromium"])
+def test_json_is_counted_by_what_is_there(tmp_path, capsys, monkeypatch, program):
+    path = needs.program(program, program)
+    monkeypatch.setattr(counting.shutil, "which", lambda name: path if name == program else None)
+    frames = [anchor(0, _START)] + [data(600 * i, 13.2, -6.0) for i in range(200)]
+    write(tmp_path, "a-00001.raw", frames)
+    assert main(["report", str(tmp_path), "--json", "--tz", "UTC"]) == 0
+    (battery,) = json.loads(capsys.readouterr().out)["batteries"]
+    assert battery["figures"]["out_ah"] == pytest.approx(199.0)
+    assert battery["figures"]["use"]["ah_per_day"] == pytest.approx(144.0)
+
+
+def test_json_without_anything_to_count_with(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(counting.shutil, "which", lambda name: None)
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), data(1)])
+    assert main(["report", str(tmp_path), "--json"]) == 2
+    assert "node 18" in capsys.readouterr().err
 
 
 def test_mistakes(tmp_path, capsys):
@@ -203,7 +298,7 @@ def test_mistakes(tmp_path, capsys):
         (["-o", "x.pdf"], 2, ".html"),
         (["-o", "/absent/x.html"], 2, "no folder"),
         (["-o", str(tmp_path / "x.html"), "--tz", "Mars"], 2, "Mars"),
-        (["-o", str(tmp_path / "x.html")], 1, "no row"),
+        ([], 2, "-o FILE.html is missing"),
     ):
         assert main(["report", str(tmp_path), *arguments]) == code
         error = capsys.readouterr().err

@@ -36,7 +36,8 @@ def _run(args) -> int:
         result["batteries"] = counting.count(batteries, tz)
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        print(f"{out}: {many(result['rows'], 'row')} in {result['bytes'] / 1e6:.1f} MB; open it in a browser")
+        size = f"{many(result['rows'], 'row')} in {result['bytes'] / 1e6:.1f} MB"
+        print(f"{out}: {size}; open it in a browser")
     return 1 if logs.damage else 0
 
 
@@ -76,6 +77,8 @@ def add_parser(subparsers):
         "--tz", metavar="ZONE", help="time zone such as Europe/Berlin (default: this PC's)"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print all figures of the page as JSON; -o may be left out"
+        "--json",
+        action="store_true",
+        help="print all figures of the page as JSON; -o may be left out",
     )
     parser.set_defaults(run=_run)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from batmon.log import timeline
+from batmon.log import shards, timeline
 from batmon.log.formats import frame
 from batmon.log.stream import Logs
 from batmon.log.timeline import EVENTS
@@ -64,8 +64,18 @@ def events(logs: Logs) -> dict[str, list[tuple[int, str, int, int]]]:
 
 
 def cells(logs: Logs, battery: str) -> int:
-    """Return the number of cells in series that the newest anchor tells, 0 if none does."""
-    log = next(log for log in logs.logs if log.battery == battery)
-    anchors = log.skeleton[timeline.kinds(log.skeleton) == frame.ANCHOR].view(timeline.ANCHOR)
-    told = anchors["cells"][anchors["cells"] > 0]
-    return int(told[-1]) if len(told) else 0
+    """Return the number of cells in series that the anchors tell, 0 if none does."""
+    return shards.most_cells(next(log.skeleton for log in logs.logs if log.battery == battery))
+
+
+def several(rows: pd.DataFrame) -> dict[int, str]:
+    """Return by the cell of a row the words for it where it may be one of several: "13 or 14"."""
+    found = {}
+    for name in ("cell_min_index", "cell_max_index"):
+        if f"{name}_to" in rows:
+            pairs = rows[[name, f"{name}_to"]].dropna().drop_duplicates()
+            for first, last in pairs.itertuples(index=False):
+                if last > first:
+                    words = "or" if last == first + 1 else "to"
+                    found[int(first)] = f"{first} {words} {last}"
+    return found

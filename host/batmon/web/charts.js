@@ -30,6 +30,8 @@ function timeTicks(from, to, zone) {
       const t = zone.begin(day);
       if (t >= from && t <= to) days.push(t);
     }
+    const mondays = days.filter((t) => zone.monday(zone.day(t)) === zone.day(t));
+    if (zone.clock && mondays.length >= LABELS[0]) return { unit: "day", at: thinned(mondays) };
     if (days.length >= LABELS[0]) return { unit: "day", at: thinned(days) };
   }
   for (const step of STEPS_S.slice().reverse()) {
@@ -54,11 +56,11 @@ function timeWords(unit, t, before, zone) {
   return iso.slice(11, unit === "second" ? 19 : 16) + (new_(10) ? `\n${day} ${year}` : "");
 }
 
-// Round numbers to label from low to high, four to six of them where that is possible.
+// Round numbers to label, four to six of them, the first and last not within the values.
 function valueTicks(low, high) {
   const power = 10 ** Math.floor(Math.log10((high - low) / 10));
   for (const step of [1, 2, 2.5, 5, 10, 20, 25, 50, 100].map((x) => x * power)) {
-    const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+    const first = Math.floor(low / step + 1e-6), last = Math.ceil(high / step - 1e-6);
     if (last - first < LABELS[1])
       return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
   }
@@ -71,7 +73,10 @@ function axes(zone) {
     { ...axis, splits: (u, k, low, high) => { u.ticks = timeTicks(low, high, zone); return u.ticks.at; },
       values: (u, at) => at.map((t, i) => timeWords(u.ticks.unit, t, i ? at[i - 1] : null, zone)) },
     { ...axis, size: 54, splits: (u, k, low, high) => valueTicks(low, high),
-      values: (u, at) => at.map((value) => String(value).replace("-", "−")) },
+      values: (u, at) => {
+        const digits = Math.max(...at.map((value) => (String(value).split(".")[1] ?? "").length));
+        return at.map((value) => value.toFixed(digits).replace("-", "−"));
+      } },
   ];
 }
 
@@ -134,11 +139,13 @@ function reading(unit, digits) {
   return (u, value) => (value == null ? "–" : `${value.toFixed(digits).replace("-", "−")} ${unit}`);
 }
 
+// The range of a value axis, which ends at labels.
 function room(low, high, zero) {
   if (low == null) return [0, 1];
   if (zero) [low, high] = [Math.min(0, low), Math.max(0, high)];
-  const space = (high - low || Math.abs(high) * 0.02 || 1) * 0.06;
-  return [zero && low === 0 ? 0 : low - space, high + space];
+  const space = high > low ? 0 : Math.abs(high) * 0.02 || 1;
+  const ticks = valueTicks(low - space, high + space);
+  return [ticks[0], ticks[ticks.length - 1]];
 }
 
 // One chart of rows. A series is [name of the column, label].

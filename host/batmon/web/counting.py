@@ -1,4 +1,4 @@
-"""The report's figures without its page: its own scripts, run by the node or browser that is here."""
+"""The report's figures without its page: its own scripts, run by node or a browser."""
 
 import http.server
 import json
@@ -16,7 +16,7 @@ _BROWSERS = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge",
     "microsoft-edge", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )  # fmt: skip
-_EACH = """
+EACH = """
 async function all(data) {
   const counted = [];
   for (const battery of data.batteries) {
@@ -42,7 +42,7 @@ def count(batteries: list[dict], tz: str | None) -> list[dict]:
 
     Raises UserError when there is neither node nor a browser that can.
     """
-    scripts = "".join(map(report.script, report.COUNTING)) + _EACH
+    scripts = "".join(map(report.script, report.COUNTING)) + EACH
     data = report.data(batteries, tz)
     ways = [(path, _node) for path in _there(("node", "nodejs"))]
     ways += [(path, _browser) for path in _there(_BROWSERS)]

@@ -10,15 +10,16 @@ const SWING_TURN = 5, SOC_COUNTED = [3, 97];
 const SOC_JUMP = 3;
 // A current step as good as a test: within two polls, and large; its mean has to be this sure.
 const STEP_S = 12, STEP_OF_MAX = 0.1, STEP_LEAST_A = 2, STEPS_LEAST = 5, STEP_ERROR = 0.05;
-// Cells can be compared at rest (less than a fiftieth of the capacity flows) in the flat middle.
-const REST_OF_CAPACITY = 1 / 50, REST_SOC = [40, 80], TOP_SOC = 98, BOTTOM_SOC = 15;
+// Cells can be compared at rest (less than a fiftieth of the capacity flows, or of the largest
+// current) in the flat middle, when full and when nearly empty.
+const REST_OF_CAPACITY = 1 / 50, REST_LEAST_A = 0.5, REST_SOC = [40, 80], TOP_SOC = 98, BOTTOM_SOC = 15;
 const GAP_LISTED_S = 600;
 const RECENT_S = 30 * DAY_S;
 const CYCLES_LEAST = 3;
 const FULL_SOC = 99, LOW_SOC = 20;
 const COLD_C = 0, HOT_C = 45, CELL_HIGH_MV = 3600, CELL_LOW_MV = 2800;
 
-function figures(rows, zone, cellCount = 0) {
+function figures(rows, zone, cellCount = 0, several = {}) {
   const found = {
     first: rows.time[0], last: rows.time[rows.length - 1], frames: rows.length,
     measured_s: 0, in_ah: 0, out_ah: 0, in_wh: 0, out_wh: 0,
@@ -33,7 +34,7 @@ function figures(rows, zone, cellCount = 0) {
   found.use = use(found);
   found.now = now(rows, found);
   resistance(rows, found);
-  found.cells = cells(rows, found, cellCount);
+  found.cells = cells(rows, found, cellCount, several);
   found.moments = moments(rows, found);
   found.gaps = gaps(rows);
   return found;
@@ -229,7 +230,7 @@ function returned(rows, found) {
   }
   end();
   const stored_wh = stored / 100 * ah * (volts / n), net = found.in_wh - stored_wh;
-  return { percent: net > 0 ? 100 * found.out_wh / net : null, why: net > 0 ? "" : "nothing was charged" };
+  return { percent: net > 0 ? 100 * found.out_wh / net : null, stored_wh, why: net > 0 ? "" : "nothing was charged" };
 }
 
 // What is taken out in a day, of the newest 30 days that were measured.
@@ -292,16 +293,16 @@ function resistance(rows, found) {
 }
 
 // Where cells can be compared: how far they are apart, and which is lowest and highest.
-function cells(rows, found, count) {
+function cells(rows, found, count, several) {
   const { time, begins } = rows, { current, soc, low, high, lowCell, highCell } = rows.values;
   const ah = capacityAt(found);
   let most = 0;
   for (let i = 0; i < rows.length; i++) {
     if (Math.abs(current[i]) > most) most = Math.abs(current[i]);
-    if (lowCell[i] < 255 && lowCell[i] >= count) count = lowCell[i] + 1;
-    if (highCell[i] < 255 && highCell[i] >= count) count = highCell[i] + 1;
+    if (lowCell[i] < 255 && lowCell[i] > count) count = lowCell[i];
+    if (highCell[i] < 255 && highCell[i] > count) count = highCell[i];
   }
-  const rest = ah !== null ? ah * REST_OF_CAPACITY : most * 0.02;
+  const rest = ah !== null ? ah * REST_OF_CAPACITY : Math.max(REST_LEAST_A, most * REST_OF_CAPACITY);
   const places = {};
   for (const name of ["rest", "top", "bottom"])
     places[name] = { seconds: 0, recent: new Map(), months: found.months.map(() => new Map()),
@@ -311,8 +312,8 @@ function cells(rows, found, count) {
   for (let i = 1; i < rows.length; i++) {
     const spread = high[i] - low[i], s = time[i] - time[i - 1];
     if (begins[i] || spread !== spread) continue;
-    if (lowCell[i] < 255) share.low[lowCell[i]] += s;
-    if (highCell[i] < 255) share.high[highCell[i]] += s;
+    if (lowCell[i] < 255) share.low[lowCell[i] - 1] += s;
+    if (highCell[i] < 255) share.high[highCell[i] - 1] += s;
     const name = soc[i] >= TOP_SOC ? "top" : soc[i] <= BOTTOM_SOC ? "bottom"
       : Math.abs(current[i]) <= rest && Math.abs(current[i - 1]) <= rest && soc[i] >= REST_SOC[0] && soc[i] <= REST_SOC[1]
         ? "rest" : null;
@@ -321,9 +322,11 @@ function cells(rows, found, count) {
     place.seconds += s;
     add(place.months[month(time[i])], spread, s);
     if (time[i] >= since) add(place.recent, spread, s);
-    if (lowCell[i] < 255) place.low[lowCell[i]] += s;
-    if (highCell[i] < 255) place.high[highCell[i]] += s;
+    if (lowCell[i] < 255) place.low[lowCell[i] - 1] += s;
+    if (highCell[i] < 255) place.high[highCell[i] - 1] += s;
   }
+  // with more than 16 cells a frame may not tell which of two or three it is
+  const names = Array.from({ length: count }, (_, i) => several[i + 1] ?? String(i + 1));
   const result = { count, list: [] };
   for (const name of ["rest", "top", "bottom"]) {
     const place = places[name];
@@ -335,13 +338,18 @@ function cells(rows, found, count) {
     result[name] = { hours: place.seconds / 3600, mv: weighted(place.recent),
       months: monthly, ever_mv: known.length ? known[known.length - 1][1] : null,
       per_year_mv: long ? slope(known) * 365.25 * DAY_S : null,
-      lowest: mostly(place.low), highest: mostly(place.high) };
+      lowest: mostly(place.low, names), highest: mostly(place.high, names) };
   }
   const percent = (seconds, i) => 100 * seconds[i] / Math.max(1, seconds.reduce((a, b) => a + b, 0));
   for (let i = 0; i < count; i++)
-    result.list.push([i + 1, percent(share.low, i), percent(share.high, i),
+    if (!covered(names, i)) result.list.push([names[i], percent(share.low, i), percent(share.high, i),
       percent(places.top.high, i), percent(places.bottom.low, i)]);
   return result;
+}
+
+// Is this cell one of the several that an earlier name stands for?
+function covered(names, i) {
+  return names.slice(0, i).some((name) => Number(name.split(" ").pop()) > i);
 }
 
 function add(map, key, value) {
@@ -361,9 +369,9 @@ function weighted(spent) {
   return all ? sum / (all / 2) : null;
 }
 
-function mostly(seconds) {  // the cell, from 1, that it is most of the time, and its share
+function mostly(seconds, names) {  // the cell that it is most of the time, and its share
   const all = seconds.reduce((a, b) => a + b, 0), most = Math.max(0, ...seconds);
-  return most ? { cell: seconds.indexOf(most) + 1, percent: 100 * most / all } : null;
+  return most ? { cell: names[seconds.indexOf(most)], percent: 100 * most / all } : null;
 }
 
 // When it last was full and low, and how long and when last beyond limits.

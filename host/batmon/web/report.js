@@ -1,7 +1,8 @@
 // The page: which battery, which range, and everything drawn for it.
 const DATA = JSON.parse(document.getElementById("data").textContent);
+const PERCENT = () => [0, 100];
 const DETAIL = [
-  { title: "State of charge", unit: "%", digits: 1, series: [["soc", "SoC"]], step: 1 },
+  { title: "State of charge", unit: "%", digits: 1, series: [["soc", "SoC"]], step: 1, range: PERCENT },
   { title: "Voltage", unit: "V", digits: 2, series: [["voltage", "pack"]] },
   { title: "Current", unit: "A", digits: 2, series: [["current", "+ charging"]], step: -1, zero: true },
   { title: "Power", unit: "W", digits: 0, series: [["power", "+ charging"]], step: -1, zero: true },
@@ -11,6 +12,8 @@ const DETAIL = [
 ];
 const RANGES = [["All", Infinity], ["Year", 366], ["Month", 31], ["Week", 7], ["Day", 1]];
 const SHORTEST_S = 30;
+const DAYS_LEAST = 3;  // fewer are told in numbers alone
+const LONGEST_LIST = 100;
 const by = (id) => document.getElementById(id);
 
 function element(parent, tag, text) {
@@ -19,91 +22,119 @@ function element(parent, tag, text) {
   return node;
 }
 
-function when(t, seconds) {
-  return new Date(t * 1e3).toLocaleString("sv-SE", { timeZone: DATA.tz, ...(seconds ? {} : {
-    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" }) });
-}
-
-function duration(s) {
-  return s < 120 ? `${s} s` : s < 7200 ? `${Math.round(s / 60)} min`
-    : s < 172800 ? `${(s / 3600).toFixed(1)} h` : `${(s / 86400).toFixed(1)} days`;
-}
-
 class Page {
-  constructor(battery, rows) {
-    this.battery = battery;
-    this.rows = rows;
-    this.first = battery.summary.first;
-    this.last = Math.max(battery.summary.last, this.first + SHORTEST_S);
+  constructor(battery, { rows, zone, found, answers }) {
+    Object.assign(this, { battery, rows, zone, found, answers });
+    this.first = found.first;
+    this.last = Math.max(found.last, this.first + SHORTEST_S);
     this.from = this.first;
     this.to = this.last;
     this.asked = false;
-    for (const id of ["summary", "overview", "detail", "health", "tables", "tools"])
+    for (const id of ["span", "summary", "notes", "units", "overview", "detail", "health", "wide-tables", "tables", "tools"])
       by(id).textContent = "";
-    this.summary();
-    const pick = (from, to) => {
+    this.notes();
+    this.pick = (from, to) => {
       this.range(from, to);
       by("tools").scrollIntoView({ behavior: "smooth", block: "start" });
     };
-    this.counts = this.counted(pick);
-    this.charts = DETAIL.map((what) => new RowChart(
-      by("detail"), what, DATA.tz, (from, to) => this.range(from, to),
-      (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
+    this.byDay = found.days.length >= DAYS_LEAST;
+    by("overview-part").hidden = !this.byDay;
+    this.counts = [];
+    if (this.byDay) this.unitsSwitch();
+    this.health();
+    by("health-part").hidden = !by("health").children.length;
+    this.charts = DETAIL.filter(({ series }) => series.some(([name]) => rows.values[name].some((x) => x === x)))
+      .map((what) => new RowChart(by("detail"), what, zone, (from, to) => this.range(from, to),
+        (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
     this.tools();
     this.tables();
+    this.summary();
     this.draw();
   }
 
-  summary() {
-    const s = this.battery.summary;
-    const show = (value, unit) => (value == null ? "–" : `${value} ${unit}`);
-    for (const [words, value] of [
-      ["begin", when(s.first)], ["end", when(s.last)],
-      ["charge at the end", show(s.soc, "%")], ["voltage at the end", show(s.voltage, "V")],
-      ["full cycles", show(s.cycles, "")], ["capacity by SoC, about", show(s.capacity_ah, "Ah")],
-      [`charged, ${show(s.in_ah, "Ah")}`, show(s.in_kwh, "kWh")],
-      [`discharged, ${show(s.out_ah, "Ah")}`, show(s.out_kwh, "kWh")],
-      ["out of in", show(s.efficiency, "%")],
-      ["measured", duration(s.hours * 3600)], ["rows", s.frames.toLocaleString("en")],
-    ]) {
-      const card = element(by("summary"), "div");
-      element(card, "b", value);
-      element(card, "span", words);
-    }
-    if (s.undated)
-      element(element(by("summary"), "div"), "span",
-        `${s.undated} rows are from before the clock was set; their time is the earliest possible.`);
+  notes() {
+    const { found, battery, rows, zone } = this;
+    by("span").textContent = zone.clock
+      ? `${zone.time(found.first)} to ${zone.time(found.last)}, time zone ${zone.name}`
+      : `${duration(found.last - found.first)} of uptime; the board never knew the time of day`;
+    const say = (text) => element(by("notes"), "div", text);
+    if (battery.undated)
+      say(`${plural(battery.undated, "row")} of boots in which the clock was not set: their time is the earliest possible.`);
+    if (battery.left_out)
+      say(`${plural(battery.left_out, "row")} from before the first known time ${battery.left_out === 1 ? "is" : "are"} left out.`);
+    if (rows.wild.count)
+      say(`${plural(rows.wild.count, "voltage")} that cannot be (the first: ${number(rows.wild.value, 1)} V) ${rows.wild.count === 1 ? "is" : "are"} left out.`);
   }
 
-  counted(pick) {
-    const { days, spread, resistance } = this.battery;
-    const per = (what, pick) => countChart(by(what.place), what, DATA.tz, pick);
-    const minus = (values) => values.map((x) => (x == null ? null : -x));
-    const kwh = (values) => values.map((x) => (x == null ? null : x / 1000));
-    const charts = [];
-    if (days.time.length) charts.push(
-      per({ place: "overview", title: "State of charge", unit: "%", digits: 1, time: days.time,
-        series: [["lowest", days.soc_min, 1], ["highest", days.soc_max, 0]] }, pick),
-      per({ place: "overview", title: "Energy in and out", unit: "kWh", digits: 2, time: days.time, bars: true,
-        series: [["in", kwh(days.energy_in_Wh), 2], ["out", minus(kwh(days.energy_out_Wh)), 1]] }, pick),
-      per({ place: "overview", title: "Charge in and out", unit: "Ah", digits: 1, time: days.time, bars: true,
-        series: [["in", days.charge_in_Ah, 2], ["out", minus(days.charge_out_Ah), 1]] }, pick));
-    if (spread.time.length) charts.push(
-      per({ place: "health", title: "Cell drift: median spread per week", unit: "mV", digits: 1,
-        time: spread.time, series: [["always", spread.all, 0], ["at rest", spread.rest, 2]] }));
-    if (resistance.time.length) charts.push(
-      per({ place: "health", title: "Internal resistance of the pack, from steps of current", unit: "mΩ",
-        digits: 2, time: resistance.time, series: [["median of the week", resistance.mohm, 3]] }));
-    return charts;
+  // A card for each answer; opened, it tells the rule, and where on the page its evidence is.
+  summary() {
+    for (const { question, value, words, rule, fine, see } of this.answers) {
+      const card = element(by("summary"), "details");
+      card.className = fine === null ? "" : fine ? "fine" : "look";
+      const head = element(card, "summary");
+      element(head, "span", question);
+      element(head, "b", value);
+      element(head, "span", words).className = "words";
+      element(card, "p", rule);
+      const target = by(see);
+      if (!target?.children.length) continue;
+      const link = element(card, "a", "show");
+      link.href = `#${see}`;
+      link.onclick = (event) => {
+        event.preventDefault();
+        target.scrollIntoView({ behavior: "smooth", block: "start" });
+      };
+    }
+  }
+
+  unitsSwitch() {
+    const buttons = [["Energy", "wh", "kWh", 1000], ["Charge", "ah", "Ah", 1]].map(([words, ...unit]) => {
+      const button = element(by("units"), "button", words);
+      button.onclick = () => {
+        for (const other of buttons) other.className = other === button ? "on" : "";
+        this.overview(...unit);
+      };
+      return button;
+    });
+    buttons[0].onclick();
+  }
+
+  overview(name, unit, by_) {
+    this.counts = this.counts.filter(({ div }) => div.parentNode !== by("overview"));
+    by("overview").textContent = "";
+    const { days } = this.found, of = (pick) => days.map(pick);
+    const per = (what) => this.counts.push(countChart(by("overview"),
+      { time: of((d) => d.begin), end: of((d) => d.end), ...what }, this.zone, this.pick));
+    if (days.some((d) => d.soc_low !== null))
+      per({ title: "State of charge, lowest to highest", unit: "%", digits: 1, kind: "floating", range: PERCENT,
+        series: [["lowest", of((d) => d.soc_low), "band"], ["highest", of((d) => d.soc_high), "band"]] });
+    per({ title: unit === "Ah" ? "Charge" : "Energy", unit, digits: unit === "Ah" ? 1 : 2, kind: "bars",
+      series: [["in", of((d) => d[`in_${name}`] / by_), "in"], ["out", of((d) => -d[`out_${name}`] / by_), "out"]] });
+  }
+
+  health() {
+    const { months } = this.found;
+    const per = (id, what) => {
+      if (what.series.every(([, values]) => values.filter((x) => x !== null).length < 2)) return;
+      const chart = countChart(by("health"), { time: months.map((m) => m.begin), end: months.map((m) => m.end),
+        kind: "line", ...what }, this.zone, this.pick);
+      chart.div.id = id;
+      this.counts.push(chart);
+    };
+    const of = (name) => months.map((m) => m[name]);
+    per("capacity", { title: "Capacity", unit: "Ah", digits: 1, series: [["capacity", of("capacity_ah"), "first"]] });
+    per("drift", { title: "Cells apart", unit: "mV", digits: 1, range: (u, low, high) => room(low, high, true),
+      series: [["at rest", of("rest_mv"), "first"], ["when full", of("top_mv"), "second"]] });
+    per("resistance", { title: "Resistance of the pack", unit: "mΩ", digits: 2, series: [["resistance", of("resistance_mohm"), "first"]] });
   }
 
   tools() {
     const tools = by("tools");
-    this.buttons = RANGES.filter(([, days], i) => !i || days * 86400 < this.last - this.first)
+    this.buttons = RANGES.filter(([, days], i) => !i || days * DAY_S < this.last - this.first)
       .map(([words, days]) => {
         const button = element(tools, "button", words);
         button.onclick = () => {
-          const middle = (this.from + this.to) / 2, half = days * 43200;
+          const middle = (this.from + this.to) / 2, half = days * DAY_S / 2;
           // from everything to its newest part, else around what is shown
           if (this.whole()) this.range(this.last - 2 * half, this.last);
           else this.range(middle - half, middle + half);
@@ -142,34 +173,55 @@ class Page {
   }
 
   draw() {
-    const names = DETAIL.flatMap(({ series }) => series.map(([name]) => name));
+    const names = this.charts.flatMap((chart) => chart.names);
     const pixels = this.charts[0].plot.bbox.width / devicePixelRatio || 800;
     const [xs, ys] = this.rows.slice(names, this.from, this.to, pixels);
     const values = Object.fromEntries(names.map((name, i) => [name, ys[i]]));
     for (const chart of this.charts) chart.show(xs, values, this.from, this.to);
-    by("range").textContent = `${when(this.from)} to ${when(this.to)}, ${duration(Math.round(this.to - this.from))}`;
+    by("range").textContent = `${this.zone.time(this.from)} to ${this.zone.time(this.to)}, ${duration(Math.round(this.to - this.from))}`;
     for (const [button, days] of this.buttons)
       button.className = (days === Infinity ? this.whole()
-        : Math.abs(this.to - this.from - days * 86400) < 1) ? "on" : "";
+        : Math.abs(this.to - this.from - days * DAY_S) < 1) ? "on" : "";
     document.body.dataset.points = xs.length;
   }
 
   tables() {
-    const { extremes, cells, gaps, events } = this.battery;
-    this.table("Time at extremes", ["", "hours", "share"],
-      extremes.map(([what, hours, percent]) => [what, hours, `${percent} %`]));
-    this.table("Cells", ["cell", "is lowest", "is highest"],
-      cells.map(([cell, low, high]) => [cell, `${low} %`, `${high} %`]));
-    this.table("Gaps, longest first", ["from", "without data for"],
-      gaps.map(([at, s]) => [when(at), duration(s)]), gaps.map(([at]) => at));
-    this.table("Events, newest first", ["time", "event"],
-      events.map(([at, words, a, b]) => [when(at), a || b ? `${words} (${a}${b ? ", " + b : ""})` : words]),
-      events.map(([at]) => at));
+    const { found, zone } = this, { months, moments, cells, gaps } = found;
+    const share = (percent) => `${number(percent)} %`, whole = by("wide-tables"), small = by("tables");
+    const range = (low, high, unit, digits = 0) => (low === null ? "–" : `${number(low, digits)} to ${number(high, digits)} ${unit}`);
+    const span = found.last - found.first;
+    const all = { ...found, name: "all", soc_low: null, t_low: null, capacity_ah: null, rest_mv: null, top_mv: null, resistance_mohm: null };
+    this.table(whole, "months", "Months", ["", "measured", "in", "out", "in", "out", "SoC", "temperature", "capacity", "cells apart, rest", "full", "resistance"],
+      (months.length > 1 ? [...months, all] : months)
+        .map((m) => [m.name, duration(m.measured_s), energy(m.in_wh), energy(m.out_wh), charge(m.in_ah), charge(m.out_ah),
+          range(m.soc_low, m.soc_high, "%"), range(m.t_low, m.t_high, "°C"),
+          m.capacity_ah === null ? "–" : charge(m.capacity_ah), m.rest_mv === null ? "–" : `${number(m.rest_mv)} mV`,
+          m.top_mv === null ? "–" : `${number(m.top_mv)} mV`, m.resistance_mohm === null ? "–" : `${number(m.resistance_mohm, 2)} mΩ`]),
+      { note: "–: too little that tells it; the cards say what it takes." });
+    if (cells.list.length)
+      this.table(small, "cells", "Cells", ["cell", "lowest", "highest", "highest when full", "lowest when low"],
+        cells.list.map(([cell, ...parts]) => [cell, ...parts.map(share)]), { note: "Parts of the time." });
+    this.table(small, "extremes", "Time at extremes", ["", "in all", "last"],
+      [["full", `SoC ${FULL_SOC} % or more`], ["low", `SoC below ${LOW_SOC} %`], ["cold", `${COLD_C} °C or less`],
+        ["cold_charge", `charging at ${COLD_C} °C or less`], ["hot", `${HOT_C} °C or more`],
+        ["cell_high", `a cell at ${(CELL_HIGH_MV / 1000).toFixed(2)} V or more`],
+        ["cell_low", `a cell at ${(CELL_LOW_MV / 1000).toFixed(2)} V or less`]]
+        .map(([name, words]) => [words, moments[name].last === null ? "–" : duration(moments[name].seconds),
+          moments[name].last === null ? "never" : zone.time(moments[name].last)]));
+    this.table(small, "gaps", "Gaps of 10 minutes and more, longest first", ["from", "without data for"],
+      gaps.list.slice(0, LONGEST_LIST).map(([at, s]) => [zone.time(at), duration(s)]),
+      { times: gaps.list.map(([at]) => at), note: gaps.count
+        ? `${plural(gaps.count, "gap")}, ${duration(gaps.sum_s)} in all, ${number(100 * gaps.sum_s / span)} % of the time.` : "" });
+    const { events } = this.battery;
+    this.table(small, "events", "Events, newest first", ["time", "event"],
+      events.map(([at, words, a, b]) => [zone.time(at), a || b ? `${words} (${a}${b ? ", " + b : ""})` : words]),
+      { times: events.map(([at]) => at) });
   }
 
-  table(title, heads, lines, times) {
-    const div = element(by("tables"), "div");
-    div.className = "table";
+  table(parent, id, title, heads, lines, { times, note } = {}) {
+    const div = element(parent, "div");
+    div.className = lines.length > 40 ? "table long" : "table";
+    div.id = id;
     element(div, "h3", title);
     if (!lines.length) return element(div, "small", "none");
     const table = element(div, "table"), head = element(table, "tr");
@@ -179,13 +231,14 @@ class Page {
       for (const words of cells) element(row, "td", words);
       if (!times) return;
       row.dataset.at = times[i];
-      row.onclick = () => this.range(times[i] - 43200, times[i] + 43200);
+      row.onclick = () => this.pick(times[i] - DAY_S / 2, times[i] + DAY_S / 2);
     });
+    if (note) element(div, "p", note);
   }
 
   resize() {
     for (const { div, plot } of [...this.charts, ...this.counts])
-      plot.setSize({ width: Math.max(240, div.clientWidth - 12), height: 170 });
+      plot.setSize({ width: plotWidth(div), height: HEIGHT });
     this.draw();
   }
 }
@@ -194,8 +247,8 @@ let page;
 
 async function open(battery, button) {
   for (const other of by("batteries").children) other.className = other === button ? "on" : "";
-  battery.rows ??= await Rows.of(battery.columns, battery.summary.first);
-  page = new Page(battery, battery.rows);
+  battery.counted ??= await count(battery, DATA.tz);
+  page = new Page(battery, battery.counted);
 }
 
 for (const battery of DATA.batteries) {
@@ -209,6 +262,8 @@ addEventListener("resize", () => {
   width = innerWidth;
   page.resize();
 });
+for (const [query, event] of [["(prefers-color-scheme: dark)", "change"], ["print", "change"]])
+  matchMedia(query).addEventListener(event, () => page?.resize());
 open(DATA.batteries[0], by("batteries").firstChild).then(() => {
   document.body.dataset.ready = Math.round(performance.now());
 });

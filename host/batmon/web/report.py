@@ -1,4 +1,4 @@
-"""The page of `batmon report`: the rows of batteries, packed, and all that counts and shows them."""
+"""The page of `batmon report`: rows of batteries, packed, and all that counts and shows them."""
 
 import base64
 import importlib.metadata
@@ -40,6 +40,7 @@ def battery(name: str, rows, events: list = (), cells: int = 0, left_out: int = 
         "undated": int((~rows["time_known"]).sum()) if clock else 0,
         "left_out": left_out,
         "cells": cells,
+        "several": history.several(rows),
         "columns": _columns(rows, times),
         "events": events if clock else [],
     }

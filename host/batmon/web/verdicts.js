@@ -62,7 +62,8 @@ function answerUse({ use, out_ah, out_wh, in_ah, measured_s }) {
 }
 
 function since(last, end, zone) {
-  return zone.clock ? `${duration(Math.max(0, end - last))} before the end` : zone.time(last);
+  if (last >= end) return "at the end";
+  return zone.clock ? `${duration(end - last)} before the end` : zone.time(last);
 }
 
 function answerFull({ moments, last }, zone) {
@@ -149,7 +150,8 @@ function answerAlarms({ moments }, zone) {
 function answerReturned({ returned, cycles, in_wh, out_wh }) {
   return { id: "returned", question: "Came back of what was charged", see: "months",
     value: returned.percent === null ? "–" : `${number(returned.percent)} %`,
-    words: returned.why || `${energy(out_wh)} of ${energy(in_wh)}, in ${number(cycles)} full cycles`,
+    words: returned.why || `${energy(out_wh)} out, ${energy(in_wh)} in, ${energy(Math.abs(returned.stored_wh))} ` +
+      `${returned.stored_wh < 0 ? "from what was in it before" : "still in it"}; ${number(cycles)} full cycles`,
     rule: `Energy out by energy in, less what SoC says is still stored; told from ${CYCLES_LEAST} full cycles on.` };
 }
 
@@ -163,6 +165,6 @@ function answerResistance({ resistance }) {
 // Everything counted of one battery as the page's data have it.
 async function count(battery, tz) {
   const rows = await Rows.of(battery), zone = new Zone(tz, battery.clock);
-  const found = figures(rows, zone, battery.cells);
+  const found = figures(rows, zone, battery.cells, battery.several);
   return { rows, zone, found, answers: answers(found, zone) };
 }
