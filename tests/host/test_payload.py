@@ -87,6 +87,11 @@ def test_options_write_its_three_lines():
         ("--influx ''", {"influx.host": ""}),
         ("--set pairing=012345", {"pairing": "012345"}),
         ("--set poll_s=3 --set lcd.backlight=on", {"poll_s": 3, "lcd.backlight": "on"}),
+        ("--set secret=123456", {"secret": "123456"}),
+        ("--set wifi.password=12345678", {"wifi.password": "12345678"}),
+        ("--set influx.battery=2 --set influx.board=true", {"influx.battery": "2",
+                                                            "influx.board": "true"}),
+        ("--set influx.battery='\"2\"'", {"influx.battery": "2"}),
     ],
 )
 def test_options_become_settings(options, wanted):
@@ -143,3 +148,10 @@ def test_two_installations_at_the_same_time_do_not_mix(monkeypatch):
     monkeypatch.setattr(payload, "build", build_and_be_overtaken)
     drivers = {path for path in files("jikong_bms") if path.startswith("/aiobmsble/bms/j")}
     assert drivers == {"/aiobmsble/bms/jikong_bms.mpy"}
+
+
+def test_what_is_in_a_group_with_secrets_is_never_shown():
+    for word in ("hunter2", "12345678", '["hunter2"]'):
+        with pytest.raises(UserError) as raised:
+            payload.wishes(cli.make_parser().parse_args(["install", "--set", f"wifi={word}"]))
+        assert "wifi is not right" in str(raised.value) and word not in str(raised.value)
