@@ -97,7 +97,7 @@ def load(path: Path) -> Shard:
         size = path.stat().st_size
         if size <= _MAX_BYTES:
             return parse(path, path.read_bytes())
-        why = f"{size} bytes are too many for a shard, of which a board makes at most {_MAX_BYTES}"
+        why = f"{size} bytes are too many for a shard, a board rolls over at 262144"
     except OSError as error:
         size, why = 0, f"cannot be read: {error.strerror}"
     shard = _named(path)
