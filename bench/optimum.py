@@ -49,14 +49,14 @@ def _steps(current, begins, capacity_ah):
 
 
 @numba.njit(cache=True)
-def _band(column, k, mean, value, coarse, jitter, capacity_ah):
-    """Return how far the line of a column may be from poll `k`: V, A s, mV, mV."""
+def _band(column, mean, now, value, coarse, jitter, capacity_ah):
+    """Return how far the line of a column may be from a poll: V, A s, mV, mV."""
     if column == 0:
         return max(_VOLTAGE_SHARE * value, _COARSE_V if coarse else 0.0)
     if column > 1:
         return _CELL_MV
     usual = (_USUAL_SHARE * capacity_ah + _USUAL_OF_MEAN * mean) / (1 + _USUAL_OF_MEAN)
-    most = (_MOST_SHARE * capacity_ah + _MOST_OF_MEAN * mean) / (1 + _MOST_OF_MEAN)
+    most = (_MOST_SHARE * capacity_ah + _MOST_OF_MEAN * min(mean, now)) / (1 + _MOST_OF_MEAN)
     return _MOMENT_S * min(usual + jitter / 2, most)
 
 
@@ -72,7 +72,7 @@ def _holds(temperature, soc, a, k):
 
 
 @numba.njit(cache=True)
-def _path(seconds, columns, temperature, soc, coarse, begins, step, jitter, capacity_ah):
+def _path(seconds, columns, now, temperature, soc, coarse, begins, step, jitter, capacity_ah):
     """Return for every poll how many frames lead to it at least, and the frame before it."""
     n = len(seconds)
     frames = np.full(n, _NEVER)
@@ -115,7 +115,7 @@ def _path(seconds, columns, temperature, soc, coarse, begins, step, jitter, capa
                 elif interval > 0 and not np.isnan(columns[i, b]):
                     rise = columns[i, b] - columns[i, a]
                     mean = abs(columns[1, b] - columns[1, a]) / interval
-                    band = _band(i, b, mean, columns[i, b], coarse[b], jitter[b], capacity_ah)
+                    band = _band(i, mean, now[b], columns[i, b], coarse[b], jitter[b], capacity_ah)
                     low[i] = max(low[i], (rise - band) / interval)
                     high[i] = min(high[i], (rise + band) / interval)
                     dead = dead or low[i] > high[i]
@@ -136,9 +136,11 @@ def arrays(log: PollLog, capacity_ah: float) -> tuple:
     tenths = np.rint(log.voltage * 1000) % 100 == 0
     run = np.arange(len(log)) - np.maximum.accumulate(np.where(tenths, -1, np.arange(len(log))))
     step, jitter = _steps(known["current"], gap, capacity_ah)
+    amps = np.nan_to_num(abs(known["current"]))
     half_degrees = np.rint(known["temperature"] * 2) / 2
     return (
-        fidelity.seconds_of(log), columns, half_degrees, known["soc"], run > _COARSE_POLLS,
+        fidelity.seconds_of(log), columns, np.maximum(amps, np.append(amps[:1], amps[:-1])),
+        half_degrees, known["soc"], run > _COARSE_POLLS,
         gap, step, jitter, capacity_ah,
     )  # fmt: skip
 

@@ -232,7 +232,8 @@ class Sampler:
             self._narrow(now, dt_s, _V, self._band(_V, self._usual_band_mv(now[_V])))
             self._narrow(now, dt_s, _MIN, self._band(_MIN, _CELL_BAND_MV))
             self._narrow(now, dt_s, _MAX, self._band(_MAX, _CELL_BAND_MV))
-            self._narrow(now, dt_s, _Q, self._band_mas(abs(now[_Q]) // dt_s))
+            larger_ma = max(abs(now[_I] or 0), abs(last[_I] or 0))
+            self._narrow(now, dt_s, _Q, self._band_mas(abs(now[_Q]) // dt_s, larger_ma))
 
     def _is_step(self, change, larger):
         """Is a change of current, with `larger` the larger of the two, a step? Follows jitter."""
@@ -277,10 +278,11 @@ class Sampler:
         excess = max(0, self._noise[i] - _NOISE_USUAL)
         return min(usual + (usual * (6 * excess // 64) // 16) << self.widened, _BAND_MOST)
 
-    def _band_mas(self, mean_ma):
+    def _band_mas(self, mean_ma, larger_ma):
         percent = self._percent_ma
+        least_ma = min(mean_ma, larger_ma)  # a minute may lie in what comes after a load
         # the bound speaks of the minute's own mean, which may be the smaller: 1/1.15 of the stored
-        most_ma = 16 * self._band(_I, (percent + 3 * mean_ma // 20) // 16)
+        most_ma = 16 * self._band(_I, (percent + 3 * least_ma // 20) // 16)
         usual = (60 * percent + 10 * mean_ma) // 7 + 15 * self._jitter_ma
         return min(usual << self.widened, 600 * most_ma // 23)
 

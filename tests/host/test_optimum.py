@@ -14,7 +14,7 @@ from bench import optimum
 
 def _tells(a, b, arrays):
     """Do frames at polls `a` and `b` alone tell all polls between them? Each is looked at."""
-    seconds, columns, temperature, soc, coarse, begins, step, jitter, capacity = arrays
+    seconds, columns, now, temperature, soc, coarse, begins, step, jitter, capacity = arrays
     between = range(a + 1, b)
     if any(begins[k] for k in range(a + 1, b + 1)) or any(step[k] for k in range(a + 2, b + 1)):
         return False
@@ -39,7 +39,7 @@ def _tells(a, b, arrays):
             continue
         mean = abs(columns[1, k] - columns[1, a]) / part
         usual = (0.003 * capacity + 0.05 * mean) / 1.05 + jitter[k] / 2
-        charge = 30 * min(usual, (0.01 * capacity + 0.15 * mean) / 1.15)
+        charge = 30 * min(usual, (0.01 * capacity + 0.15 * min(mean, now[k])) / 1.15)
         volts = max(0.004 * columns[0, k], 0.1 * coarse[k])
         for i, band in enumerate((volts, charge, 10, 10)):
             line = columns[i, a] + (columns[i, b] - columns[i, a]) * part / whole

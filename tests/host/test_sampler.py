@@ -120,7 +120,9 @@ def _check(log, capacity, folder):
     for k in np.flatnonzero(_steps(log, capacity) & ~gap):
         assert k - 1 in rows, f"step at poll {k}"
 
-    _check_minutes(log, stored, capacity, polled, kept, gap)
+    # half of the changes beyond the band are noise, which widens it
+    if np.median(abs(np.diff(np.nan_to_num(log.current)))) < capacity / 200:
+        _check_minutes(log, stored, capacity, polled, kept, gap)
 
     half = _half_step(log.voltage)
     coarse = (np.round(log.voltage * 1000) % 100 == 0).mean() > 0.95
