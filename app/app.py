@@ -112,10 +112,6 @@ class App:
         try:
             claim.claim(_DATA)
             driver, name, capacity = choice.choose(self.conn, want)
-            if want["pairing"] != "off":
-                from bleak.pairing import use  # here, because few want it
-
-                use(want["pairing"])
             address, called = known.read(_DATA, name)
         except ValueError as exc:
             self._refuse(str(exc))

@@ -6,7 +6,7 @@ def choose(conn, want):
     """Return (BMS class or None to find out, Bluetooth name, capacity in Ah).
 
     `conn` is the user's module, or why it cannot be imported; `want` are the settings, which go
-    first. Raises ValueError with a sentence for the user.
+    first. Links are paired from now on, if so chosen. Raises ValueError with a sentence for users.
     """
     where = "conn.py"
     try:
@@ -25,6 +25,10 @@ def choose(conn, want):
         raise  # the board starts again, with a tidy heap
     except Exception as exc:
         raise ValueError("%s: %s" % (where, _reason(exc)))
+    if want["pairing"] != "off":
+        from bleak.pairing import use  # here, because few want it
+
+        use(want["pairing"])
     return driver, name, capacity
 
 

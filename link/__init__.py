@@ -195,7 +195,12 @@ class BmsLink:
         wait_ms += random.getrandbits(10) * wait_ms >> 12  # up to a quarter of jitter
         text = text or kind
         if self._bms and not self.connected:
-            text = self._advised(text)
+            try:
+                from link import advice
+
+                text = advice.of(self._bms, text)
+            except MemoryError:
+                pass
         self._say(
             "%s, retry %d in %d s" % (text, self._in_a_row, (wait_ms + 500) // 1000),
             False,
@@ -214,18 +219,6 @@ class BmsLink:
         if self.silent_s >= hopeless_s:
             self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text))
         await asyncio.sleep_ms(wait_ms)
-
-    def _advised(self, words):
-        """Return the words, or for a BMS that wants more than it gets a sentence that says so."""
-        try:
-            from link import advice
-
-            words = advice.of(self._bms, words)
-            del sys.modules["link.advice"]
-            delattr(sys.modules["link"], "advice")
-        except MemoryError:
-            pass  # it is only advice
-        return words
 
     def _cycle(self):
         """Switch the radio off and on again at once, before the heap grows into its memory."""

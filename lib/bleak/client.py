@@ -31,9 +31,8 @@ _NOTIFY = const(18)
 _INDICATE = const(19)
 _MTU_EXCHANGED = const(21)
 
-_UNPAIRED = (0x105, 0x108, 0x10F)  # insufficient authentication, authorization, encryption
-
 _MTU_MS = const(1000)
+_PLAIN = const(4)  # peers that are remembered
 _OPERATION_MS = const(5000)  # longer than the supervision timeout: a vanished peer shows first
 _CANCEL_MS = const(1000)
 _HANG_UP_MS = const(6000)
@@ -53,8 +52,7 @@ class BleakClient:
     """
 
     pair = None  # lib/bleak/pairing.py, when links are to be paired
-    wants_pairing = False  # the peer has said so
-    echoes = False  # it sent back what was written
+    refusal = 0  # the last ATT status that was an error
 
     def __init__(self, device, disconnected_callback=None, services=None, timeout=10.0):
         self.conn_handle = None  # of the link; set and cleared by the stack's events
@@ -75,7 +73,6 @@ class BleakClient:
         self._found = None  # what it brought
         self._callbacks = {}  # value handle -> (characteristic, callback)
         self._ring = None
-        self._sent = None  # what was written last
 
     # on the stack's task
 
@@ -101,8 +98,6 @@ class BleakClient:
 
     def on_data(self, value_handle, data):
         if self._ring and value_handle in self._callbacks:
-            if data == self._sent:
-                self.echoes = True
             self._ring.put(value_handle, data)
             self._flag.set()
 
@@ -212,7 +207,6 @@ class BleakClient:
         if len(data) > self.mtu_size - 3:
             raise BleakError("%d bytes are too long to write" % len(data))
         async with self._operation:
-            self._sent = data
             await self._write(char.handle, data, answers if response is None else response)
 
     # operations
@@ -274,7 +268,7 @@ class BleakClient:
         if unanswered:
             raise asyncio.TimeoutError
         if self._status:
-            self.wants_pairing |= self._status in _UNPAIRED
+            self.refusal = self._status
             raise BleakError("ATT status %d" % self._status)
         if missed != radio.missed:
             raise BleakError("no memory for an answer")
@@ -321,7 +315,20 @@ class BleakClient:
 
     async def _discover(self):
         ble = radio.ble
-        await self._agree()
+        self._mtu = None
+        plain = radio.plain
+        addr = self.peer.addr
+        if addr in plain:
+            plain.remove(addr)
+        else:
+            try:
+                ble.gattc_exchange_mtu(self.conn_handle)
+                await _until(lambda: self._mtu or self.conn_handle is None, _MTU_MS)
+                if not self._mtu:
+                    plain.append(addr)
+                    del plain[:-_PLAIN]
+            except (OSError, ValueError, TypeError):
+                pass  # not needed: any size of notification will do
         found = []
         for uuid in self._wanted or (None,):
             uuid = uuid and to_stack(uuid)
@@ -334,23 +341,6 @@ class BleakClient:
             chars = [BleakGATTCharacteristic(*char) for char in sorted(chars)]
             services.append(BleakGATTService(uuid, chars))
         return BleakGATTServiceCollection(services)
-
-    async def _agree(self):
-        # On a larger MTU. It is not needed, and some peers are deaf, hang up or are hung up on
-        # after 30 s when they are asked for it: the next time they are not.
-        self._mtu = None
-        addr = self.peer.addr
-        others = tuple([one for one in radio.plain if one != addr])
-        if others != radio.plain:
-            radio.plain = others
-            return
-        try:
-            radio.ble.gattc_exchange_mtu(self.conn_handle)
-        except (OSError, ValueError, TypeError):
-            return
-        await _until(lambda: self._mtu or self.conn_handle is None, _MTU_MS)
-        if not self._mtu:
-            radio.plain = others[-3:] + (addr,)
 
     async def _pump(self):
         # Hands out notifications as long as the link lasts.

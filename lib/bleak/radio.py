@@ -18,7 +18,9 @@ ble = core.ble
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
 scan = None  # aioble's, while one runs
-plain = ()  # addresses of peers that did not answer the question for an MTU
+# Peers that did not answer the question for an MTU: the next time they are not asked, because
+# some are deaf after it, vanish, or are hung up on by the stack after 30 s.
+plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 _rings = []  # free ones

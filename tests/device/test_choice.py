@@ -12,6 +12,9 @@ class Conn:
             setattr(self, name, names[name])
 
 
+_WANT = {"bms": None, "dev_name": None, "capacity_ah": None, "pairing": "off"}
+
+
 def chosen(source, **want):
     """What is chosen, or the sentence about it."""
     try:
@@ -19,7 +22,7 @@ def chosen(source, **want):
     except Exception as exc:  # as start.py hands it over
         conn = exc
     try:
-        want = dict({"bms": None, "dev_name": None, "capacity_ah": None}, **want)
+        want = dict(_WANT, **want)
         return choice.choose(conn, want)
     except ValueError as exc:
         return str(exc)
@@ -68,3 +71,19 @@ def test_too_little_memory_is_not_the_users_mistake():
     except MemoryError:
         return
     raise AssertionError
+
+
+def test_links_are_paired_only_when_that_is_chosen():
+    import bleak.pairing
+    import bleradio
+    from aioble import core
+
+    chosen(_GOOD)
+    assert bleak.BleakClient.pair is None
+    try:
+        chosen(_GOOD, pairing="012345")
+        assert bleak.BleakClient.pair and bleak.pairing._passkey == 12345
+    finally:
+        bleak.BleakClient.pair = None
+        bleradio.setup.remove(bleak.pairing._secure)
+        core._irq_handlers.remove(bleak.pairing._irq)

@@ -31,7 +31,7 @@ async def _polls(peer, s):
 
 
 def _jbd():
-    radio.plain = ()
+    radio.plain.clear()
     return fresh(jbd.make(battery.make("van", 1)))
 
 
@@ -67,7 +67,7 @@ async def test_one_that_vanishes_at_the_question_is_connected():
 
 
 async def test_what_could_not_be_asked_once_is_asked_again():
-    radio.plain = ()
+    radio.plain.clear()
     peer = fresh(Peer())
     device = await find()
     peer.mtu = 0
@@ -77,7 +77,7 @@ async def test_what_could_not_be_asked_once_is_asked_again():
         await client.connect()
         assert client.mtu_size == expected
         await client.disconnect()
-    assert radio.plain == ()
+    assert not radio.plain
 
 
 async def test_the_list_of_those_that_are_not_asked_is_short():
@@ -86,7 +86,7 @@ async def test_the_list_of_those_that_are_not_asked_is_short():
         peer.mtu = 0
         await (await link_to(peer)).disconnect()
         assert len(radio.plain) == min(n + 1, 4)
-    radio.plain = ()
+    radio.plain.clear()
 
 
 async def test_an_answer_on_two_characteristics_is_taken_from_the_one_that_was_asked_for():

@@ -11,7 +11,7 @@ import jbd
 import vclock
 from aiobmsble.bms import jbd_bms
 from bleak import BleakClient, BleakError
-from bleak_peer import INFO, LONG_COMMAND, Heap, Peer, find, fresh, link_to, raises
+from bleak_peer import INFO, LONG_COMMAND, Heap, Peer, find, fresh, link_to
 from link import BmsLink
 
 pairing = sys.modules["bleak.pairing"]
@@ -75,8 +75,9 @@ _PEERS = (
     ("just works", None, False, "123456", "connected"),
     ("just works", "refuse", True, "off", '"just works"'),
     ("passkey", "refuse", False, "off", 'set "pairing" to the PIN'),
+    ("passkey", "refuse", True, "off", 'set "pairing" to the PIN'),
     ("passkey", "mute", False, "off", 'asks for a PIN, set "pairing"'),
-    ("passkey", "echo", False, "off", 'only echoes; set "pairing"'),
+    ("passkey", "echo", False, "off", 'set "pairing"'),
     ("passkey", "mute", False, "just works", "wants a PIN"),
     ("passkey", "mute", False, "654321", "wrong PIN"),
     ("refuses", None, False, "123456", 'refuses to pair; "pairing" should be "off"'),
@@ -85,6 +86,13 @@ _PEERS = (
     ("silent", None, False, "just works", 'does not pair; "pairing" should be "off"'),
     ("silent", None, False, "123456", 'does not pair; "pairing" should be "off"'),
 )
+
+
+async def test_each_refusal_is_understood():
+    for refusal in (0x105, 0x108, 0x10F):
+        peer = _bms("passkey", "refuse")
+        peer.refusal = refusal
+        assert "wants to be paired" in await _first_words(peer)
 
 
 async def test_each_kind_of_peer_is_connected_or_there_is_a_sentence():
@@ -175,13 +183,3 @@ async def test_a_stack_that_cannot_pair_is_said():
         assert "cannot pair" in str(exc)
     finally:
         bleradio.ble = radio
-
-
-async def test_refused_writes_are_remembered():
-    peer = fresh(Peer())
-    for peer.before, peer.refusal in (("refuse", 0x105), ("refuse", 0x108), ("refuse", 0x10F)):
-        client = await link_to(peer)
-        await raises(BleakError, client.write_gatt_char(LONG_COMMAND, b"x", True), 1000)
-        assert client.wants_pairing and not client.echoes
-        await client.disconnect()
-    fresh()

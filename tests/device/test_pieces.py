@@ -87,7 +87,7 @@ async def test_a_make_that_needs_a_large_mtu_says_so():
     task.cancel()
     if link._bms:
         await link._bms.disconnect()
-    radio.plain = ()
+    radio.plain.clear()
     fresh()
 
 
