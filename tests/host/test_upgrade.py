@@ -253,7 +253,7 @@ def test_a_newer_version_is_not_replaced_by_this_one(tmp_path, capsys, left):
 )
 def test_what_a_newer_version_left_is_refused(monkeypatch, program, log, newer):
     class Board:
-        def get(self, code, expression):
+        def get(self, code, expression, *_):
             return program
 
         def read(self, path):
