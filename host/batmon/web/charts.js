@@ -184,7 +184,8 @@ class RowChart {
 // A chart of few values, each from its `time` to its `end`: bars, floating bars from the first
 // series to the second, or a line. A series is [label, values, color]. onPick gets what was chosen.
 function countChart(parent, { title, unit, digits, time, end, series, kind, range }, zone, onPick) {
-  const div = box(parent, `${title}, ${unit}`, series.map(([label, , color]) => [label, color]));
+  const keys = kind === "floating" ? [] : series.map(([label, , color]) => [label, color]);
+  const div = box(parent, `${title}, ${unit}`, keys);
   const name = (t) => (kind === "line" ? zone.iso(t).slice(0, 7) : zone.date(t));
   const xs = kind === "line" ? time.map((t, i) => (t + end[i]) / 2) : time;
   const style = (color, i) => kind === "line"

@@ -74,7 +74,8 @@ class Page {
       const head = element(card, "summary");
       element(head, "span", question);
       element(head, "b", value);
-      element(head, "span", words).className = "words";
+      // a number keeps its unit on the same line
+      element(head, "span", words.replace(/(\d) (?=[A-Za-z°]{1,4}\b|%|mΩ)/g, "$1\u00a0")).className = "words";
       element(card, "p", rule);
       const target = by(see);
       if (!target?.children.length) continue;
@@ -186,18 +187,23 @@ class Page {
   }
 
   tables() {
-    const { found, zone } = this, { months, moments, cells, gaps } = found;
-    const share = (percent) => `${number(percent)} %`, whole = by("wide-tables"), small = by("tables");
-    const range = (low, high, unit, digits = 0) => (low === null ? "–" : `${number(low, digits)} to ${number(high, digits)} ${unit}`);
-    const span = found.last - found.first;
+    const { found, zone } = this, { months, moments, cells, gaps } = found, length = found.last - found.first;
+    const share = (percent) => (percent === null ? "–" : `${number(percent)} %`), whole = by("wide-tables"), small = by("tables");
     const all = { ...found, name: "all", soc_low: null, t_low: null, capacity_ah: null, rest_mv: null, top_mv: null, resistance_mohm: null };
-    this.table(whole, "months", "Months", ["", "measured", "in", "out", "in", "out", "SoC", "temperature", "capacity", "cells apart, rest", "full", "resistance"],
-      (months.length > 1 ? [...months, all] : months)
-        .map((m) => [m.name, duration(m.measured_s), energy(m.in_wh), energy(m.out_wh), charge(m.in_ah), charge(m.out_ah),
-          range(m.soc_low, m.soc_high, "%"), range(m.t_low, m.t_high, "°C"),
-          m.capacity_ah === null ? "–" : charge(m.capacity_ah), m.rest_mv === null ? "–" : `${number(m.rest_mv)} mV`,
-          m.top_mv === null ? "–" : `${number(m.top_mv)} mV`, m.resistance_mohm === null ? "–" : `${number(m.resistance_mohm, 2)} mΩ`]),
-      { note: "–: too little that tells it; the cards say what it takes." });
+    const with_ = (value, text) => (value === null ? "–" : text(value));
+    const columns = [
+      ["", (m) => m.name], ["measured", (m) => duration(m.measured_s)],
+      ["in", (m) => energy(m.in_wh)], ["out", (m) => energy(m.out_wh)],
+      ["in", (m) => charge(m.in_ah)], ["out", (m) => charge(m.out_ah)],
+      ["SoC", (m) => span(m.soc_low, m.soc_high, "%")], ["temperature", (m) => span(m.t_low, m.t_high, "°C")],
+      ["capacity", (m) => with_(m.capacity_ah, charge)],
+      ["cells apart at rest", (m) => with_(m.rest_mv, (mv) => `${number(mv)} mV`)],
+      ["when full", (m) => with_(m.top_mv, (mv) => `${number(mv)} mV`)],
+      ["resistance", (m) => with_(m.resistance_mohm, (mohm) => `${number(mohm, 2)} mΩ`)],
+    ].filter(([, cell]) => months.some((m) => cell(m) !== "–"));
+    this.table(whole, "months", "Months", columns.map(([head]) => head),
+      (months.length > 1 ? [...months, all] : months).map((m) => columns.map(([, cell]) => cell(m))),
+      { note: "What no month tells is left out; the cards say what it takes." });
     if (cells.list.length)
       this.table(small, "cells", "Cells", ["cell", "lowest", "highest", "highest when full", "lowest when low"],
         cells.list.map(([cell, ...parts]) => [cell, ...parts.map(share)]), { note: "Parts of the time." });
@@ -211,7 +217,7 @@ class Page {
     this.table(small, "gaps", "Gaps of 10 minutes and more, longest first", ["from", "without data for"],
       gaps.list.slice(0, LONGEST_LIST).map(([at, s]) => [zone.time(at), duration(s)]),
       { times: gaps.list.map(([at]) => at), note: gaps.count
-        ? `${plural(gaps.count, "gap")}, ${duration(gaps.sum_s)} in all, ${number(100 * gaps.sum_s / span)} % of the time.` : "" });
+        ? `${plural(gaps.count, "gap")}, ${duration(gaps.sum_s)} in all, ${number(100 * gaps.sum_s / length)} % of the time.` : "" });
     const { events } = this.battery;
     this.table(small, "events", "Events, newest first", ["time", "event"],
       events.map(([at, words, a, b]) => [zone.time(at), a || b ? `${words} (${a}${b ? ", " + b : ""})` : words]),

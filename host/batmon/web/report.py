@@ -15,7 +15,7 @@ from batmon.version import VERSION
 
 _WEB = Path(__file__).parent
 # What unpacks and counts knows no page: `batmon report --json` runs it too.
-COUNTING = "zone.js", "data.js", "figures.js", "verdicts.js"
+COUNTING = "zone.js", "data.js", "cells.js", "figures.js", "verdicts.js"
 _SHOWING = "charts.js", "report.js"
 # Where the chart library lies in its package, which is not imported: it would bring IPython.
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"

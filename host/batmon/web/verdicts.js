@@ -22,6 +22,12 @@ function charge(ah) {
   return `${number(ah)} Ah`;
 }
 
+function span(low, high, unit) {
+  if (low === null) return "–";
+  const [from, to] = [number(low, 0), number(high, 0)];
+  return from === to ? `${to} ${unit}` : `${from} to ${to} ${unit}`;
+}
+
 function energy(wh) {
   return Math.abs(wh) >= 1000 ? `${number(wh / 1000, 2)} kWh` : `${number(wh, 0)} Wh`;
 }
@@ -35,7 +41,7 @@ function answers(found, zone) {
 }
 
 function answerNow({ now, last, first }, zone) {
-  return { id: "now", question: "Charge at the end",
+  return { id: "now", question: now.soc === null ? "Voltage at the end" : "Charge at the end",
     value: now.soc === null ? `${number(now.voltage, 2)} V` : `${number(now.soc, 0)} %`,
     words: `${zone.time(last)}${now.soc === null ? "; the BMS tells no state of charge" : `, ${number(now.voltage, 2)} V`}`,
     rule: `The newest row; the log has ${duration(last - first)} up to then.` };
@@ -132,7 +138,7 @@ function answerTemperature({ moments, months }, zone) {
     said.push(`charged at ${COLD_C} °C or less for ${duration(cold_charge.seconds)}, last ${zone.date(cold_charge.last)}`);
   if (hot.seconds >= HOT_FINE_S)
     said.push(`${HOT_C} °C or more for ${duration(hot.seconds)}, last ${zone.date(hot.last)}`);
-  return { ...base, value: `${number(low, 0)} to ${number(high, 0)} °C`, fine: !said.length,
+  return { ...base, value: span(low, high, "°C"), fine: !said.length,
     words: said.join("; ") || "no warning" };
 }
 
