@@ -1,18 +1,17 @@
 # The start of the logger: a moment for Ctrl-C, the imports, and safe mode if they keep crashing
+# app/run.py goes on from there, and lets go of this module.
 import gc
 import os
 import sys
 import time
 
 import machine
+from app.run import CRASHES, forget_crashes, restart
 from app.version import VERSION
 from micropython import const
 
-_CRASHES = "/crashes"  # how many starts in a row came to nothing; absent when none
 _MOST = const(5)
 _ESCAPE_MS = const(1500)
-_HEALTHY_S = const(120)  # who lives so long has not crashed at the start
-_RESTART_S = const(10)
 _COLLECT_BYTES = const(4000)  # taken between two collections: the heap's large holes stay large
 
 
@@ -26,7 +25,7 @@ def make_app():
             from app import safemode
 
             safemode.wait(_MOST)
-            _forget_crashes()
+            forget_crashes()
             machine.reset()
         paused = _resume()
         _bluetooth_first()
@@ -44,9 +43,9 @@ def make_app():
 
         return App(conn, paused)
     except KeyboardInterrupt:
-        _forget_crashes()
+        forget_crashes()
     except Exception as exc:
-        _restart(exc)
+        restart(exc)
 
 
 def _resume():
@@ -72,32 +71,6 @@ def _resume():
         del sys.modules["app.packing"], sys.modules["app"].packing  # their memory
 
 
-def run(app):
-    """Run the app until Ctrl-C; after an error that nobody expected the board starts again."""
-    import asyncio
-
-    async def live():
-        await asyncio.sleep(_HEALTHY_S)
-        _forget_crashes()
-
-    async def main():
-        asyncio.create_task(live())
-        await app.run()
-
-    try:
-        asyncio.run(main())
-    except KeyboardInterrupt:
-        _forget_crashes()
-        app.stop()
-    except Exception as exc:
-        app.errors.note("app", exc)
-        try:
-            app.stop()
-        except Exception as stop_exc:  # whatever is broken: RTC memory keeps what is not stored
-            sys.print_exception(stop_exc)
-        _restart(exc)
-
-
 def _bluetooth_first():
     """Switch Bluetooth on while the heap is small: later it has grown into Bluetooth's memory."""
     import bleradio
@@ -108,7 +81,7 @@ def _bluetooth_first():
         bleradio.on()
     except bleradio.Short as exc:
         if machine.reset_cause() != machine.SOFT_RESET:
-            _restart(str(exc))
+            restart(str(exc))
         # WiFi, for one, gives back what it has at a hard reset only
         print("%s; the board resets to get it back" % exc)
         machine.reset()
@@ -119,31 +92,13 @@ def _count_start():
     n = 1
     if machine.reset_cause() != machine.PWRON_RESET:
         try:
-            with open(_CRASHES) as f:
+            with open(CRASHES) as f:
                 n = int(f.read()) + 1
         except (OSError, ValueError):
             pass  # the one before was good
     try:
-        with open(_CRASHES, "w") as f:
+        with open(CRASHES, "w") as f:
             f.write(str(n))
     except OSError:
         pass  # a full or broken volume; logging goes on as far as it can
     return n
-
-
-def _forget_crashes():
-    try:
-        os.remove(_CRASHES)
-    except OSError:
-        pass
-
-
-def _restart(why):
-    """Start again after a while; `why` is an exception or a sentence."""
-    if isinstance(why, str):
-        print(why)
-    else:
-        sys.print_exception(why)
-    print("batmon failed, the board starts again in %d s" % _RESTART_S)
-    time.sleep(_RESTART_S)
-    machine.reset()

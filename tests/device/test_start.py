@@ -7,7 +7,7 @@ import flash
 import machine
 import vclock
 import vfs
-from app import start, update
+from app import run, start, update
 
 _PATH = "/tmp/batmon-test-start.img"
 _OLD = {"/a.py": "old a", "/lib/b.mpy": "old b", "/main.py": "old m", "/gone.py": "x"}
@@ -248,7 +248,7 @@ def test_starts_are_counted_until_one_is_good_or_the_power_goes():
             assert start._count_start() == 1
             start.machine.cause = 3
             assert [start._count_start() for _ in range(6)] == [2, 3, 4, 5, 6, 7]
-            start._forget_crashes()
+            run.forget_crashes()
             assert start._count_start() == 1
             with open("/crashes", "w") as f:
                 f.write("rubbish")
@@ -294,7 +294,7 @@ def test_a_program_that_fails_is_stopped_noted_and_starts_again_not_at_once():
                     app = _App(after_s, ValueError("x"), stop_end)
                     start_ms = vclock.now_ms()
                     try:
-                        start.run(app)
+                        run.run(app)
                         raise AssertionError("no reset")
                     except machine.Reset:
                         pass
@@ -312,7 +312,7 @@ def test_ctrl_c_is_no_crash():
         with _Volume():
             start._count_start()
             app = _App(5, KeyboardInterrupt())
-            start.run(app)
+            run.run(app)
             assert app.stopped and app.noted is None and "crashes" not in os.listdir("/")
 
             def interrupted():
