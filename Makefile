@@ -15,7 +15,7 @@ help:
 	@echo "make build     build/board: what is copied onto an ESP32"
 	@echo "make lint      check the style of the code"
 	@echo "make campaign  the long random tests"
-	@echo "make drivers-check  do other releases of aiobmsble translate? (RELEASES='0.28.0 ...')"
+	@echo "make drivers-check  do other releases of aiobmsble translate, the newest too? (RELEASES='0.28.0 ...')"
 
 run: venv
 	@$(PY) -m batmon sim --days $(DAYS) --lcd $(LCD)

@@ -78,9 +78,14 @@ def translated(data, table):
 
 
 def unix_time():
-    """Seconds since 1970 as int; a single float could not hold them."""
+    """Seconds since 1970 as int; a single float could not hold them.
+
+    For a BMS that sets its clock by it: ConnectionError with a sentence if ours was never set.
+    """
     import time
 
+    if time.gmtime()[0] < 2024:
+        raise ConnectionError("the BMS would take our clock, which is not set; batmon pull does")
     since_1970 = 946684800 if time.gmtime(0)[0] == 2000 else 0
     return int(time.time()) + since_1970
 

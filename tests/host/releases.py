@@ -1,14 +1,18 @@
 """`make drivers-check`: other releases of aiobmsble, translated, compiled, imported and replayed.
 
-releases.py [VERSION...]; without, some older ones and the pinned one. The recorded conversations
+releases.py [VERSION...]; without, some older ones, the pinned one and the newest on PyPI. It
+tells what is new in each beside the one before. The recorded conversations
 are played to each release's own drivers on CPython and to its translated drivers on MicroPython:
 what differs is the translation's fault, not a change of upstream's. Ends with 1 only if the
 pinned release has a failure.
 """
 
+import functools
 import importlib.metadata
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -31,7 +35,10 @@ import json, pathlib, sys
 from batmon.drivers import translator
 refused = []
 names = translator.translate(pathlib.Path(sys.argv[1]), refused=refused)
-print(json.dumps([translator.drivers(), names, refused]))
+import aiobmsble
+kinds = [getattr(aiobmsble, name, None) for name in ("BMSSample", "PackSample")]
+keys = sorted({key for kind in kinds if kind for key in kind.__annotations__})
+print(json.dumps([translator.drivers(), names, refused, keys]))
 """
 # What releases without BMSConfig need to run on our runtime, which is that of later ones.
 _OLD_CONFIG = """
@@ -67,6 +74,8 @@ class Result:
     conversations: int = 0
     samples: int = 0  # conversations in which upstream gives a sample
     passed: int = 0
+    drivers: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)  # of samples and packs
     failures: list[str] = field(default_factory=list)
 
 
@@ -76,8 +85,10 @@ def check(version: str) -> Result:
     package, source, board = folder / "package", folder / "source", folder / "board"
     _install(version, package)
     result = Result()
-    drivers, written, refused = json.loads(_python(package, "-c", _TRANSLATE, str(source)))
+    said = json.loads(_python(package, "-c", _TRANSLATE, str(source)))
+    drivers, written, refused, result.keys = said
     result.failures += [f"not translated: {sentence}" for sentence in refused]
+    result.drivers = drivers
     result.modules = len(drivers)
     names = [name for name in drivers if f"aiobmsble.bms.{name}" in written]
     result.translated = len(names)
@@ -86,6 +97,27 @@ def check(version: str) -> Result:
     names = _imported(board, names, result)
     _replay(package, board, names, result, folder)
     return result
+
+
+def newest() -> str:
+    """The newest release on PyPI; ends the program when pip cannot tell."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "aiobmsble"]
+    command.append("--disable-pip-version-check")
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = re.match(r"aiobmsble \(([0-9.]+)\)", done.stdout)
+    if not found:
+        sys.exit("drivers-check: pip could not tell the newest aiobmsble; is there a network?")
+    return found[1]
+
+
+def news(old: Result, new: Result) -> list[str]:
+    """What a release has and has no more, as sentences."""
+    sentences = []
+    for what in ("drivers", "keys"):
+        before, after = set(getattr(old, what)), set(getattr(new, what))
+        sentences += [f"new {what}: {', '.join(sorted(after - before))}"] if after - before else []
+        sentences += [f"{what} gone: {', '.join(sorted(before - after))}"] if before - after else []
+    return sentences or ["no driver and no key is new"]
 
 
 def _install(version: str, package: Path):
@@ -174,11 +206,11 @@ def main():
         "passed",
     ):
         table.add_column(column, justify="right")
-    failures = {}
-    for version in sys.argv[1:] or (*_RELEASES, pinned):
+    latest = newest() if len(sys.argv) == 1 else ""
+    results = {}
+    for version in dict.fromkeys(sys.argv[1:] or (*_RELEASES, pinned, latest)):
         with console.status(f"checking {version}"):
-            result = check(version)
-        failures[version] = result.failures
+            result = results[version] = check(version)
         table.add_row(
             version,
             *map(
@@ -195,10 +227,15 @@ def main():
             ),
         )
     console.print(table)
-    for version, sentences in failures.items():
-        for sentence in sentences:
-            console.print(f"{version}: {sentence}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(bool(failures.get(pinned)))
+    say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    for version, result in results.items():
+        for sentence in result.failures:
+            say(f"{version}: {sentence}")
+    for before, after in itertools.pairwise(results):
+        for sentence in news(results[before], results[after]):
+            say(f"{after} beside {before}: {sentence}")
+    say(f"pinned: {pinned}; newest on PyPI: {latest or 'not asked for'}")
+    sys.exit(bool(pinned in results and results[pinned].failures))
 
 
 if __name__ == "__main__":
