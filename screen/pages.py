@@ -22,6 +22,7 @@ _PAGE_S = const(4)
 _STALE_S = const(15)  # older data are marked
 _GONE_S = const(600)  # older data are not shown
 _LOW_SOC = const(10)
+_DEGREE = b"\xdf"  # in the usual character ROM, A00
 _REST_A = 0.05  # no time to empty or full below this current
 
 # What the last line turns through, _PAGE_S for each: Volts and amps, Cells, Which cells, Time
@@ -70,7 +71,7 @@ class Screen:
         self._turns = _TURNS[cols, rows]
         self._sample = None  # whose numbers these are
         self._n = [None] * 11
-        self._goal = b"time  "
+        self._goal = b"time     "
         self._said = ["", "", ""]  # message, link and alarm, and the lines they make
         self._lines = [(), (), ()]
 
@@ -186,7 +187,7 @@ class Screen:
         self._put(b" % ")
         if self.cols >= _WIDE:
             self._number(n[_DEG], 3)
-            self._put(b"C")
+            self._put(_DEGREE)
         if n[_W] is not None and abs(n[_W]) > 9999:
             self._number(n[_HW], 6, 1, True)
             self._put(b"kW")
@@ -213,7 +214,7 @@ class Screen:
                 self._spread(b"mV")
             else:
                 self._number(n[_DEG], 3)
-                self._put(b"C")
+                self._put(_DEGREE)
         elif page == _WHICH:
             if n[_LOW_AT] is None:
                 self._put(b"cells unknown" if n[_LOW] is None else b"which: not told")
@@ -227,14 +228,6 @@ class Screen:
             self._spread(b" mV")
         elif page == _TIME:
             self._time_left()
-            if wide:
-                self._at = row * self.cols + 12
-                if status.days_left is None:
-                    self._frames(status.frames)
-                else:
-                    self._put(b"log")
-                    self._number(status.days_left, 4)
-                    self._put(b"d")
         elif page == _FLUSH:
             self._put(b"saved ")
             self._ago(status.flushed_s)
@@ -245,13 +238,13 @@ class Screen:
         elif wide:
             self._put(b"log")
             self._number(status.days_stored, 5)
-            self._put(b"d left")
+            self._put(b"d room")
             self._number(status.days_left, 5)
             self._put(b"d")
         else:
-            self._put(b"log")
+            self._put(b"room for")
             self._number(status.days_left, 5)
-            self._put(b" d left")
+            self._put(b" d")
 
     def _spread(self, unit):
         n = self._n
@@ -259,7 +252,7 @@ class Screen:
         self._put(unit)
 
     def _time_left(self):
-        # 11 characters
+        # 14 characters
         minutes = self._n[_MINUTES]
         self._put(self._goal)
         if self._goal[-1] != _BLANK:
@@ -382,18 +375,18 @@ class Screen:
         current = sample.get("current")
         charge = sample.get("cycle_charge")
         if not _is_number(current):
-            self._goal = b"time  "
+            self._goal = b"time     "
         elif abs(current) < _REST_A:
             self._goal = b"at rest"
         elif current > 0:
-            self._goal = b"full  "
+            self._goal = b"full in  "
             capacity = sample.get("design_capacity")
             if n[_SOC] is not None and n[_SOC] >= 100:
                 self._goal = b"full"
             elif _is_number(capacity) and _is_number(charge):
                 n[_MINUTES] = _minutes((capacity - charge) / current)
         else:
-            self._goal = b"empty "
+            self._goal = b"empty in "
             runtime_s = sample.get("runtime")
             if _is_number(runtime_s):
                 n[_MINUTES] = _minutes(runtime_s / 3600)
@@ -457,6 +450,7 @@ def _wrap(words, cols):
     lines = []
     for sentence in words.split("\n"):
         line = b""
+        first = len(lines)
         for word in sentence.split():
             word = bytes(ord(c) if " " < c < "~" else 0x3F for c in word)
             if line and len(line) + 1 + len(word) <= cols:
@@ -469,5 +463,12 @@ def _wrap(words, cols):
                 word = word[cols:]
             line = word
         if line:
+            # a rest such as "4 s" takes words along, or its page would say nothing
+            while len(lines) > first and 3 * len(line) < 2 * cols:
+                before, space, word = lines[-1].rpartition(b" ")
+                if not space or len(word) + 1 + len(line) > cols:
+                    break
+                lines[-1] = before
+                line = word + space + line
             lines.append(line)
     return lines

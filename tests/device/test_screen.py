@@ -49,7 +49,7 @@ def lines_of(cols, rows, sample, tick_s=0, **status):
         again = pages.Screen(cols, rows).render(sample, Status(**status), tick_s)
         assert text == again, (text, again)
     lines = ["".join(chr(code) for code in text[i : i + cols]) for i in range(0, len(text), cols)]
-    assert all(code < 8 or 32 <= code < 126 for code in text), lines
+    assert all(code < 8 or 32 <= code < 126 or code == 0xDF for code in text), lines
     for line in lines:
         check_no_minus_zero(line)
     return lines
@@ -101,15 +101,15 @@ def test_the_recorded_sample():
         shown = [" ".join(lines) for lines in views(cols, rows, _RECORDED, 96)]
         for text in shown:
             assert "56 %" in text and "+123 W" in text
-        for wanted in ("52.97 V", "2.33 A", "3308/3314mV", "20C", " 6", "low #6", "high #2",
-                       "full  38h07", "123"):  # fmt: skip
+        for wanted in ("52.97 V", "2.33 A", "3308/3314mV", "20\xdf", " 6", "low #6", "high #2",
+                       "full in  38h07", "123"):  # fmt: skip
             assert any(wanted in text for text in shown), wanted
     shown = views(16, 2, _RECORDED)
     assert shown[0][1] == "52.97 V  +2.33 A"
-    assert shown[1][1] == "3308/3314mV  20C"
+    assert shown[1][1] == "3308/3314mV  20\xdf"
     for lines in views(20, 4, _RECORDED):  # all of it at once
         text = " ".join(lines)
-        for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314mV", "20C", "6mV"):
+        for wanted in ("56 %", "+123 W", "52.97 V", "2.33 A", "3308/3314mV", "20\xdf", "6mV"):
             assert wanted in text
 
 
@@ -156,7 +156,7 @@ def test_unknown_values_are_dashes():
                 assert "-- %" in lines[0] and "-- W" in lines[0]
             text = " ".join(" ".join(lines) for lines in seen)
             assert "--.-- V" in text and "--.-- A" in text and "--/  --mV" in text
-            assert "time  --h--" in text and "cells unknown" in text and "--C" in text
+            assert "time     --h--" in text and "cells unknown" in text and "--\xdf" in text
 
 
 def test_units_stay_in_their_columns():
@@ -182,7 +182,7 @@ def test_units_stay_in_their_columns():
                 if rows == 4 or t == 4:
                     cells = lines[rows // 2]
                     assert cells[4] == "/" and cells[9:11] == "mV"
-                    assert cells[-1] == ("V" if cols == 20 else "C")
+                    assert cells[-1] == ("V" if cols == 20 else "\xdf")
 
 
 def test_numbers_are_rounded_not_cut():
@@ -222,6 +222,16 @@ def test_a_sentence_is_read_in_words():
                 ).split()
                 joined = " %s " % " ".join(read)
                 assert " %s " % " ".join(words) in joined, (words, seen)
+
+
+def test_no_page_is_a_mere_rest_of_a_sentence():
+    # "4 s" or "3 in 4 s" alone says nothing to who looks up just then
+    for cols, rows in _SIZES:
+        for seconds in (4, 10, 59):
+            link = "no answer from jk-pak01, retry 3 in %d s" % seconds
+            shown = [line for lines in views(cols, rows, None, 16, link=link) for line in lines]
+            last = [line.rstrip() for line in shown if line.rstrip().endswith(" s")]
+            assert last and all(line == "retry 3 in %d s" % seconds for line in last), shown
 
 
 def test_values_are_shown_between_the_sentences():
@@ -322,7 +332,7 @@ def test_the_battery_fills_charges_and_blinks():
     assert [battery(t, battery_level=8, current=-5.0) for t in range(4)] == [0, 32] * 2
     assert [battery(1, battery_level=soc) for soc in (10, 10.6)] == [32, 1]
     # at rest it stands still, as the line of the time left says
-    for current, goal in ((0.04, "at rest"), (0.06, "full   0h00")):
+    for current, goal in ((0.04, "at rest"), (0.06, "full in   0h00")):
         sample = {"battery_level": 56, "current": current, "cycle_charge": 9, "design_capacity": 9}
         moves = len({battery(t, **sample) for t in range(6)}) > 1
         assert goal in lines_of(20, 4, sample)[3] and moves == (current > 0.05)
@@ -332,36 +342,35 @@ def test_the_battery_fills_charges_and_blinks():
 
 def test_time_to_full_and_empty():
     for sample, wanted in (
-        ({"current": 2.0, "cycle_charge": 100, "design_capacity": 105}, "full   2h30"),
-        ({"current": 2.0, "cycle_charge": 106, "design_capacity": 105}, "full   0h00"),
-        ({"current": 2.0, "battery_level": 100}, "full       "),
-        ({"current": 2.0, "cycle_charge": 100}, "full  --h--"),
-        ({"current": -2.0, "cycle_charge": 100, "runtime": 36 * 3600}, "empty 36h00"),
-        ({"current": -2.0, "cycle_charge": 100}, "empty 50h00"),
-        ({"current": -0.1, "cycle_charge": 100}, "empty   41d"),
-        ({"current": -1.0, "cycle_charge": 99.9}, "empty 99h54"),
-        ({"current": -1.0, "cycle_charge": 100}, "empty    4d"),
-        ({"current": -2.0}, "empty --h--"),
-        ({"current": 0.04, "cycle_charge": 100, "design_capacity": 105}, "at rest    "),
-        ({"current": 0, "cycle_charge": 100, "design_capacity": 105}, "at rest    "),
+        ({"current": 2.0, "cycle_charge": 100, "design_capacity": 105}, "full in   2h30"),
+        ({"current": 2.0, "cycle_charge": 106, "design_capacity": 105}, "full in   0h00"),
+        ({"current": 2.0, "battery_level": 100}, "full          "),
+        ({"current": 2.0, "cycle_charge": 100}, "full in  --h--"),
+        ({"current": -2.0, "cycle_charge": 100, "runtime": 36 * 3600}, "empty in 36h00"),
+        ({"current": -2.0, "cycle_charge": 100}, "empty in 50h00"),
+        ({"current": -0.1, "cycle_charge": 100}, "empty in   41d"),
+        ({"current": -1.0, "cycle_charge": 99.9}, "empty in 99h54"),
+        ({"current": -1.0, "cycle_charge": 100}, "empty in    4d"),
+        ({"current": -2.0}, "empty in --h--"),
+        ({"current": 0.04, "cycle_charge": 100, "design_capacity": 105}, "at rest       "),
+        ({"current": 0, "cycle_charge": 100, "design_capacity": 105}, "at rest       "),
     ):
-        assert lines_of(20, 4, sample)[3][:11] == wanted, (sample, lines_of(20, 4, sample)[3])
+        assert lines_of(20, 4, sample)[3][:14] == wanted, (sample, lines_of(20, 4, sample)[3])
 
 
 def test_what_the_log_says():
     frames = {"days_left": None, "days_stored": None}
     for page, wanted in (
-        ({}, ("log  123 d left", "log   45d left  123d", "log 123d")),
-        ({"days_left": None}, ("log   -- d left", "log   45d left   --d", "  1234fr")),
-        ({"days_stored": None}, ("log  123 d left", "log   --d left  123d", "log 123d")),
-        (frames, ("log   1234fr", "log   1234fr", "  1234fr")),
-        (dict(frames, frames=999999), ("log 999999fr", "log 999999fr", "999999fr")),
-        (dict(frames, frames=1000999), ("log  1000kfr", "log  1000kfr", " 1000kfr")),
+        ({}, ("room for  123 d", "log   45d room  123d")),
+        ({"days_left": None}, ("room for   -- d", "log   45d room   --d")),
+        ({"days_stored": None}, ("room for  123 d", "log   --d room  123d")),
+        (frames, ("log   1234fr", "log   1234fr")),
+        (dict(frames, frames=999999), ("log 999999fr", "log 999999fr")),
+        (dict(frames, frames=1000999), ("log  1000kfr", "log  1000kfr")),
     ):
         shown = [
             lines_of(16, 2, _RECORDED, 4 * 15, **page)[1],
             lines_of(20, 4, _RECORDED, 4 * 2, **page)[3],
-            lines_of(20, 4, _RECORDED, 0, **page)[3][12:],
         ]
         assert [line.rstrip() for line in shown] == list(wanted), shown
 

@@ -158,7 +158,8 @@ ten minutes without data the numbers go.
 The last line turns every four seconds. It tells voltage and current, the lowest and the highest
 cell and which they are, temperature, time to full or empty at the present current, the spread of
 the cells, for how many days there is a log and for how many more there is room, and when it was
-last written to flash. A display with four rows has some of that above, all the time.
+last written to flash. A display with four rows has some of that above, all the time. Modules with
+the character ROM A02 instead of the usual A00 show `ß` for `°`.
 
 An alarm takes every second turn, in words: those of the BMS (in full for Jikong and JBD, as a
 code for other makes) and the limits in [SETTINGS.md](SETTINGS.md). A sentence, such as what is
