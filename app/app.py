@@ -410,11 +410,12 @@ def _settings():
     from app import settings
 
     loaded, sentences = settings.load()
-    _forget("app", "settings")
     for sentence in sentences:
         print(sentence)
     if not loaded["influx.host"]:  # nobody asks for the rest of it
         loaded = {key: loaded[key] for key in loaded if not key.startswith(("influx.", "wifi."))}
+    loaded = settings.with_names(loaded)
+    _forget("app", "settings")
     return loaded, sentences[:1]
 
 

@@ -80,6 +80,18 @@ def load(path="/settings.json"):
     return settings, sentences
 
 
+class _Names:
+    pass
+
+
+def with_names(settings):
+    """Return a copy whose keys are names of the program: it has them anyway, texts take memory."""
+    names = _Names()
+    for key in settings:
+        setattr(names, key, settings[key])
+    return dict(names.__dict__)
+
+
 def _read(path):
     """Return (the object in the file, ""), or ({}, what is wrong with it)."""
     try:
