@@ -1,16 +1,11 @@
 # The error log: what went wrong and when, in two small text files that take turns
-# Bounded in size, and in how often it writes: a fault that repeats must not wear out the flash.
-import io
+# Bounded in how often it writes: a fault that repeats must not wear out the flash.
 import os
 import sys
-import time
 
 import machine
-from app.version import VERSION
 from micropython import const
 
-_SIZE = const(4096)  # bytes per file
-_ENTRY = const(600)  # characters of an entry; a traceback names the culprit at its end
 _AT_ONCE = const(12)  # entries that may come together
 _REFILL_S = const(600)  # one more after so long
 
@@ -68,34 +63,12 @@ class ErrorLog:
             self._skipped += 1
             return
         self._credit -= 1
-        text = what
-        if isinstance(what, Exception):
-            out = io.StringIO()
-            sys.print_exception(what, out)
-            text = out.getvalue().strip()
-        if len(text) > _ENTRY:
-            text = "..." + text[-_ENTRY:]
-        skipped = " (%d not logged)" % self._skipped if self._skipped else ""
-        entry = "%s batmon %s boot %d +%d s %s%s: %s\n" % (
-            _date(self._clock.unix_s()), VERSION, self.boot, now_s, where, skipped, text
-        )  # fmt: skip
-        path = self._path + "/errors.txt"
+        if self._skipped:
+            where = "%s (%d not logged)" % (where, self._skipped)
         try:
-            full = os.stat(path)[6] + len(entry) > _SIZE
-        except OSError:
-            full = False  # the first
-            try:
-                os.mkdir(self._path)
-            except OSError:
-                pass  # it is there
-        if full:
-            os.rename(path, self._path + "/errors.old")  # in place of the one before, on FAT too
-        with open(path, "a") as f:
-            f.write(entry)
+            from app import errorfile  # here, because it takes memory and is hardly ever wanted
+
+            errorfile.write(self._path, self._clock, self.boot, where, what)
+        finally:
+            del sys.modules["app.errorfile"], sys.modules["app"].errorfile
         self._skipped = 0
-
-
-def _date(known):
-    if not known:
-        return "time unknown,"
-    return "%d-%02d-%02d %02d:%02d:%02dZ" % time.gmtime()[:6]
