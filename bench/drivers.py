@@ -1,9 +1,10 @@
 """BMS drivers: flash, heap after import, smallest heap for import and 1000 polls.
 
-On the 64-bit port. `heap_bytes` is that of the driver and all below it in aiobmsble; asyncio is
-loaded before, and a stand-in for the radio. `survives_kb` is the heap of the whole interpreter,
-`growth_bytes` what it has more after the last poll than after the tenth, `us` the time that
-identifying an advertisement takes.
+`heap_32` is what importing the driver takes on the 32-bit port beside what all drivers share (row
+"shared"), the largest first. The rest is measured on the 64-bit port. `heap_bytes` is that of the
+driver and all below it in aiobmsble; asyncio is loaded before, and a stand-in for the radio.
+`survives_kb` is the heap of the whole interpreter, `growth_bytes` what it has more after the last
+poll than after the tenth, `us` the time that identifying an advertisement takes.
 """
 
 import json
@@ -67,20 +68,48 @@ for _ in range(100):
     identify(device, adv)
 print(time.ticks_diff(time.ticks_us(), start) // 100)
 """
+_IMPORT = """
+import asyncio, gc
+for name in ("Event", "Lock", "sleep", "wait_for"):
+    getattr(asyncio, name)
+import bleak
+def used():
+    gc.collect()
+    return gc.mem_alloc()
+first = used()
+import aiobmsble.basebms
+second = used()
+__import__("aiobmsble.bms.%s")
+print(second - first, used() - second)
+"""
 
 
 def measure() -> dict[str, dict[str, float]]:
     """Return the figures of each driver, and of the identification of an advertisement."""
     build.build()
-    rows = {}
+    rows = _heaps_32()
     for name in _DRIVERS:
         with tempfile.TemporaryDirectory() as folder:
-            rows[name] = _measured(name, Path(folder))
+            rows[name] |= _measured(name, Path(folder))
     parts = [build.BOARD / f"aiobmsble/{part}.mpy" for part in ("identify", "matchers")]
     rows["identification"] = {
         "mpy_bytes": sum(part.stat().st_size for part in parts),
         "us": int(_run(["-c", _paths([build.BOARD]) + _IDENTIFY])),
     }
+    return rows
+
+
+def _heaps_32() -> dict[str, dict[str, float]]:
+    """Return what each driver takes on the 32-bit port, and what all of them share."""
+    taken = {}
+    with tempfile.TemporaryDirectory() as folder:
+        compile_to(Path(folder) / "bleak.mpy", BLEAK)
+        for path in (build.BOARD / "aiobmsble/bms").glob("*_bms.mpy"):
+            code = _paths([Path(folder), build.BOARD]) + _IMPORT % path.stem
+            shared, own = map(int, _run(["-c", code], "32").split())
+            taken[path.stem.removesuffix("_bms")] = own
+    rows = {"shared": {"heap_32": shared}}
+    rows |= {name: {"heap_32": taken[name]} for name in sorted(taken, key=taken.get, reverse=True)}
     return rows
 
 
@@ -109,9 +138,11 @@ def _paths(folders: list[Path]) -> str:
     return f"import sys\nsys.path[:] = {[*map(str, folders), '.frozen']!r}\n"
 
 
-def _run(arguments: list[str]) -> str:
-    """Run the interpreter; what it prints, or "" if it fails."""
-    done = subprocess.run([micropython(), *arguments], capture_output=True, text=True, timeout=120)
+def _run(arguments: list[str], which: str = "64") -> str:
+    """Run an interpreter; what it prints, or "" if it fails."""
+    done = subprocess.run(
+        [micropython(which), *arguments], capture_output=True, text=True, timeout=120
+    )
     return "" if done.returncode else done.stdout.splitlines()[-1]
 
 
