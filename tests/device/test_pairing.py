@@ -152,6 +152,31 @@ async def test_a_hundred_links_of_each_kind_leave_the_heap_flat():
         assert heap.growth() < 500, (pairs, how, heap.growth())
 
 
+async def test_a_hundred_failures_in_a_row_leave_the_heap_flat():
+    # with the radio off and on now and then, and a sentence that is loaded each time
+    for before in ("refuse", "mute"):
+        peer = _bms("passkey", before)
+        link = BmsLink(jbd_bms.BMS, peer.name, 2000)
+
+        async def poll(link=link):
+            async for _ in link:
+                raise AssertionError("it is not paired")
+
+        task = asyncio.create_task(poll())
+        heap = Heap()
+        failures = 0
+        while failures < 100:
+            await asyncio.sleep(1)
+            if sum(link.failures.values()) > failures:
+                failures += 1
+                assert '"pairing"' in link.text, link.text
+                if failures > 20:
+                    heap.look()
+        task.cancel()
+        await asyncio.sleep(10)
+        assert heap.growth() < 500, (before, heap.growth())
+
+
 async def test_losing_the_link_while_pairing_is_a_sentence_and_no_hang():
     peer = fresh(Peer())
     peer.pairs = "passkey"
