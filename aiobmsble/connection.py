@@ -139,7 +139,11 @@ class Connection:
         await self._client.connect()
         await self._init_connection()
         if self.ALIVE_INTERVAL and (self._alive_task is None or self._alive_task.done()):
-            self._alive_task = asyncio.create_task(self._alive_loop(self.ALIVE_INTERVAL))
+            from aiobmsble import keepalive  # here, because few drivers want it
+
+            self._alive_task = asyncio.create_task(
+                keepalive.run(self._alive, self.ALIVE_INTERVAL, self._op_lock, self._log)
+            )
 
     async def _init_connection(self, char_notify=None):
         self._frame[:] = b""  # a driver may have put a plain bytearray there
@@ -151,12 +155,10 @@ class Connection:
     async def _disconnect_impl(self, reset=False):
         self._msg_event.clear()
         task, self._alive_task = self._alive_task, None
-        if task and not task.done():
-            task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                pass
+        if task:
+            from aiobmsble import keepalive
+
+            await keepalive.end(task)
         try:
             await self._disconnect(reset)  # a driver's goodbye, which a dead link refuses
         finally:
@@ -169,16 +171,6 @@ class Connection:
             await self._client.disconnect()
         except (BleakError, TimeoutError, EOFError):
             self._log.warning("disconnect failed")
-
-    async def _alive_loop(self, interval_s):
-        try:
-            while True:
-                await asyncio.sleep(interval_s)
-                async with self._op_lock:
-                    await self._alive()
-        except Exception:
-            # The next poll finds the link broken and reports it.
-            self._log.error("keep-alive ended")
 
     def _wr_response(self, char):
         found = self._client.services.get_characteristic(char)

@@ -63,6 +63,33 @@ def test_only_what_is_used_stays(tmp_path):
     assert names["K"]().y == 0 and names["K"].x == 1 and names["Empty"]
 
 
+def test_what_every_heir_has_of_its_own_goes_unless_somebody_asks_the_base(tmp_path):
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    base = "class {}:\n    def told(self):\n        return 0\n\n"
+    base += "    def asked(self):\n        return 1\n\n"
+    base += "    def inherited(self):\n        return 2\n\n"
+    heir = "class Heir({}):\n    def told(self):\n        return 3\n\n"
+    heir += "    def asked(self):\n        return super().asked()\n\n"
+    used = "Heir().told()\nHeir().asked()\nHeir().inherited()\n"
+    left = _small(
+        folder,
+        {
+            "base": base.format("Base") + base.format("Made"),
+            "heir": "from base import Base, Made\n\n" + heir.format("Base"),
+            "other": "from base import Base, Made\n\n" + heir.format("Made"),
+            "late": "from other import Heir\n\nclass Late(Heir):\n    pass\n",
+        },
+        "import base\nfrom heir import Heir\nfrom late import Late\n"
+        + used
+        + "Late(), base.Made()\n",
+    )
+    first, second = left["base"].split("class Made")
+    assert "told" not in first and "asked" in first and "inherited" in first
+    assert "told" in second  # there are objects of it
+    assert "told" in left["heir"] and "told" in left["other"]
+
+
 def test_derived_values_are_plain_and_what_drivers_decide_is_not(tmp_path):
     for name, exact in (("jikong_bms", False), ("topband_bms", True)):
         folder = tmp_path / name / "aiobmsble"

@@ -1,10 +1,12 @@
 """Takes away what the chosen drivers never use: functions, classes, constants and imports.
 
 A definition stays if its name occurs anywhere in code that stays, whatever is meant by it there:
-too much may stay, nothing that is used can go.
+too much may stay, nothing that is used can go. Before that go methods that every class which is
+nobody's base has a method of its own for, if nobody asks a base for them.
 """
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,8 +17,10 @@ def drop(folder: Path, users: Iterable[Path]) -> None:
     """Rewrite the modules below `folder`, whose code is also used by the files `users`."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")}
     uses = _Uses()
-    for path in users:
-        uses.of_all(ast.parse(path.read_text(encoding="utf-8")))
+    others = [ast.parse(path.read_text(encoding="utf-8")) for path in users]
+    for tree in others:
+        uses.of_all(tree)
+    uses.hidden = _hidden([*trees.values(), *others])
     while True:
         before = uses.size()
         for tree in trees.values():
@@ -36,6 +40,7 @@ class _Uses:
     def __init__(self):
         self.names: set[str] = set()
         self.attributes: set[str] = set()
+        self.hidden: set[ast.AST] = set()  # methods that nobody can reach whatever their names
 
     def size(self) -> int:
         return len(self.names) + len(self.attributes)
@@ -52,10 +57,62 @@ class _Uses:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.attributes.add(node.value)
 
-    def reach(self, name: str, inside_class: bool) -> bool:
+    def reach(self, name: str, inside_class: bool, node: ast.AST | None = None) -> bool:
         """Whether what is defined as `name` stays; a function cannot see its class's names."""
+        if node in self.hidden:
+            return False
         special = name.startswith("__") and name.endswith("__")
         return special or name in self.attributes or (not inside_class and name in self.names)
+
+
+def _hidden(trees: list[ast.Module]) -> set[ast.AST]:
+    """Return the methods of bases that each of their heirs has of its own, and nobody asks for.
+
+    A class is known by its name: where several have it, all have to be so.
+    """
+    classes = defaultdict(list)  # by name
+    heirs = defaultdict(list)  # of the class of that name
+    bases = set()  # the places where a class is named as a base
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.ClassDef):
+            classes[node.name].append(node)
+            bases.update(node.bases)
+            for base in node.bases:
+                heirs[_last(base)].append(node)
+    alone = set()  # names that occur by themselves: such a class may have objects of its own
+    asked = set()  # what is asked of a base: super().x, Base.x
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Attribute):
+            itself = isinstance(node.value, ast.Call) and _last(node.value.func) == "super"
+            if itself or _last(node.value) in heirs:
+                asked.add(node.attr)
+                bases.add(node.value)
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Name | ast.Attribute) and node not in bases:
+            alone.add(_last(node))
+
+    def overridden(name: str, method: str) -> bool:
+        return name not in alone and all(
+            method in _methods(heir) or (heirs[heir.name] and overridden(heir.name, method))
+            for heir in heirs[name]
+        )
+
+    return {
+        node
+        for name in [name for name in heirs if heirs[name]]
+        for klass in classes[name]
+        for method, node in _methods(klass).items()
+        if not method.startswith("__") and method not in asked and overridden(name, method)
+    }
+
+
+def _methods(node: ast.ClassDef) -> dict[str, ast.AST]:
+    return {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
+
+
+def _last(node: ast.AST) -> str:
+    """Return the last name of a.b.c."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _note(block: ast.Module | ast.ClassDef, uses: _Uses, inside_class: bool) -> None:
@@ -66,7 +123,7 @@ def _note(block: ast.Module | ast.ClassDef, uses: _Uses, inside_class: bool) -> 
             for alias in node.names:
                 if uses.reach(alias.asname or alias.name, inside_class):
                     uses.attributes.add(alias.name)
-        elif name is None or uses.reach(name, inside_class):
+        elif name is None or uses.reach(name, inside_class, node):
             if isinstance(node, ast.ClassDef):
                 for part in (*node.bases, *node.keywords, *node.decorator_list):
                     uses.of_all(part)
@@ -87,7 +144,7 @@ def _edits(block: ast.Module | ast.ClassDef, uses: _Uses, inside_class: bool) ->
             if names != node.names:
                 text = ast.unparse(ast.ImportFrom(node.module, names, node.level))
                 edits.append((node.lineno, node.end_lineno, [text] if names else []))
-        elif name is not None and not uses.reach(name, inside_class):
+        elif name is not None and not uses.reach(name, inside_class, node):
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
             edits.append((first, node.end_lineno, []))
         elif isinstance(node, ast.ClassDef):
