@@ -8,25 +8,19 @@ from binascii import crc32
 
 from micropython import const
 from shards import frame
-from shards.folder import STATES, Shards
+from shards.folder import PACKING, Shards
+from shards.waiting import FLUSH_FRAMES, SLOTS, Waiting
 
-_BUFFER_FRAMES = const(77)  # 1 kB with the commit that ends a flush
-_SLOTS = const(80)  # and with what a restart adds: a frame that was held, an anchor
-_HELD_AT = const(1040)  # _SLOTS * 13
-_TAIL_AT = const(1053)
-_TAIL = const("<HHHHIII")  # magic, frames, name, flush, shard, check of the frames, of the held
-_TAIL_BYTES = const(20)
-_MAGIC = const(0x324D)
-_CHECK = const(0x1FFFFFF)  # 31 * this is still a small int
-_FLUSH_AGE_S = const(600)  # a power cut costs at most so much
+_SAFE_S = const(590)  # a power cut costs at most ten minutes; `tick` may be late
 _RETRY_S = const(30)  # between attempts to write to a full or failing volume
+_AT_ONCE = const(2)  # but so many are repeated at once: frames may have no place meanwhile
 _SILENCE_S = const(30_000)  # the u16 time in a frame is unique for twice that
 _CLOCK_STEP_S = const(2)
 _RATE_S = const(3600)  # a shorter uptime says nothing about the present rate
 _DAY_S = const(86400)
 _FULL = (28, 13)  # ENOSPC; EACCES is what FAT says when a folder cannot grow
 _ENOENT = const(2)
-_UNKNOWN = 0xFFFFFFFF  # number of a shard, before the folder was read
+_EIO = const(5)
 _LOOKS = const(10)  # for what is on flash, before a shard is left as it is
 
 
@@ -35,12 +29,13 @@ class Store(Shards):
 
     `clock` has `uptime_s()` and `unix_s()` (0 = unknown); `rtc` is a machine.RTC or None;
     `reset_cause` goes into this boot's anchor. Call `open` once, then `append`, `hold` and
-    `event` as frames come, and `tick` every second or so. When `packing_due` says so, flush and
+    `event` as frames come, and `tick` every few seconds. When `packing_due` says so, flush and
     let app/packing.py pack the shards that are full: that takes a start of its own.
 
     Nothing here raises for a full or broken volume: `message` then holds a sentence for the
     user and frames wait in the buffer; `dropped` counts those that had to go. Nothing is decided
-    by a look at the volume that failed: it is repeated before the next flush.
+    by a look at the volume that failed: it is repeated before the next flush. Whatever else is
+    raised (Ctrl-C, no memory), frames that were given are kept, and it can be called again.
     """
 
     def __init__(self, path, name, clock, rtc=None, reset_cause=0):
@@ -51,58 +46,65 @@ class Store(Shards):
         self.frames = 0  # appended since boot, control frames not counted
         self.flushes = 0
         self.flushed_s = 0  # uptime of the last flush
-        self.dropped = 0
         self.days_stored = None  # from the oldest frame to now, None while unknown
         self.days_left = None  # at the present rate, until the oldest shard has to go
         self.boot = 0
         self.packing_due = False
-        self._rtc = rtc
+        self.waiting = Waiting(self.name, rtc)
         self._reset_cause = reset_cause
-        self._name_tag = crc32(self.name) & 0xFFFF
-        self._buffer = bytearray(_TAIL_AT + _TAIL_BYTES)  # as it lies in RTC memory
-        self._view = memoryview(self._buffer)
-        self._n = 0  # frames in the buffer
-        self._check = 0  # of them
-        self._held = 0  # check of the frame that is held, 0 if none is
-        self._oldest_s = 0  # when the first of them came
-        self._newest_s = 0
-        self._front = 0  # so many at the front may be on flash: of the boot before, or of a flush
         self._ready = False  # the folder was read
         self._unsure = False  # a flush was interrupted
         self._looks = 0  # in vain, for what it left
         self._paused = None
         self._retry_s = 0  # no flush before
+        self._failures = 0  # flushes in a row
+        self._state_due = False  # to be written again
         self._opened_s = 0
-        self._unreported = 0  # dropped frames no event tells of yet
+        self._safe_s = 0  # a power cut now would lose what came since
+        self._data_s = 0  # uptime of the last data frame
+        self._first_boot = 0  # of the oldest frame that waits, and its unix_offset_s
+        self._first_offset_s = 0
         self.unix_offset_s = 0  # unix time minus uptime at the last anchor; 0 = unknown
-        self._number = _UNKNOWN
         self._size = 0  # committed bytes of the active shard
         self._file = None
-        self._flush_number = 0
+
+    @property
+    def dropped(self):
+        return self.waiting.dropped
 
     # ---- frames in; nothing here takes memory while frames only go into the buffer
 
     def append(self, frames, n=1):
-        """Take the first `n` frames of the buffer `frames`; they are flushed when due."""
+        """Take the first `n` frames of the buffer `frames`, at most 3; they are flushed when due."""
+        try:
+            if self.waiting.n >= FLUSH_FRAMES:
+                self.flush() or self.flush()  # it failed before
+        finally:  # whatever that raises, they are taken
+            self._take(frames, n)
+        if self.waiting.n >= FLUSH_FRAMES:
+            self.flush()
+
+    def _take(self, frames, n):
+        waiting = self.waiting
+        now_s = self._clock.uptime_s()
         for i in range(n):
-            if self._n >= _BUFFER_FRAMES:
-                self.flush()
-            self._put(frames, i * frame.SIZE)
+            while self._failures > _AT_ONCE and waiting.n >= FLUSH_FRAMES:
+                waiting.drop_oldest()  # in time, so that a restart finds its places
+            waiting.put(frames, i * frame.SIZE, now_s)
             if frame.kind(frames, i * frame.SIZE) == 0:
                 self.frames += 1
-                self._held = 0  # it was about the time that this frame tells of
-        self._mirror()
-        if self._n >= _BUFFER_FRAMES:
-            self.flush()
+                self._data_s = now_s
+                waiting.held = 0  # it was about the time that this frame tells of
+        waiting.mirror()
 
     def hold(self, frames, offset=0):
         """Keep a data frame that would be stored if the board stopped now.
 
-        It lies in RTC memory until a data frame is appended or another one held; only a reset
-        that keeps this memory makes it part of the log.
+        It lies in RTC memory, and every ten minutes in a small file, until a data frame is
+        appended or another one held; only a reset or a power cut makes it part of the log.
         """
-        self._held = _copy(self._buffer, _HELD_AT, frames, offset, 1)
-        self._mirror()
+        self.waiting.hold(frames, offset)
+        self.waiting.mirror()
 
     def event(self, code, a=0, b=0):
         """Store an event (codes in shards/frame.py) with its two numbers."""
@@ -112,6 +114,7 @@ class Store(Shards):
 
     def tick(self):
         """Do what time demands: flush, retry, anchor a clock that was set."""
+        waiting = self.waiting
         now_s = self._clock.uptime_s()
         unix_s = self._clock.unix_s()
         while self.events:
@@ -122,10 +125,29 @@ class Store(Shards):
                 if self.unix_offset_s:
                     self.event(frame.CLOCK_STEPPED, max(0, step), max(0, -step))
                 self.anchor()
-        if now_s - self._newest_s >= _SILENCE_S:
+        if now_s - waiting.newest_s >= _SILENCE_S:
             self.anchor()
-        if self._n and now_s - self._oldest_s >= _FLUSH_AGE_S:
-            self.flush()
+        if not waiting.n and not waiting.held:
+            self._safe_s = now_s
+        elif (
+            waiting.n >= FLUSH_FRAMES or not self._ready or now_s - self._safe_s >= _SAFE_S
+        ):
+            if self.flush():
+                self._save_held(now_s)
+
+    def _save_held(self, now_s):
+        """Write the frame that is held where it outlasts a power cut."""
+        if self.waiting.held:
+            try:
+                self.waiting.save(self._held_file())
+                self.message = ""
+            except OSError as exc:
+                self._trouble(exc)
+                now_s -= _SAFE_S - _RETRY_S  # and again
+        self._safe_s = now_s
+
+    def _held_file(self):
+        return "%s/%s.held" % (self.path, self.name)
 
     def anchor(self):
         """Store an anchor with what is known now: the time, and how many cells there are."""
@@ -137,187 +159,104 @@ class Store(Shards):
         frame.pack_anchor(control, 0, now_s, unix_s, self.boot, self._reset_cause, self.cells)
         self.append(control)
 
-    def _put(self, frames, offset):
-        while self._n >= _BUFFER_FRAMES:
-            self._drop_oldest()
-        self._newest_s = self._clock.uptime_s()
-        if self._n == 0:
-            self._oldest_s = self._newest_s
-            self._check = 0
-        self._check = _copy(self._buffer, self._n * frame.SIZE, frames, offset, self._check)
-        self._n += 1
-
-    def _drop_oldest(self):
-        # data goes first: an anchor dates many frames
-        i = 0
-        while i < self._n - 1 and frame.kind(self._buffer, i * frame.SIZE):
-            i += 1
-        self._take_out(i, 1)
-        if i < self._front:
-            self._front -= 1
-        self.dropped += 1
-        self._unreported += 1
-
-    def _take_out(self, first, count):
-        """Take frames out of the buffer."""
-        at = first * frame.SIZE
-        end = self._n * frame.SIZE
-        behind = at + count * frame.SIZE
-        self._buffer[at : end - behind + at] = self._buffer[behind:end]
-        self._n -= count
-        self._check = _check(self._buffer, self._n)
-
-    def _anchor_first(self, uptime_s, unix_s, boot):
-        """Put an anchor before what waits in the buffer: it will begin a shard."""
-        if self._n == 0 or frame.kind(self._buffer, 0) == frame.ANCHOR:
-            return
-        if self._n == _SLOTS - 1:  # the last is the commit's
-            self._drop_oldest()
-        end = self._n * frame.SIZE
-        self._buffer[frame.SIZE : end + frame.SIZE] = self._buffer[:end]
-        frame.pack_anchor(self._buffer, 0, uptime_s, unix_s, boot, 0, self.cells)
-        self._n += 1
-        self._check = _check(self._buffer, self._n)
-
-    # ---- RTC memory: what a reset with power on must not lose
-
-    def _mirror(self):
-        if self._rtc is None:
-            return
-        # What says that the rest is valid comes last: a reset may strike while it is copied.
-        struct.pack_into(
-            _TAIL,
-            self._buffer,
-            _TAIL_AT,
-            _MAGIC,
-            self._n,
-            self._name_tag,
-            self._flush_number & 0xFFFF,
-            self._number,
-            self._check,
-            self._held,
-        )
-        self._rtc.memory(self._buffer)
-
-    def _take_back(self):
-        """Take back the frames that a reset caught in the buffer, if they are of this log."""
-        old = self._rtc.memory() if self._rtc else b""
-        if len(old) != len(self._buffer):
-            return
-        magic, n, name, flush, number, check, held = struct.unpack_from(_TAIL, old, _TAIL_AT)
-        if magic != _MAGIC or n >= _SLOTS or name != self._name_tag:
-            return
-        self._buffer[:] = old
-        self._flush_number = flush
-        self._number = number
-        if check == _check(old, n):
-            self._n = n
-            self._check = check
-        self._front = self._n
-        if held and self._n == _SLOTS - 1:  # the last is the commit's
-            self._drop_oldest()
-        if held and held == _copy(self._buffer, self._n * frame.SIZE, old, _HELD_AT, 1):
-            self._n += 1
-            self._check = _check(self._buffer, self._n)
-        self._oldest_s = self._newest_s = self._clock.uptime_s()
-
-    def _sort_out(self, found):
-        """Forget those of them that are on flash already, or are of another time.
-
-        Return whether RTC memory says that the newest shard was being written.
-        """
-        front, self._front = self._front, 0
-        if self._number == _UNKNOWN:
-            return False
-        # The reset may have come between the end of a shard and the first flush of the next, and
-        # the volume may have refused to note that it is the next.
-        if not found.number - 1 <= self._number <= found.number + 1:
-            self._take_out(0, front)
-            return False
-        flush, count, crc = found.last_flush.get(self._number, (-1, 0, 0))
-        if flush == self._flush_number and count <= front:
-            # the reset came in or right after the flush
-            if crc32(self._view[: count * frame.SIZE]) == crc:
-                self._take_out(0, count)
-        return self._number == found.number
-
     # ---- flash
 
     def flush(self):
         """Write the buffer and commit it; return True when nothing is left in it."""
-        if self._n == 0:
+        waiting = self.waiting
+        if waiting.n == 0:
             return True
         now_s = self._clock.uptime_s()
         if now_s < self._retry_s:
             return False
         if not (self._ready or self._begin(True)) or self._unsure and not self._look():
-            self._retry_s = now_s + _RETRY_S
-            return False
-        if self._n == 0:
+            return self._failed(now_s)
+        if waiting.n == 0:
             return True  # it was on flash
-        if self._unreported and self._n < _BUFFER_FRAMES:
+        if waiting.untold and waiting.n < FLUSH_FRAMES:
             control = bytearray(frame.SIZE)
-            frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, self._unreported)
-            self._unreported = 0
-            self._put(control, 0)
-        self._mirror()  # in it is exactly what is written: a reset may come right after
+            frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, waiting.untold)
+            waiting.untold = 0
+            waiting.put(control, 0, now_s)
         error = self._write(now_s)
         if error and error.errno in _FULL and not self._unsure and self._is_full():
             if self.delete_oldest():
                 error = self._write(now_s)
         if error:
             self._trouble(error)
-            self._retry_s = now_s + _RETRY_S
-            self._mirror()
-            return False
+            return self._failed(now_s)
         self.message = ""
+        self._failures = 0
+        if self._state_due:
+            self._save_state()
         self._count_days(now_s)
-        if self._size + _SLOTS * frame.SIZE > self.limit:
+        if self._size + SLOTS * frame.SIZE > self.limit:
             self._roll_over()
             self.anchor()
         return True
 
+    def _failed(self, now_s):
+        self._failures += 1
+        if self._failures > _AT_ONCE:
+            self._retry_s = now_s + _RETRY_S
+        self.waiting.mirror()
+        return False
+
     def _write(self, now_s):
         """Append the buffer to the active shard; return None, or the error if that failed."""
-        end = self._n * frame.SIZE
-        crc = crc32(self._view[:end])
-        frame.pack_commit(self._buffer, end, now_s, crc, self._n, self._flush_number)
-        self._front = self._n
+        waiting = self.waiting
+        if self._size == 0:
+            waiting.anchor_first(self._first_offset_s, self._first_boot, self.cells)
+        waiting.mirror()  # in it is exactly what is written: a reset may come right after
+        waiting.front = waiting.n
         self._unsure = True  # whatever happens now, the next flush looks first
         try:
             if self._file is None:
-                if self._size == 0:
-                    self.make_folder()
-                    self.make_entry(self._number, self.name)
-                self._file = open(self.file(self._number, self.name, "raw"), "ab")
-            self._file.write(self._view[: end + frame.SIZE])
+                self._open_file()
+            self._file.write(waiting.commit(now_s))
             self._file.flush()
         except OSError as exc:
-            return None if self._look() and self._n == 0 else exc
-        self._stored(self._n)
+            return None if self._look() and waiting.n == 0 else exc
+        self._stored(waiting.n)
+
+    def _open_file(self):
+        if self._size == 0:
+            self.make_folder()
+            self.make_entry(self.waiting.shard, self.name)
+        self._file = open(self._active(), "ab")
+        if self._file.seek(0, 2) != self._size:
+            raise OSError(_EIO)  # something told us wrong: nothing is written behind it
+
+    def _active(self):
+        return self.file(self.waiting.shard, self.name, "raw")
 
     def _stored(self, count):
-        """Note that the first `count` frames, less those dropped since, are committed."""
+        """Note that `count` frames, of which those in front are left, are committed."""
+        waiting = self.waiting
         size = (count + 1) * frame.SIZE
         self.shards += self._size == 0
         self._size += size
         self.bytes += size
         self.free -= size
-        self._flush_number += 1
+        waiting.flush += 1
         self._unsure = False
-        self._take_out(0, self._front)
-        self._front = 0
+        waiting.take_out(0, waiting.front)
+        waiting.front = 0
+        self._first_boot = self.boot
+        self._first_offset_s = self.unix_offset_s
         self.flushes += 1
         self.flushed_s = self._clock.uptime_s()
-        self._mirror()
+        # a held frame that was saved in a file counts as long as nothing is flushed
+        self._safe_s = self._data_s if waiting.held else self.flushed_s
+        waiting.mirror()
 
     def _close(self):
-        if self._file:
+        file, self._file = self._file, None
+        if file:
             try:
-                self._file.close()
+                file.close()
             except OSError:
                 pass  # what counts is what is on flash, looked at next
-            self._file = None
 
     def _look(self):
         """Find out what an interrupted flush left; return whether that is known now.
@@ -326,10 +265,8 @@ class Store(Shards):
         shard.
         """
         self._close()
-        name = self.file(self._number, self.name, "raw")
         try:
-            size = _size_of(name)
-            count = _flush_at(name, self._size, self._flush_number) if size > self._size else 0
+            size, count = _flush_at(self._active(), self._size, self.waiting.flush)
         except OSError as exc:
             self._looks += 1
             if self._looks < _LOOKS:
@@ -341,12 +278,10 @@ class Store(Shards):
             self._stored(count)
             return True
         self._unsure = False
-        self._front = 0
+        self.waiting.front = 0
         if size != self._size:
             self.shards += self._size == 0
             self._roll_over()
-            unix_s = self._oldest_s + self.unix_offset_s if self.unix_offset_s else 0
-            self._anchor_first(self._oldest_s, unix_s, self.boot)
         return True
 
     def _is_full(self):
@@ -369,20 +304,23 @@ class Store(Shards):
     def _roll_over(self):
         self._close()
         if self._size:
-            self.unsealed.append((self._number, self.name, self._size))
+            self.unsealed.append((self.waiting.shard, self.name, self._size))
             self.packing_due = True
-        self._number += 1
+        self.waiting.shard += 1
         self._size = 0
         self._save_state()
 
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
-        for name in STATES:  # two copies, one after the other: a cut spoils one at most
+        self._state_due = True
+        for name in self.states:  # one after the other: a cut spoils one at most
             try:
                 with open(self.path + name, "w") as f:
-                    f.write("%d %d\n" % (self.boot, self._number))
+                    f.write("%d %d\n" % (self.boot, self.waiting.shard))
             except OSError as exc:
                 print("store: cannot write %s%s (error %d)" % (self.path, name, exc.errno))
+                return  # nor touch the other one
+        self._state_due = False
 
     def _count_days(self, now_s):
         unix_s = self._clock.unix_s()
@@ -404,10 +342,10 @@ class Store(Shards):
         is due until a shard is full.
         """
         self._paused = paused
-        self._opened_s = self._clock.uptime_s()
-        self._take_back()
+        self._opened_s = self._safe_s = self._data_s = self._clock.uptime_s()
+        self.waiting.take_back(self._held_file(), self._opened_s)
         if not self._begin(False):
-            self._retry_s = self._opened_s + _RETRY_S
+            self._failed(self._opened_s)
             self._enter()
 
     def _begin(self, late):
@@ -423,32 +361,37 @@ class Store(Shards):
         except OSError as exc:
             self._trouble(exc)
             self._looks += 1
+            self.events = []  # the next time tells them
             return False
         finally:
             del sys.modules["shards.recovery"], sys.modules["shards"].recovery  # their memory
         self._looks = 0
-        same = self._sort_out(found)
-        self._number = found.number
+        waiting = self.waiting
+        same = waiting.sort_out(found)
+        waiting.shard = found.number
+        waiting.flush = found.flush
         self._size = found.size
-        self._flush_number = found.flush
         if found.taken or not (same or found.size):
-            self._number += 1  # files may have been deleted: a number is never used again
+            waiting.shard += 1  # files may have been deleted: a number is never used again
+            self._size = 0
         paused = self._paused
         self.packing_due = bool(self.unsealed) and not paused
         goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
-        self.boot = found.boot if goes_on else found.boot + 1
+        boot = found.boot if goes_on else found.boot + 1
+        self.boot = max(boot, waiting.name_boots(boot) - late)
+        self._first_boot = found.boot
         self._ready = True
-        if late:
-            self._name_boot()
-        if self._size == 0:
-            first_s = struct.unpack_from("<H", self._buffer)[0]
-            self._anchor_first(first_s, 0, found.boot)
         self._save_state()
         self.flush()
         if not late:
             self._enter()
         if paused:
-            self.events += paused["events"]
+            for event in paused["events"]:
+                self.event(*event)
+            try:
+                os.remove(self.path + PACKING)  # not before: it is told now, or in RTC memory
+            except OSError:
+                pass  # the next start does not go on with it: its boot is over
         gc.collect()
         return True
 
@@ -458,52 +401,25 @@ class Store(Shards):
         if self._paused and self._paused["gap_s"]:
             self.event(frame.GAP, self._paused["gap_s"])
 
-    def _name_boot(self):
-        """Tell the anchors of this boot its number, which nobody knew when they were made."""
-        for at in range(0, self._n * frame.SIZE, frame.SIZE):
-            if frame.kind(self._buffer, at) == frame.ANCHOR:
-                boot = struct.unpack_from("<H", self._buffer, at + 8)[0]
-                struct.pack_into("<H", self._buffer, at + 8, boot or self.boot & 0xFFFF)
-        self._check = _check(self._buffer, self._n)
-
-
-def _copy(to, at, source, offset, check):
-    """Copy a frame; return `check` carried on over it: small ints, which take no memory."""
-    for i in range(frame.SIZE):
-        byte = source[offset + i]
-        to[at + i] = byte
-        check = check * 31 + byte & _CHECK
-    return check
-
-
-def _check(frames, n):
-    check = 0
-    for i in range(n * frame.SIZE):
-        check = check * 31 + frames[i] & _CHECK
-    return check
-
-
-def _size_of(name):
-    """Return the bytes of a file, 0 if there is none; raises OSError for any other reason."""
-    try:
-        return os.stat(name)[6]
-    except OSError as exc:
-        if exc.errno != _ENOENT:
-            raise
-        return 0
-
 
 def _flush_at(name, at, number):
-    """Return how many frames the flush `number` has that begins at byte `at` and ends the file.
+    """Return (bytes of the file, frames of the flush `number` that begins at byte `at`).
 
-    0 if it is not there whole. Raises OSError.
+    No frames if it is not there whole or does not end the file; 0 bytes if there is no file, and
+    `at` does not say that there was. Raises OSError.
     """
-    data = bytearray((_SLOTS + 1) * frame.SIZE)
-    with open(name, "rb") as f:
-        f.seek(at)
-        n = f.readinto(data) - frame.SIZE
+    data = bytearray((SLOTS + 1) * frame.SIZE)
+    try:
+        with open(name, "rb") as f:
+            size = f.seek(0, 2)
+            f.seek(at)
+            n = f.readinto(data) - frame.SIZE
+    except OSError as exc:
+        if exc.errno == _ENOENT and at == 0:
+            return 0, 0
+        raise
     if n < 0 or n % frame.SIZE or frame.kind(data, n) != frame.COMMIT:
-        return 0
+        return size, 0
     _, _, crc, count, flush = struct.unpack_from("<HHIHH", data, n)
-    whole = count * frame.SIZE == n and flush == number & 0xFFFF
-    return count if whole and crc32(memoryview(data)[:n]) == crc else 0
+    whole = count * frame.SIZE == n and flush == number & 0xFFFF and size == at + n + frame.SIZE
+    return size, count if whole and crc32(memoryview(data)[:n]) == crc else 0

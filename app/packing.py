@@ -33,7 +33,7 @@ def resume():
 
     Else return what was paused for that, or None: the `name` of the log, its `boot`, the
     `uptime_s` by now, how much of it was the pause (`gap_s`, 0 if the boot does not go on), and
-    the `events` of packing.
+    the `events` of packing. The store removes the file when it has told them.
     """
     paused = _read()
     if paused is None:
@@ -42,13 +42,14 @@ def resume():
         paused["tries"] += 1  # before: a start that dies in it shall not die for ever
         _write(paused)
         try:
-            _pack(paused)
-        except Exception as exc:  # whatever is wrong: logging goes on, the shard stays raw
-            sys.print_exception(exc)
-        paused["tries"] = _DONE
-        _write(paused)
+            try:
+                _pack(paused)
+            except Exception as exc:  # whatever is wrong: logging goes on, the shard stays raw
+                sys.print_exception(exc)
+            paused["tries"] = _DONE
+        finally:  # after Ctrl-C too: the log is to tell what was deleted
+            _note(paused)
         machine.reset()
-    os.remove(_FILE)
     pause_s = time.time() - paused["time_s"]
     goes_on = machine.reset_cause() != machine.PWRON_RESET and 0 <= pause_s < _PAUSE_MOST_S
     paused["gap_s"] = max(1, pause_s) if goes_on else 0
@@ -76,25 +77,36 @@ def _pack(paused):
 
     shards = Shards("/data", Clock())
     shards.name = paused["name"]
-    paused["events"] = shards.events
+    shards.events = paused["events"]
     recovery.recover(shards, recovery.Found())
     packing.pack(shards, say)
 
 
 def _read():
-    try:
-        with open(_FILE) as f:
-            paused = json.load(f)
-        for key in ("name", "boot", "uptime_s", "time_s", "tries", "events"):
-            paused[key]
-        return paused
-    except OSError:
-        return None  # there is none, nearly always
-    except (ValueError, KeyError, TypeError):
-        os.remove(_FILE)  # torn by a power cut: the store finds out what waits
-        return None
+    for _ in range(3):
+        try:
+            with open(_FILE) as f:
+                paused = json.loads(f.read())
+            for key in ("name", "boot", "uptime_s", "time_s", "tries", "events"):
+                paused[key]
+            return paused
+        except OSError:
+            return None  # there is none, nearly always
+        except (ValueError, KeyError, TypeError):
+            pass  # torn by a power cut, or this look failed
+    os.remove(_FILE)  # the store finds out what waits
+    return None
+
+
+def _note(paused):
+    for _ in range(3):
+        try:
+            _write(paused)
+            return
+        except (Exception, KeyboardInterrupt) as exc:  # the reset is near anyway
+            sys.print_exception(exc)
 
 
 def _write(paused):
     with open(_FILE, "w") as f:
-        json.dump(paused, f)
+        f.write(json.dumps(paused))

@@ -6,8 +6,10 @@ from micropython import const
 from shards import frame
 
 STATES = ("/state.bak", "/state")  # no rename: on FAT a cut can leave both names for one cluster
+PACKING = "/packing"  # what app/packing.py has to carry over two resets
 INDEX = "/index"  # of the sealed shards, see docs/FORMAT.md
 _SHARD_BYTES = const(262_144)
+_ENOENT = const(2)
 _EEXIST = const(17)
 _FILLERS = const(2000)  # twice the entries of the largest cluster
 _SEALED_MILLIBYTES = const(3000)  # per frame; until a shard was sealed
@@ -28,6 +30,7 @@ class Shards:
         self.limit = _SHARD_BYTES  # a shard is full
         self.unsealed = []  # (number, name, committed bytes), oldest first
         self.kept = []  # (number, name, bytes, "bts", "bad", or "raw" if it cannot be sealed)
+        self.states = STATES  # to be written in this order: a good one last
         self.events = []  # to be stored at the next tick
         self.millibytes = _SEALED_MILLIBYTES  # that a sealed frame takes
         self._clock = clock
@@ -95,16 +98,18 @@ class Shards:
             kind = "raw"
         else:
             return False
+        path = self.file(number, name, kind)
+        self.events.append((frame.SHARD_DELETED, number, size))  # first: whatever interrupts it
         try:
-            os.remove(self.file(number, name, kind))
+            os.remove(path)
         except OSError as exc:
-            self.events.append((frame.FLASH_ERROR, exc.errno))
-            return False
+            if _exists(path):
+                self.events[-1] = (frame.FLASH_ERROR, exc.errno)
+                return False
         if kind != "bad":
             self.shards -= 1
             self.bytes -= size
         self.free += size
-        self.events.append((frame.SHARD_DELETED, number, size))
         self.find_oldest()
         return True
 
@@ -154,8 +159,8 @@ def _exists(name):
     try:
         os.stat(name)
         return True
-    except OSError:
-        return False
+    except OSError as exc:
+        return exc.errno != _ENOENT
 
 
 def _remove(name):

@@ -11,7 +11,7 @@ from shards.folder import STATES, first_unix_s, known
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
 _FLUSH_BYTES = const(1040)  # the longest flush
-_ENOENT = const(2)
+_EIO = const(5)
 _BLOCK_HEAD = const(10)  # bytes before the payload of a block in a sealed shard
 _END_FRAMES = const(0xFFFF)
 
@@ -27,6 +27,7 @@ class Found:
         self.patient = patient
         self.boot = 0  # the last
         self.number = 0  # the highest of a shard
+        self.there = False  # a file bears that number
         self.size = 0  # committed bytes, if that shard can be written on
         self.flush = 0  # the number of its next flush
         self.taken = False  # its file is there, but not to be written on
@@ -45,9 +46,11 @@ def recover(store, found):
     store.shards = store.bytes = 0
     store.kept = []
     store.unsealed = []
-    store.events = []
-    _load_state(store.path, found)
-    raws, sealed, bad, unfinished = _list(store, found)
+    raws, sealed, bad, unfinished, states = _list(store)
+    _load_state(store, found, states)
+    for number, _ in list(raws) + list(sealed) + list(bad):
+        found.there = number == found.number or found.there and number < found.number
+        found.number = max(found.number, number)
     scans = {}
     for shard in raws:
         scans[shard] = _scan_of(store, found, shard)
@@ -60,10 +63,10 @@ def recover(store, found):
     for file in unfinished:
         _remove(store, file)
     for shard in raws:
-        if shard in sealed and scans[shard] and whole(store.file(*shard, "bts")):
-            os.rename(store.file(*shard, "raw"), store.file(*shard, "bad"))
-            bad[shard] = raws[shard]
-            del scans[shard]
+        if shard in sealed and scans[shard] and _is_whole(store, shard):
+            if _rename(store, shard):
+                bad[shard] = raws[shard]
+                del scans[shard]
     for shard in sealed:
         _keep(store, shard, sealed[shard], "bts")
     for shard in bad:
@@ -85,33 +88,37 @@ def recover(store, found):
             store.measure(size, frames)
 
 
-def _load_state(path, found):
-    """Read what both copies say; raises OSError if neither can be read."""
-    read = 0
+def _load_state(store, found, states):
+    """Read the copies of the state that there are; raises OSError if none of them tells it."""
+    told = []
     for name in STATES:
-        try:
-            with open(path + name) as f:
-                boot, number = f.read().split()
-            found.boot = max(found.boot, int(boot))
-            found.number = max(found.number, int(number))
-            read += 1
-        except OSError as exc:
-            if exc.errno == _ENOENT:
-                read += 1  # it was never written
-            failure = exc
-        except ValueError:
-            read += 1  # torn: the other one is not
-    if not read and found.patient:
-        raise failure
+        boot = number = -1
+        if name in states:
+            try:
+                with open(store.path + name) as f:
+                    boot, number = [int(word) for word in f.read().split()]
+            except (OSError, ValueError):
+                pass  # torn: the other one is not
+        told.append((boot, number, name))
+    told.sort()
+    boot, number, _ = told[-1]
+    if states and boot < 0 and found.patient:
+        raise OSError(_EIO)
+    found.boot = max(0, boot)
+    found.number = max(0, number, told[0][1])
+    store.states = [name for _, _, name in told]
 
 
-def _list(store, found):
-    """List the folder once. Return {(number, name): bytes} of raw, sealed and bad shards, and the
-    names of files that are unfinished."""
+def _list(store):
+    """Return {(number, name): bytes} of raw, sealed and bad shards, the names of files that are
+    unfinished, and which copies of the state there are."""
     raws, sealed, bad = {}, {}, {}
     unfinished = []
+    states = []
     kinds = {"raw": raws, "bts": sealed, "bad": bad}
     for file, size in _entries(store.path):
+        if "/" + file in STATES:
+            states.append("/" + file)
         kind = file[file.rfind(".") + 1 :]
         stem = file[: -len(kind) - 1]
         dash = stem.rfind("-")
@@ -123,9 +130,8 @@ def _list(store, found):
         if kind == "tmp":
             unfinished.append(file)
         elif kind in kinds:
-            found.number = max(found.number, number)
             kinds[kind][number, stem[:dash]] = size
-    return raws, sealed, bad, unfinished
+    return raws, sealed, bad, unfinished, states
 
 
 def _scan_of(store, found, shard):
@@ -151,6 +157,25 @@ def _remove(store, file):
         store.events.append((frame.FLASH_ERROR, exc.errno))
 
 
+def _is_whole(store, shard):
+    try:
+        return whole(store.file(*shard, "bts"))
+    except OSError as exc:  # both stay
+        store.events.append((frame.FLASH_ERROR, exc.errno))
+        return False
+
+
+def _rename(store, shard):
+    """Set a raw shard aside as .bad; return whether that could be done."""
+    try:
+        store.make_entry(*shard)
+        os.rename(store.file(*shard, "raw"), store.file(*shard, "bad"))
+        return True
+    except OSError as exc:
+        store.events.append((frame.FLASH_ERROR, exc.errno))
+        return False
+
+
 def _keep(store, shard, size, kind):
     store.kept.append(shard + (size, kind))
     store.shards += 1
@@ -173,7 +198,7 @@ def _sort_raw(store, found, shard, good, size, flush, boot, more):
             store.bytes += size
             return True
     if not good and not more:
-        _set_aside(store, number, name, size)
+        _set_aside(store, shard, size)
     else:
         store.unsealed.append((number, name, size if more else good))
         store.shards += 1
@@ -249,26 +274,35 @@ def whole(sealed):
     return False
 
 
-def _set_aside(store, number, name, size):
-    raw = store.file(number, name, "raw")
+def _set_aside(store, shard, size):
     if size == 0:
-        os.remove(raw)
-    else:
-        store.make_entry(number, name)
-        os.rename(raw, store.file(number, name, "bad"))
-        store.events.append((frame.SHARD_BAD, number))
-        print("store: %s holds no whole flush, set aside as .bad" % raw)
+        _remove(store, "%s-%05d.raw" % (shard[1], shard[0]))
+    elif _rename(store, shard):
+        store.events.append((frame.SHARD_BAD, shard[0]))
+        print("store: %s-%05d.raw holds no whole flush, set aside as .bad" % (shard[1], shard[0]))
 
 
 def _entries(path):
     """Return (name, bytes) of every file in a folder."""
+    before = 0
+    while True:
+        out, torn = _listed(path)
+        if torn == before:
+            return out
+        before = torn  # the same again, or it was but this look that failed
+
+
+def _listed(path):
+    """Return (name, bytes) of the files whose names can be read, and how many others there are."""
     entries = os.ilistdir(path)
     out = []
+    torn = 0
     while True:
         try:
             entry = next(entries)
         except StopIteration:
-            return out
+            return out, torn
         except UnicodeError:
-            continue  # FAT: a name torn by a power cut
+            torn += 1  # FAT: a name torn by a power cut
+            continue
         out.append((entry[0], entry[3] if len(entry) > 3 else 0))

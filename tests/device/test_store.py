@@ -159,7 +159,7 @@ def test_torn_and_foreign_shards():
         assert stored_numbers() == list(range(400))
         codes = [code for code, _, _ in events()]
         assert frame.TAIL_CUT in codes and frame.SHARD_BAD in codes
-        assert open_store(clock, name="other")._number == 9
+        assert open_store(clock, name="other").waiting.shard == 9
     finally:
         volume.remove()
 

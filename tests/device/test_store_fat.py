@@ -55,8 +55,8 @@ class _Life:
         store = Store(DATA, self.name, self.clock)
         store.limit = _LIMIT
         store.open()
-        end = store._number + shards
-        while store._number < end:
+        end = store.waiting.shard + shards
+        while store.waiting.shard < end:
             self.clock.now_s += 2
             self.next += 1
             flushes = store.flushes

@@ -247,7 +247,7 @@ def test_failed_packing_is_tried_again_with_the_next_shard_and_stops_nothing():
             log(store, clock, number, 100)
             pack(store)
         assert store.message == "" and store.dropped == 0
-        assert _Failing.tries == store._number - 1
+        assert _Failing.tries == store.waiting.shard - 1
         store.flush()
         got = stored_numbers()
         assert got == list(range(got[0], 20_000)) and got[0] > 0

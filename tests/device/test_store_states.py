@@ -240,7 +240,7 @@ def _torn(store):
 
 def _full(store):
     number = 0
-    while store._number == 1:  # the next flush begins a shard
+    while store.waiting.shard == 1:  # the next flush begins a shard
         store.append(data_frame(number))
         number += 1
     store.append(data_frame(number))
@@ -342,7 +342,7 @@ def test_boot_and_number_survive_cuts_of_a_start_without_a_raw_shard():
         try:
             clock = Clock(_UNIX)
             store = open_store(clock)
-            while store._number < 3:
+            while store.waiting.shard < 3:
                 log(store, clock, store.frames, 77)
             pack(store)
             volume.replug()
@@ -359,7 +359,7 @@ def test_boot_and_number_survive_cuts_of_a_start_without_a_raw_shard():
                 done = volume.flash.cut_in > 0
                 volume.replug()
                 store = open_store(clock)
-                assert store.boot in (2, 3) and store._number >= 3, (kind, cuts, store.boot)
+                assert store.boot in (2, 3) and store.waiting.shard >= 3, (kind, cuts, store.boot)
                 cuts += 1
         finally:
             volume.remove()
@@ -410,7 +410,7 @@ def test_only_the_newest_raw_shard_is_written_on_and_only_if_it_has_room():
         assert [file[-9:] for file in shard_files()] == ["00001.bts", "00002.raw"]
         assert os.stat(DATA + "/jk_pak01-00002.raw")[6] > len(short)
         number = 100
-        while store._number == 2:
+        while store.waiting.shard == 2:
             store.append(data_frame(number))
             number += 1
         full = os.stat(DATA + "/jk_pak01-00002.raw")[6]
@@ -450,7 +450,7 @@ def test_a_raw_shard_rules_while_it_is_there():
     try:
         clock = Clock(_UNIX)
         store = open_store(clock)
-        while store._number == 1:
+        while store.waiting.shard == 1:
             log(store, clock, store.frames, 77)
         store.flush()
         with open(DATA + "/jk_pak01-00001.raw", "rb") as f:
