@@ -75,7 +75,7 @@ class Store(Shards):
     # ---- frames in; nothing here takes memory while frames only go into the buffer
 
     def append(self, frames, n=1):
-        """Take the first `n` frames of the buffer `frames`, at most 3; they are flushed when due."""
+        """Take the first `n` frames, at most 3, of the buffer `frames`; flush when that is due."""
         try:
             if self.waiting.n >= FLUSH_FRAMES:
                 self.flush() or self.flush()  # it failed before
@@ -371,7 +371,7 @@ class Store(Shards):
         waiting.shard = found.number
         waiting.flush = found.flush
         self._size = found.size
-        if found.taken or not (same or found.size):
+        if not found.size and (found.there or not same):
             waiting.shard += 1  # files may have been deleted: a number is never used again
             self._size = 0
         paused = self._paused

@@ -16,6 +16,7 @@ _PAUSE_MOST_S = const(3600)  # a longer one was no pause, or the clock was set i
 
 def request(store, clock):
     """Have the next start pack what waits in `store`, which is flushed. Raises OSError."""
+    before = _read()  # of a start that found no time to tell them
     _write(
         {
             "name": store.name,
@@ -23,7 +24,7 @@ def request(store, clock):
             "uptime_s": clock.uptime_s(),
             "time_s": time.time(),
             "tries": 0,
-            "events": [],
+            "events": before["events"] if before else [],
         }
     )
 

@@ -30,7 +30,6 @@ class Found:
         self.there = False  # a file bears that number
         self.size = 0  # committed bytes, if that shard can be written on
         self.flush = 0  # the number of its next flush
-        self.taken = False  # its file is there, but not to be written on
         # by number, of this battery's raw shards: number, frames and CRC-32
         self.last_flush = {}
 
@@ -72,11 +71,10 @@ def recover(store, found):
     for shard in bad:
         store.kept.append(shard + (bad[shard], "bad"))
     for shard in sorted(scans):
-        if not scans[shard]:
-            found.taken = found.taken or shard[0] == found.number
+        if scans[shard]:
+            _sort_raw(store, found, shard, *scans[shard])
+        else:
             _keep(store, shard, raws[shard], "raw")
-        elif not _sort_raw(store, found, shard, *scans[shard]):
-            found.taken = found.taken or shard[0] == found.number
     store.kept.sort()
     store.find_oldest()
     if found.size and not store.oldest_unix_s:
@@ -183,7 +181,7 @@ def _keep(store, shard, size, kind):
 
 
 def _sort_raw(store, found, shard, good, size, flush, boot, more):
-    """Decide what becomes of a raw shard that could be read; return whether it is written on."""
+    """Decide what becomes of a raw shard that could be read."""
     number, name = shard
     found.boot = max(found.boot, boot)
     if good != size:
@@ -196,14 +194,13 @@ def _sort_raw(store, found, shard, good, size, flush, boot, more):
             found.flush = flush[0] + 1
             store.shards += 1
             store.bytes += size
-            return True
+            return
     if not good and not more:
         _set_aside(store, shard, size)
     else:
         store.unsealed.append((number, name, size if more else good))
         store.shards += 1
         store.bytes += size
-    return False
 
 
 def _scan(raw):

@@ -1,4 +1,4 @@
-# The frames that wait for the next flush, and their copy in RTC memory, which most resets leave alone
+# The frames that wait for the next flush, and their copy in RTC memory, which resets leave alone
 # docs/FORMAT.md specifies that memory, and the file that keeps the held frame through a power cut.
 import struct
 from binascii import crc32
@@ -7,7 +7,7 @@ from micropython import const
 from shards import frame
 
 FLUSH_FRAMES = const(75)  # so many are flushed: 1 kB with the commit that ends them
-SLOTS = const(80)  # and with what comes while that fails or a restart adds: an anchor, a held frame
+SLOTS = const(80)  # and what comes meanwhile, or with a restart: an anchor, a held frame
 UNKNOWN = 0xFFFFFFFF  # number of a shard, before the folder was read
 _HELD_AT = const(1040)  # SLOTS * 13
 _TAIL_AT = const(1053)

@@ -1,5 +1,5 @@
 # A file system whose calls fail when a test says so: mounted over a folder of a real one
-# Each call of a file system and of its files is counted: open, read, write, stat, next of a listing …
+# Each call of a file system and of its files is counted, also the next of a listing
 import io
 import os
 

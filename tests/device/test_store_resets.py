@@ -201,6 +201,55 @@ def test_a_held_frame_begins_a_shard_behind_an_anchor_of_its_boot():
         volume.remove()
 
 
+def test_a_power_cut_costs_ten_minutes_also_of_what_is_held():
+    for apart_s in (5, 60, 300, 1800):  # between frames, as at 20, 5, 1 and 0 A
+        volume = Volume("lfs2")
+        try:
+            clock = Clock(1_780_272_000)
+            number = 0
+            for _ in range(12):
+                store = open_store(clock)  # the power was off: nothing is in RTC memory
+                begin_s = clock.now_s
+                before = number
+                stop_s = begin_s + 60 + random.getrandbits(13) % 5000
+                while clock.now_s < stop_s:  # a poll of every second goes on in the held frame
+                    clock.now_s += 5
+                    number += 1
+                    if (clock.now_s - begin_s) % apart_s < 5:
+                        store.append(data_frame(number))
+                    else:
+                        store.hold(data_frame(number))
+                    store.tick()
+                volume.replug()
+                store = open_store(clock)
+                assert store.flush()
+                got = stored_numbers()
+                assert got == sorted(set(got)), got
+                lost_s = 5 * (number - max(before, got[-1] if got else 0))
+                assert lost_s <= 600, (apart_s, lost_s)
+                volume.replug()
+        finally:
+            volume.remove()
+
+
+def test_a_saved_frame_is_not_told_again():
+    volume = Volume("lfs2")
+    try:
+        clock = Clock(1_780_272_000)
+        store = open_store(clock)
+        store.hold(data_frame(1))
+        clock.now_s += 600
+        store.tick()
+        store.append(data_frame(2))  # takes the place of the one that is held
+        assert store.flush()
+        volume.replug()
+        for _ in range(2):
+            assert open_store(clock).flush()
+            assert stored_numbers() == [2]
+    finally:
+        volume.remove()
+
+
 class _SilentRtc:
     def memory(self, data=None):
         return b""

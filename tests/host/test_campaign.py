@@ -13,7 +13,16 @@ from batmon.firmware.interpreter import micropython
 pytestmark = pytest.mark.campaign
 
 
-@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years"])
+def note(campaign: str, told: list[str]):
+    """Write what a campaign told (seed, positions, failures) and the commit to campaign.json."""
+    path = build.ROOT / "build/campaign.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=build.ROOT, capture_output=True)
+    kept[campaign] = {"commit": git.stdout.decode().strip(), "told": told}
+    path.write_text(json.dumps(kept, indent=2))
+
+
+@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years", "calls"])
 def test_the_store_survives(file):
     build.build()
     tests = build.ROOT / "tests" / "device"
@@ -23,10 +32,12 @@ def test_the_store_survives(file):
         [*runner, tests / f"test_store_{file}.py"],
         env=environment,
         capture_output=True,
-        timeout=3600,
+        timeout=7200,
     )
     lines = done.stdout.decode(errors="replace").split("\n")  # splitlines() splits at \x1e too
-    print("\n".join(line for line in lines if "cuts" in line or "SEED" in line))
+    told = [line for line in lines if "cuts" in line or "SEED" in line or "failure" in line]
+    print("\n".join(told))
+    note(f"store {file}", told)
     results = [json.loads(line[1:]) for line in lines if line.startswith("\x1e")]
     assert results and all(result["ok"] for result in results), results
 
