@@ -75,18 +75,20 @@ def test_what_every_heir_has_of_its_own_goes_unless_somebody_asks_the_base(tmp_p
     left = _small(
         folder,
         {
-            "base": base.format("Base") + base.format("Made"),
+            "base": base.format("Base") + base.format("Made") + "def _mine():\n    return 4\n",
             "heir": "from base import Base, Made\n\n" + heir.format("Base"),
             "other": "from base import Base, Made\n\n" + heir.format("Made"),
             "late": "from other import Heir\n\nclass Late(Heir):\n    pass\n",
         },
         "import base\nfrom heir import Heir\nfrom late import Late\n"
+        "class User:\n    def _mine(self):\n        return self._mine()\n"
         + used
         + "Late(), base.Made()\n",
     )
     first, second = left["base"].split("class Made")
     assert "told" not in first and "asked" in first and "inherited" in first
     assert "told" in second  # there are objects of it
+    assert "_mine" not in second  # another's
     assert "told" in left["heir"] and "told" in left["other"]
 
 

@@ -19,7 +19,7 @@ def drop(folder: Path, users: Iterable[Path]) -> None:
     uses = _Uses()
     others = [ast.parse(path.read_text(encoding="utf-8")) for path in users]
     for tree in others:
-        uses.of_all(tree)
+        uses.of_all(tree, outside=True)
     uses.hidden = _hidden([*trees.values(), *others])
     while True:
         before = uses.size()
@@ -45,13 +45,15 @@ class _Uses:
     def size(self) -> int:
         return len(self.names) + len(self.attributes)
 
-    def of_all(self, tree: ast.AST) -> None:
-        """Add what occurs in `tree`."""
+    def of_all(self, tree: ast.AST, outside: bool = False) -> None:
+        """Add what occurs in `tree`; the private parts of a class outside are no driver's."""
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 self.names.add(node.id)
             elif isinstance(node, ast.Attribute):
-                self.attributes.add(node.attr)
+                own = outside and node.attr.startswith("_") and _last(node.value) == "self"
+                if not own:
+                    self.attributes.add(node.attr)
             elif isinstance(node, ast.alias):
                 self.attributes.add(node.name)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
