@@ -123,7 +123,7 @@ def _live(work: Path, days: float, unix: int | None, faults=False, reset_s: int 
     # not 0: the volume is there already
     past = {"t_ms": 1, "unix_ms": unix and unix * 1000}
     (folder / "rtc.bin.world").write_text(json.dumps(past))
-    wanted = {"days": days, "size": _SIZE, "heap": "320k", "status_wall_ms": 0}
+    wanted = {"days": days, "size": _SIZE, "status_wall_ms": 0}
     wanted |= {"battery": str(lively(work, days)), "settings": _SETTINGS, "lcd": "20x4"}
     wanted |= {"start_unix": unix or 0}
     wanted |= {"faults": True} if faults else {}
@@ -135,7 +135,7 @@ def _live(work: Path, days: float, unix: int | None, faults=False, reset_s: int 
     program = (SIM / "board.py").read_text()
     reset = f"world.boot()\nimport machine\nvclock.call_at({reset_s * 1000}, machine._reset, 3)\n"
     (work / "board.py").write_text(program.replace("world.boot()\n", reset))
-    command = process.board_command(config, 404)
+    command = process.board_command(config)
     command[-2] = str(work / "board.py")
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 75
     (folder / "rtc.bin.world").unlink()

@@ -132,7 +132,7 @@ def test_a_shard_that_is_full_is_packed_by_this_version(left):
     state = left.folder / "state"
     state.write_text(f"{boot} {number + 1}\n")  # as if the last had become full just then
     flashimage.put(image, {"/data/state": state, "/data/state.bak": state})
-    end, words, data = _live(image, 20, heap="320k")
+    end, words, data = _live(image, 20)
     assert end["connected"] and end["dropped"] == 0 and "Traceback" not in words, words
     last = Path(left.truth["flash"][-1]["file"]).stem
     assert (data / f"{last}.bts").exists() and not (data / f"{last}.raw").exists(), words

@@ -131,9 +131,9 @@ def add_parser(subparsers):
     add(
         "--heap",
         type=heap,
-        default="288k",
+        default="chip",
         metavar="SIZE",
-        help="memory for the board's code: chip, or of a board with its own (%(default)s)",
+        help="memory for the board's code: the chip's, or of a board with more (%(default)s)",
     )
     add_board(parser)
     add("--seed", type=seed, default=1, metavar="N", help="another battery of its kind (1)")

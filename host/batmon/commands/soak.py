@@ -56,7 +56,7 @@ def add_parser(subparsers):
     add("--days", type=days, default=30.0, metavar="N", help="how long, in simulated days (30)")
     add("--seed", type=seed, default=1, metavar="N", help="another sequence of faults (1)")
     add("--poll-s", type=float, default=8, metavar="S", help="seconds between polls (8)")
-    add("--heap", type=heap, default="320k", metavar="SIZE", help="as for `sim` (%(default)s)")
+    add("--heap", type=heap, default="chip", metavar="SIZE", help="as for `sim` (%(default)s)")
     add("--calm", action="store_true", help="without faults")
     add_board(parser)
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")

@@ -38,7 +38,7 @@ _STARTS = 5
 # Two Ctrl-C within this time are one.
 _ECHO_S = 0.3
 # "chip": what the chip has; else as much as is said, on a board that has it beside the radios'.
-HEAP = "288k"
+HEAP = "chip"
 START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
 # The interpreter's heap, that the simulator shares: it leaves the board what the board has.
 _SPACE_KB = 512

@@ -16,7 +16,6 @@ from batmon.paths import BUILD
 from batmon.virtual import process
 
 POLL_S = 8
-_HEAP = "320k"  # the board's, on the 64-bit port, with what records the faults
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
 # again and again, the link takes a minute to know that it is not true any more.
 _EARLIEST_S, _LATEST_S = -2, 95
@@ -36,7 +35,7 @@ def soak(
     poll_s: float = POLL_S,
     interpreter: str = "64",
     chip: str = process.CHIP,
-    heap: str = _HEAP,
+    heap: str = process.HEAP,
 ) -> dict:
     """Run the board for `days` and return the figures; `missed` lists the targets not reached.
 
