@@ -13,7 +13,7 @@ Use in any MicroPython project:
         await lcd.start()
         n = 0
         while True:
-            lcd.show(("Hello", "%d seconds" % n))
+            await lcd.draw(("Hello", "%d seconds" % n))
             await lcd.tick()  # brings back a display that was unplugged
             await asyncio.sleep(1)
             n += 1
@@ -102,7 +102,7 @@ class LCD:
                     await self._setup(_POWER_UP_MS)
             finally:
                 self._busy = False
-            self._flush()
+            self._flush(0, self.rows)
         return self.present
 
     async def tick(self):
@@ -112,7 +112,7 @@ class LCD:
         A glitch on the bus can slip a nibble without anybody noticing, so every three minutes
         everything is sent again. That does not flicker.
         """
-        self._flush()
+        self._flush(0, self.rows)
         if not self.present:
             pause_ms = _LOOK_MS * len(self._places)
             if self._looked_ms is None or _since(self._looked_ms) >= pause_ms:
@@ -123,16 +123,27 @@ class LCD:
                 await self._setup(0)
             finally:
                 self._busy = False
-            self._flush()
+            self._flush(0, self.rows)
 
     def show(self, lines, glyphs=None):
         """Show `lines`, strings of which each is cut or padded to the width.
 
         lines may also be a bytearray of cols * rows character codes, row by row. glyphs: 8
         bytes for each of up to eight custom glyphs, rows from the top, bit 4 left; None keeps
-        what is there. Only what differs is sent: 1 ms for one character, 7 ms for a row.
-        Without a display the text is kept until there is one.
+        what is there. Only what differs is sent: 1 ms for one character, 8 ms for a row, and about
+        as long again to find out what. Without a display the text is kept until there is one.
         """
+        self._take(lines, glyphs)
+        self._flush(0, self.rows)
+
+    async def draw(self, lines, glyphs=None):
+        """As `show`, but other tasks run between the rows: four take longer than they may wait."""
+        self._take(lines, glyphs)
+        for row in range(self.rows):
+            self._flush(row, row + 1)
+            await asyncio.sleep_ms(0)
+
+    def _take(self, lines, glyphs):
         if isinstance(lines, bytearray):
             # one by one: on MicroPython 1.25 a slice takes memory
             for i in range(len(lines)):
@@ -142,7 +153,6 @@ class LCD:
         if glyphs is not None:
             for i in range(len(glyphs)):
                 self._font[i] = glyphs[i]
-        self._flush()
 
     def backlight(self, on):
         """Switch the backlight on or off."""
@@ -248,12 +258,13 @@ class LCD:
         finally:
             self.present = done
 
-    def _flush(self):
+    def _flush(self, first, end):
         if self.present and not self._busy:
             try:
                 self._check()
-                self._sync(self._font, self._cgram, 0, 64, _CGRAM, False)
-                for row in range(self.rows):
+                if not first:
+                    self._sync(self._font, self._cgram, 0, 64, _CGRAM, False)
+                for row in range(first, end):
                     self._sync_row(row, False)
             except OSError:
                 self.present = False

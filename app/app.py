@@ -308,21 +308,22 @@ class App:
         pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
         picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
         light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], self._step_a)
-        self._draw(lcd, picture, light)  # before the start, so that the glyphs go in slices too
+        # before the start, so that the glyphs go in slices too
+        await self._draw(lcd, picture, light)
         await lcd.start()
         if not lcd.present:
             print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
         while True:
             await lcd.tick()
             if lcd.present:
-                self._draw(lcd, picture, light)
+                await self._draw(lcd, picture, light)
             # with the second, so that what blinks blinks evenly
             await asyncio.sleep_ms(1000 - self.clock.uptime_ms() % 1000)
 
-    def _draw(self, lcd, picture, light):
+    async def _draw(self, lcd, picture, light):
         now_s = self._update_status()
         lcd.backlight(light.lit(self.sample, self.status, now_s))
-        lcd.show(picture.render(self.sample, self.status, now_s), pages.GLYPHS)
+        await lcd.draw(picture.render(self.sample, self.status, now_s), pages.GLYPHS)
 
     def _update_status(self):
         now_s = self.clock.uptime_s()

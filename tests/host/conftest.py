@@ -11,10 +11,13 @@ from batmon.virtual import process
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that runs the board for a while: (last record, what the REPL said)."""
+    """Return a function that runs the board for a while: (last record, what the REPL said).
+
+    Memory may never run out, but in a test that `starves` the board.
+    """
     build()
 
-    def run(minutes, **changes):
+    def run(minutes, starves=False, **changes):
         tree = tmp_path / "board"
         if not tree.exists():
             shutil.copytree(BOARD, tree)
@@ -32,7 +35,9 @@ def run(tmp_path):
             end["text"] = _text(end["lcd"])
             glasses.append(end["text"])
         assert end["lcd_violations"] == []
-        return end, "\n".join(words), "\n".join(glasses)
+        said = "\n".join(words)
+        assert starves or ("MemoryError" not in said and "memory ran out" not in said), said
+        return end, said, "\n".join(glasses)
 
     return run
 

@@ -267,7 +267,7 @@ def test_a_store_that_breaks_does_not_keep_a_hanging_link_from_a_restart(run, tm
             raise MemoryError
         return super().flush()"""
     _spoil(run, tmp_path, _HANG % "await asyncio.sleep(1000)" + breaks)
-    _, words, _ = run(9)
+    _, words, _ = run(9, starves=True)
     assert "restarted: the link hangs" in words
 
 
@@ -280,7 +280,7 @@ def test_a_log_that_could_not_be_opened_is_opened_at_the_next_connection(run, tm
             raise MemoryError
         super().open(paused)"""
     _spoil(run, tmp_path, _BREAKS % once)
-    end, words, _ = run(10, settings={"dev_name": ""})
+    end, words, _ = run(10, starves=True, settings={"dev_name": ""})
     assert "MemoryError" in words and "AttributeError" not in words
     assert end["connected"] and end["frames"] > 0
     table = batmon.read(tmp_path / "data")
@@ -366,7 +366,7 @@ async def _end(*_):
 sinks.influx.run = _end
 """,
     )
-    end, words, _ = run(5, settings={"influx": {"host": "10.0.0.1"}})
+    end, words, _ = run(5, starves=True, settings={"influx": {"host": "10.0.0.1"}})
     assert words.count("housekeeping failed, starts again in 10 s") == 1
     assert words.count("influx failed, starts again in 10 s") > 10
     assert end["connected"] and end["frames"] > 0
@@ -440,9 +440,11 @@ store.Store = Store
 """
 
 
-def test_full_shards_are_packed_in_a_start_of_their_own(run, tmp_path):
+@pytest.mark.parametrize("which", interpreter.present(), ids=interpreter.label)
+def test_full_shards_are_packed_in_a_start_of_their_own(run, tmp_path, which):
     _spoil(run, tmp_path, _SMALL_SHARDS)
-    end, words, _ = run(600, battery="ebike", settings={"capacity_ah": 20})
+    kind = {"interpreter": which, "battery": "ebike"}
+    end, words, _ = run(300, settings={"capacity_ah": 20}, **kind)
     packed = words.count("packing the log")
     data = tmp_path / "data"
     assert packed >= 1 and len(list(data.glob("*.bts"))) == packed

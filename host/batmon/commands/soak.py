@@ -39,6 +39,7 @@ def _print(result: dict):
     print(f"  left behind        {result['leaked_connections']} connections,", end="")
     print(f" {result['tasks_left']} tasks, {result['heap_growth_bytes']} bytes of heap")
     print(f"  stored and wrong   {result['wrong_samples']} samples")
+    print(f"  memory ran out     {result['memory_errors']} times")
     for sentence in result["missed"]:
         print(f"MISSED: {sentence}")
 

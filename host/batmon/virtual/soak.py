@@ -60,6 +60,7 @@ def soak(
     )
     healed = []
     looks = {"first_hour": [], "end": []}
+    starved = []
 
     def record(one: dict):
         if one["type"] == "look":
@@ -68,15 +69,21 @@ def soak(
             healed.append((one["kind"], one["ms"] / 1000))
             print(json.dumps(one), file=faults_file)
 
+    def words(line: str):
+        print(line, file=repl)
+        if "MemoryError" in line:
+            starved.append(line)
+
     began = time.monotonic()
     with open(out / "repl.txt", "w") as repl, open(out / "faults.jsonl", "w") as faults_file:
         try:
-            end = process.run(config, record, lambda line: print(line, file=repl))
+            end = process.run(config, record, words)
         except UserError as error:
             raise UserError(f"{error} Its last words are in {out}/repl.txt.", error.code) from None
     result = _figures(end, healed, looks, poll_s)
     result |= {"seed": seed, "seconds": round(time.monotonic() - began, 1), "out": str(out)}
     result["wrong_samples"] = _wrong(out)
+    result["memory_errors"] = len(starved)
     result["missed"] = _missed(result)
     return result
 
@@ -156,6 +163,7 @@ def _missed(result: dict) -> list[str]:
         (result["healed"] == result["faults"], "a fault did not heal"),
         (result["leaked_connections"] == 0, "connections were left behind"),
         (not result["panics"], "the chip panicked"),
+        (not result["memory_errors"], "memory ran out"),
         (result["tasks_left"] <= 0, "tasks were left behind"),
         (result["heap_growth_bytes"] <= _HEAP_BYTES, "the heap grew by more than 2 kB"),
         (result["wrong_samples"] == 0, "samples were stored that the BMS never sent"),
