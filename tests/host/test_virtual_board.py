@@ -366,7 +366,7 @@ async def _end(*_):
 sinks.influx.run = _end
 """,
     )
-    end, words, _ = run(5, starves=True, settings={"influx": {"host": "10.0.0.1"}})
+    end, words, _ = run(5, starves=True, chip="s3", settings={"influx": {"host": "10.0.0.1"}})
     assert words.count("housekeeping failed, starts again in 10 s") == 1
     assert words.count("influx failed, starts again in 10 s") > 10
     assert end["connected"] and end["frames"] > 0
