@@ -1,6 +1,7 @@
 """Live to InfluxDB: what the board sends arrives as it was stored, and costs the log nothing."""
 
 import contextlib
+import functools
 import json
 import re
 import socket
@@ -25,6 +26,12 @@ _PASSWORD = "correct horse, battery = staple"
 _RARELY = {"poll_s": 60, "lcd": {"fitted": False}}
 _FLOATS = ("voltage_V", "current_A", "temperature_degC", "soc_percent")
 _INTEGERS = ("cell_min_mV", "cell_max_mV", "cell_min_index", "cell_max_index")
+
+
+@pytest.fixture
+def run(run):
+    """The board on a chip with room for WiFi."""
+    return functools.partial(run, chip="s3")
 
 
 class _Relay:
