@@ -58,8 +58,7 @@ class Task:
         if context is not None:
             _ctx = context
         if _known is not None:
-            if len(_known) & 31 == 31:
-                count()
+            count()  # each time: those that have ended would hold memory of the board's
             _known.append(self)
 
     def __iter__(self):
