@@ -444,7 +444,7 @@ store.Store = Store
 def test_full_shards_are_packed_in_a_start_of_their_own(run, tmp_path, which):
     _spoil(run, tmp_path, _SMALL_SHARDS)
     kind = {"interpreter": which, "battery": "ebike"}
-    end, words, _ = run(300, settings={"capacity_ah": 20}, **kind)
+    end, words, _ = run(200, settings={"capacity_ah": 20}, **kind)
     packed = words.count("packing the log")
     data = tmp_path / "data"
     assert packed >= 1 and len(list(data.glob("*.bts"))) == packed
