@@ -214,3 +214,14 @@ def test_tests_find_what_they_look_into():
     assert renamed(text, names) == (
         "from store import _b\nassert getattr(app.store, '_a') == _b(x._a)\n"
     )
+
+
+def test_arguments_of_others_stay():
+    theirs = (
+        "def _helper(many):\n    return many\n\n\ndef scan(many):\n    return _helper(many) + 1\n"
+    )
+    texts = {"a/b.py": theirs, "c.py": theirs + "result = scan(2)\n"}
+    short = shorten(texts, {}, "a/").texts
+    assert "(many)" in short["a/b.py"] and "_helper" not in short["a/b.py"]
+    assert "many" not in short["c.py"]
+    assert _run(texts) == _run(short) == 3

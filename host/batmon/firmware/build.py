@@ -38,6 +38,7 @@ PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
 _NO_LINES = ("-O3",)
+_AIOBLE = "lib/aioble/"
 # The code generators need to know the CPU; as source, one tree serves every board.
 _NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
 
@@ -79,11 +80,12 @@ def build(
         state = _State()
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
-        if short:
-            _shorten(jobs, out, SHORT / drivers.name, state)
-        jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         if radio:
             jobs |= _aioble_jobs(out, radio)
+        if short:
+            folder = SHORT / (drivers.name + "-aioble" * bool(radio))
+            _shorten(jobs, out, folder, state)
+        jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         trees = [out]
         for which in present():
             jobs |= _sim_jobs(SIMS[which], cpu(which))
@@ -116,7 +118,7 @@ def _aioble_jobs(out: Path, radio: Path) -> dict[Path, _Job]:
     users = [path for path in _sources() if "aioble" in path.read_text()]
     jobs = {}
     for source in aioble.cut(radio, BUILD / "aioble", users):
-        _add(jobs, out, source, f"lib/aioble/{source.name}", _NO_LINES)
+        _add(jobs, out, source, _AIOBLE + source.name, _NO_LINES)
     return jobs
 
 
@@ -151,7 +153,7 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State"):
         texts = {name: source.decode() for name, source in sources.items()}
         kept = {name: texts.pop(name) for name in _BOARD_SOURCES if name in texts}
         try:
-            shortened = shorten.shorten(texts, kept)
+            shortened = shorten.shorten(texts, kept, _AIOBLE)
         except SyntaxError as error:
             what = f"SyntaxError in line {error.lineno}: {error.msg}"
             raise UserError(f"{error.filename} does not compile: {what}.", 1) from None

@@ -44,15 +44,17 @@ class Shortened:
         }
 
 
-def shorten(texts: dict[str, str], kept: dict[str, str]) -> Shortened:
+def shorten(texts: dict[str, str], kept: dict[str, str], others: str = "\n") -> Shortened:
     """Shorten the names in `texts`, {path below the tree: source}.
 
     `kept` are sources that stay as they are and whose names have to stay therefore: a user's.
+    Arguments stay in what lies below `others`: their documentation is somebody else's.
     """
     modules = [Module(path, text) for path, text in sorted(texts.items())]
     taken = _words([*texts.values(), *kept.values()])
     names = _private_names(modules, _words(kept.values()), taken)
-    arguments = _Arguments(modules, [ast.parse(text) for text in kept.values()], names, taken)
+    ours = [module for module in modules if not module.path.startswith(others)]
+    arguments = _Arguments(modules, ours, [ast.parse(text) for text in kept.values()], names, taken)
     return Shortened(
         {module.path: _edited(module, names, arguments) for module in modules}, names, texts
     )
@@ -215,7 +217,12 @@ class _Arguments:
     """Which arguments get which names: the same few in every function."""
 
     def __init__(
-        self, modules: list[Module], kept: list[ast.Module], names: dict[str, str], taken: set[str]
+        self,
+        modules: list[Module],
+        ours: list[Module],
+        kept: list[ast.Module],
+        names: dict[str, str],
+        taken: set[str],
     ):
         self._named = {
             node.arg
@@ -226,7 +233,7 @@ class _Arguments:
         self._names = names
         self._taken = taken
         self.new: dict[ast.AST, dict[str, str]] = {}  # by function
-        for module in modules:
+        for module in ours:
             self._scan(module.tree, {}, public=True)
 
     def _scan(self, node: ast.AST, outer: dict[str, str], public: bool):
@@ -308,7 +315,7 @@ def _argument_edits(node: ast.AST, names: dict[str, str], arguments: _Arguments)
     """Yield (place, new name) of arguments and what uses them."""
     if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
         outside = names
-        names = arguments.new[node]
+        names = arguments.new.get(node, {})
         args = node.args
         for part in (*getattr(node, "decorator_list", ()), *args.defaults, *args.kw_defaults):
             if part:
