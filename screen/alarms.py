@@ -46,7 +46,7 @@ def said(driver, sample, want):
         lines.append("too hot")
     least_c = want["alarm.temperature_low_c"]
     if cold is not None and cold < least_c > NO_LIMIT_C and (sample.get("current") or 0) > 0:
-        lines.append("too cold to charge")
+        lines.append("charged too cold")
     return "\n".join(lines)
 
 

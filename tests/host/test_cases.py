@@ -205,7 +205,7 @@ def test_the_hottest_sensor_counts_and_an_empty_socket_does_not(odd):
 
 def test_charging_in_the_cold_is_an_alarm(odd):
     seen = odd("cold", "cold", settings={"alarm": {"temperature_low_c": 0}})
-    assert "too cold to" in seen.glass
+    assert "charged too cold" in seen.glass
 
 
 # ---- frozen, or steady
