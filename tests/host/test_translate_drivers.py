@@ -110,8 +110,10 @@ def test_only_takes_what_the_chosen_drivers_need(tmp_path):
         "aiobmsble.bms.pwrxtreme_bms",
         "aiobmsble.bms.topband_bms",
     ]
-    with pytest.raises(ValueError, match="no driver 'nosuch'"):
+    with pytest.raises(ValueError, match=r"no BMS driver .nosuch.; .*docs/BMS\.md lists"):
         translator.translate(tmp_path, ["nosuch"])
+    with pytest.raises(ValueError, match=r"no BMS driver .jk.; is it jikong or jbd"):
+        translator.translate(tmp_path, ["jk"])
 
 
 def test_what_cannot_be_translated_is_listed(tmp_path, monkeypatch):

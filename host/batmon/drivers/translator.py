@@ -4,6 +4,7 @@
 """
 
 import ast
+import difflib
 import importlib.metadata
 import importlib.util
 import shutil
@@ -113,7 +114,12 @@ def _chosen(only: list[str] | None) -> list[str]:
 def _full_name(name: str, known: list[str]) -> str:
     full = name if name.endswith("_bms") else f"{name}_bms"
     if full not in known:
-        raise ValueError(f"no driver {name!r} in aiobmsble; known: {', '.join(known)}")
+        short = full.removesuffix("_bms")
+        makes = [driver.removesuffix("_bms") for driver in known]
+        near = [make for make in makes if short and make.startswith(short[:1])]
+        near = difflib.get_close_matches(short, near, 3, 0.4)
+        meant = f"; is it {' or '.join(near)}?" if near else ";"
+        raise ValueError(f"there is no BMS driver {name!r}{meant} docs/BMS.md lists them all")
     return full
 
 

@@ -73,7 +73,8 @@ def _fetch(index: str) -> dict[str, bytes]:
             digest = hashes[f"aioble/{name}"]
             files[name] = get(f"file/{digest[:2]}/{digest}")
     except OSError as error:
-        reason = getattr(error, "reason", error)
+        reason = getattr(error, "reason", error)  # with the number of the error, or text alone
+        reason = getattr(reason, "strerror", None) or reason
         raise UserError(
             f"aioble, which the board needs, cannot be fetched from {index} ({reason}); connect"
             f" this computer to the network and run this again, or {_OFFLINE}.",

@@ -62,8 +62,10 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
         if key in wanted:
             raise UserError(f"--set {key} has an option of its own: --bms, --name or --capacity.")
     problems = settingsdoc.problems(wanted)
-    if problems:
-        raise UserError(problems[0])
+    if problems:  # without what a board would do about it: here it is refused
+        wrong = problems[0].removeprefix("settings.json: ").rsplit("; using ", 1)[0]
+        wrong = wrong.removesuffix(", ignored")
+        raise UserError(f"{wrong}; docs/SETTINGS.md lists what there is.")
     return wanted
 
 
