@@ -25,7 +25,8 @@ class Faults:
         self._state = seed
         self._mean_ms = mean_s * 1000
         self._out_ms = out_s * 1000
-        self._asked = None  # the text
+        self._spied = False
+        self._asked = None  # the text, None while it is drawn
         self._kind = None
         self._bad = False  # the fault is there, or was there a moment ago
         self._later(self._random(2 * self._mean_ms))
@@ -38,7 +39,8 @@ class Faults:
         vclock.call_later(wait_ms, self._begin)
 
     def _begin(self):
-        if self._asked is None:
+        if not self._spied:
+            self._spied = True
             self._spy()
         self._judge("before the next fault")  # what is right must stay right
         module = self._module
@@ -87,7 +89,7 @@ class Faults:
 
     def _judge(self, when):
         seen = b"".join(bytes(row) for row in self._module.snapshot()["cells"])
-        if self._kind and seen != self._asked and len(self.wrong) < _WRONG_MAX:
+        if self._kind and self._asked not in (None, seen) and len(self.wrong) < _WRONG_MAX:
             self.wrong.append("%s %s: %s at %d ms" % (when, self._kind, seen, vclock.now))
         if self._module.violations and len(self.wrong) < _WRONG_MAX:
             self.wrong.append("%s %s: %s" % (when, self._kind, self._module.violations))
@@ -95,10 +97,11 @@ class Faults:
     def _spy(self):
         # note what the driver is asked to show
         driver = sys.modules["lcd_hd44780"].LCD
-        show = driver.show
+        draw = driver.draw
 
-        def noting(self_, lines, glyphs=None):
+        async def noting(self_, lines, glyphs=None):
+            self._asked = None
+            await draw(self_, lines, glyphs)
             self._asked = bytes(lines)
-            show(self_, lines, glyphs)
 
-        driver.show = noting
+        driver.draw = noting
