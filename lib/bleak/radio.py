@@ -10,7 +10,7 @@ _CONNECT = const(7)
 _DISCONNECT = const(8)
 _GATTC_FIRST = const(9)
 _GATTC_LAST = const(21)
-_RING_SIZE = const(1024)  # bytes: 4 notifications of 244, or 12 of 80
+_RING_SIZE = const(1792)  # bytes: 7 notifications of 244, or 21 of 80
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
 ble = core.ble

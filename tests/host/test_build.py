@@ -156,4 +156,4 @@ def test_a_name_that_leads_out_of_the_build_removes_nothing(tree, monkeypatch):
 def test_unknown_driver_is_named(capsys, tmp_path):
     assert main(["build", "--out", str(tmp_path / "x"), "--bms", "lemon"]) == 2
     said = capsys.readouterr().err
-    assert "lemon" in said and "jikong_bms" in said and len(said.splitlines()) == 1
+    assert "lemon" in said and "docs/BMS.md" in said and len(said.splitlines()) == 1

@@ -113,7 +113,7 @@ def test_a_day_arrives_complete(run, tmp_path):
             end, words, _ = run(1440, settings=settings, network=_network())
         assert "Traceback" not in words and "lost" not in words
         stored = batmon.read(tmp_path / "data")
-        assert len(stored) == end["frames"] > 200
+        assert len(stored) == end["frames"] > 100
 
         where = r'"my log,a=b"'
         rows = server.wait_for(f"SELECT * FROM {where}", len(stored))

@@ -85,7 +85,7 @@ def test_from_bare_to_the_first_sample_and_again(bare):
     after = _hashes(bare)
     assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
     with Remote(bare.port) as link:
-        names = link.get("import os", "os.listdir('/data')")
+        names = link.get("import os", "os.listdir('/data')", list)
         assert abs(link.set_clock()) < 60  # it was right
     assert [name for name in names if name.startswith("jk_pak01-")]
 
@@ -98,7 +98,7 @@ def test_options_reach_the_board_and_stay(bare, tmp_path):
     with Remote(bare.port) as link:
         head = link.read("/conn.py").decode().split("# ----")[0]
         settings = json.loads(link.read("/settings.json"))
-        drivers = link.get("import os", "os.listdir('/aiobmsble/bms')")
+        drivers = link.get("import os", "os.listdir('/aiobmsble/bms')", list)
     assert "bms.jbd_bms import BMS" in head and "DESIGN_CAP = 99.5" in head
     assert 'dev_name = "my \\"JBD\\""' in head
     assert settings["lcd"] == {"fitted": True, "cols": 20, "rows": 4}
@@ -287,7 +287,7 @@ def test_memory_beside_the_radio():
 def test_what_the_line_garbles_is_told(said):
     link = object.__new__(Remote)
     link.port = "/dev/ttyUSB0"
-    link.transport = argparse.Namespace(exec=lambda code, consumer: said)
+    link.transport = argparse.Namespace(exec=lambda code, consumer: consumer(said))
     for ask in (link.space, link.hashes, lambda: link.read("/conn.py")):
         with pytest.raises(UserError, match=r"garbled.*run the same"):
             ask()
@@ -340,7 +340,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path):
         other = {path for path in new if found.get(path) != new[path]}
         assert other <= {"/installed.txt", "/conn.py", "/crashes"}
         with Remote(board.port) as link:
-            assert link.get("import os", "os.stat('/data/x')[6]") == log
+            assert link.get("import os", "os.stat('/data/x')[6]", int) == log
             assert b'dev_name = "mine"' in link.read("/conn.py")
 
 
