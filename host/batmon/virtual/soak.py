@@ -19,7 +19,7 @@ POLL_S = 8
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
 # again and again, the link takes a minute to know that it is not true any more.
 # A BMS whose values freeze is believed after one reconnection, so they may be minutes old.
-_EARLIEST_S, _LATEST_S = -2, 600
+_EARLIEST_S, _LATEST_S = -2, 1800
 
 _MEDIAN_S = 15
 _WORST_S = 150
@@ -149,7 +149,7 @@ def _wrong(out: Path) -> int:
     volts = table["voltage_V"].to_numpy(float)
     # the sampler rounds to the half float below or above, whichever serves the line better,
     # and counts in whole millivolts
-    step = np.spacing(volts.astype(np.float16)).astype(float) + 0.0005
+    step = np.spacing(np.nan_to_num(volts).astype(np.float16)).astype(float) + 0.0005
     stored.append((volts, told["voltage"].to_numpy(), step))
     good = np.zeros(len(table), bool)
     for shift in range(int((last - first).max())):
