@@ -319,7 +319,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path):
         with Remote(board.port) as link:  # a log that has taken what it may
             link.write("/data/x", b"", lambda n: None)
             link.run(_FILL.replace("/x", "/data/x"))
-            log = link.get("", "os.stat('/data/x')[6]")
+            log = link.get("", "os.stat('/data/x')[6]", int)
         code, said = run("--capacity", "99")  # a small change does fit
         assert code == 0, said
         _age(board.port)
