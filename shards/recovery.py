@@ -11,7 +11,6 @@ from shards.folder import STATES, first_unix_s, known
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
 _FLUSH_BYTES = const(1040)  # the longest flush
-_EIO = const(5)
 _BLOCK_HEAD = const(10)  # bytes before the payload of a block in a sealed shard
 _END_FRAMES = const(0xFFFF)
 
@@ -87,21 +86,28 @@ def recover(store, found):
 
 
 def _load_state(store, found, states):
-    """Read the copies of the state that there are; raises OSError if none of them tells it."""
+    """Read the copies of the state that there are.
+
+    Raises OSError if none of them tells it and one could not be read. One that is torn was read:
+    the cut came while a board wrote its first, and the shards tell what there is to be told.
+    """
     told = []
+    failed = None
     for name in STATES:
         boot = number = -1
         if name in states:
             try:
                 with open(store.path + name) as f:
                     boot, number = [int(word) for word in f.read().split()]
-            except (OSError, ValueError):
+            except ValueError:
                 pass  # torn: the other one is not
+            except OSError as exc:
+                failed = exc
         told.append((boot, number, name))
     told.sort()
     boot, number, _ = told[-1]
-    if states and boot < 0 and found.patient:
-        raise OSError(_EIO)
+    if failed and boot < 0 and found.patient:
+        raise failed
     found.boot = max(0, boot)
     found.number = max(0, number, told[0][1])
     store.states = [name for _, _, name in told]

@@ -392,6 +392,22 @@ def test_without_state_the_files_tell():
         volume.remove()
 
 
+def test_a_cut_in_the_first_state_of_all_delays_nothing():
+    for kind in ("fat", "lfs2"):
+        for torn in (b"", b"1", b"1 ", b"\xff" * 9):
+            volume = Volume(kind)
+            try:
+                os.mkdir(DATA)
+                with open(DATA + "/state", "wb") as f:
+                    f.write(torn)
+                store = open_store(Clock(_UNIX))
+                store.append(data_frame(0))
+                assert store.flush() and store.message == ""
+                assert stored_numbers() == [0]
+            finally:
+                volume.remove()
+
+
 def test_only_the_newest_raw_shard_is_written_on_and_only_if_it_has_room():
     volume = Volume("lfs2", 128 * 1024)
     try:
