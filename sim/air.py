@@ -21,6 +21,7 @@ _NOTIFY_INDICATE = const(0x30)
 
 peripherals = []
 radio = None  # set by sim/bluetooth.py
+listener = None  # is told what the board advertises whenever that changes, or None
 _seed = 1
 
 

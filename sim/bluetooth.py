@@ -28,6 +28,8 @@ _INDICATE = const(19)
 _MTU_EXCHANGED = const(21)
 
 _EBUSY = const(16)
+_EMSGSIZE = const(-4)  # NimBLE's own, for which the port has no errno
+_MAX_AD = const(31)
 _STATUS_NOT_CONNECTED = const(7)
 _ATT_INVALID_HANDLE = const(0x101)
 _ATT_READ_NOT_PERMITTED = const(0x102)
@@ -265,6 +267,8 @@ class _Radio:
         self._buf = bytearray(512)
         self._view = memoryview(self._buf)
         self.links = {}
+        self.advertising = None  # (interval us, data, answer, connectable) while the board does
+        self._told = b"", b""  # data and answer, which the stack keeps
 
     # events
 
@@ -306,6 +310,7 @@ class _Radio:
             else:
                 self._stop_scan()
                 self._stop_connecting()
+                self._advertise(None)
                 self._active = False  # first: the links end without events
                 for link in list(self.links.values()):
                     link.drop()
@@ -338,6 +343,29 @@ class _Radio:
     def _check(self):
         if not self._active:
             raise OSError(errno.ENODEV)
+
+    # advertise
+
+    def gap_advertise(self, interval_us, adv_data=None, *, resp_data=None, connectable=True):
+        self._check()
+        if interval_us is None:
+            self._advertise(None)
+            return
+        told = [bytes(self._told[0] if adv_data is None else adv_data)]
+        told.append(bytes(self._told[1] if resp_data is None else resp_data))
+        self._advertise(None)  # first of all, and what comes then may fail
+        if max(len(data) for data in told) > _MAX_AD:
+            raise OSError(_EMSGSIZE)
+        self._told = told
+        if connectable and len(self.links) >= _MAX_LINKS:
+            raise OSError(errno.ENOMEM)
+        self._advertise((interval_us, told[0], told[1], connectable))
+
+    def _advertise(self, what):
+        if what != self.advertising:
+            self.advertising = what
+            if air.listener:
+                air.listener(what)
 
     # scan and connect
 
