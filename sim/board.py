@@ -15,7 +15,7 @@ import vclock
 try:
     with open(config["rtc"] + ".world") as f:
         past = json.load(f)
-except OSError:
+except (OSError, ValueError):  # none, or half of one: the board was killed as it wrote it
     past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None}
 vclock.install(config["realtime"], past["t_ms"])
 vclock.set_rtc(past["unix_ms"])

@@ -137,12 +137,17 @@ def reset_cause():
 
 
 def power_on(path):
-    """Start from what the file `path` kept over the last reset; no file means power-on."""
+    """Start from what the file `path` kept over the last reset; no file means power-on.
+
+    So does an empty one, left by a board that was killed as it wrote it.
+    """
     global _used, _cause
     try:
         with open(path, "rb") as f:
-            _cause = f.read(1)[0]
-            _used = f.readinto(_memory)
+            cause = f.read(1)
+            if cause:
+                _cause = cause[0]
+                _used = f.readinto(_memory)
     except OSError:
         pass
 

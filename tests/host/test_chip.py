@@ -35,6 +35,13 @@ def test_wifi_that_a_soft_reset_left_is_given_back_before_the_start(run, tmp_pat
     assert words.count("press Ctrl-C now") == 2
 
 
+def test_a_board_that_was_killed_as_it_wrote_its_memory_starts_as_from_power_on(run, tmp_path):
+    for name in ("rtc.bin", "rtc.bin.world"):
+        (tmp_path / name).write_bytes(b"")
+    end, words, _ = run(10)
+    assert end["connected"] and "Error" not in words
+
+
 def test_the_boards_names_fit_into_what_the_simulator_counts_for_them(run, tmp_path):
     build(BUILD / "board-jikong", ["jikong_bms"])  # with all drivers they are some more
     shutil.copytree(BUILD / "board-jikong", tmp_path / "board")

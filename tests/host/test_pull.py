@@ -214,6 +214,41 @@ def test_a_logging_board_gets_the_time_for_all_since_its_start(tmp_path, capsys)
         assert table["boot"].nunique() == 2 and table["time_known"].all()
 
 
+_TAKE = """
+hog = []
+size = 20000
+while size > {least}:
+    try:
+        hog.append(bytearray(size))
+    except MemoryError:
+        size //= 2
+"""
+
+
+@pytest.mark.xdist_group("pull")
+@pytest.mark.parametrize("least, dated", [(4000, True), (500, False)])
+def test_a_board_whose_memory_is_full_is_pulled_all_the_same(
+    least, dated, tmp_path, capsys, monkeypatch
+):
+    class Full(remote.Remote):
+        def __enter__(self):
+            super().__enter__()
+            with contextlib.suppress(remote.NoMemory):
+                self.run(_TAKE.format(least=least))
+            return self
+
+    with SerialBoard(tmp_path / "board", installed=True, settings={"poll_s": 1}) as board:
+        _wait_for(board, b"connected\r\n")
+        monkeypatch.setattr(remote, "Remote", Full)
+        assert main(["pull", board.port, str(tmp_path / "log")]) == 0
+        said = capsys.readouterr()
+        assert "the board's clock is set" in said.out
+        assert ("no memory left to date" not in said.err) == dated
+        table = batmon.read(tmp_path / "log")
+        assert len(table) and table["time_known"].all() == dated
+        _wait_for(board, b"connected\r\n")
+
+
 def _wait_for(board, words):
     said = b""
     with open(board.port, "r+b", buffering=0) as line:

@@ -51,7 +51,7 @@ def _crc(name, size):
 
 
 class BoardLog:
-    """The log on `board`, whose program stays in its memory. All methods raise UserError."""
+    """The log on `board`. All methods raise UserError."""
 
     def __init__(self, board: Remote):
         self._board = board

@@ -67,7 +67,16 @@ _walk('')
 del _view, _walk
 gc.collect()
 """
-# The running program was interrupted and has stored what it had; its store is still there.
+# The running program was interrupted and has stored what it had; its store is still there, and
+# needs neither the link nor the tasks, which have most of the memory.
+_LIGHTEN = """
+import asyncio
+try:
+    app.link = None
+except NameError:
+    pass
+asyncio.new_event_loop()
+"""
 # It anchors the time of everything since it started, now that the clock is right.
 _TELL_STORE = """
 try:
@@ -78,11 +87,15 @@ except (NameError, AttributeError):
 """
 
 
+class NoMemory(UserError):
+    """The board has no memory left for what it was asked."""
+
+
 class Remote:
     """The board at `port`, its program stopped while the context lasts; then it starts again.
 
     Without `port` it is the only board on USB. `fresh` clears its memory, where else the stopped
-    program still is. Raises UserError.
+    program still is, until `clear`. Raises UserError.
     """
 
     def __init__(self, port: str | None = None, fresh: bool = True):
@@ -137,6 +150,14 @@ class Remote:
                     raise
                 note(f"the board at {self.port} does not answer, or is busy; asking again")
 
+    def clear(self):
+        """Clear the board's memory: nothing that ran before is left in it."""
+        self._fresh = True
+        try:
+            self._stop()
+        except (TransportError, OSError) as error:
+            raise self._lost(error) from None
+
     def _start(self):
         self.transport.exit_raw_repl()
         self.transport.serial.write(b"\x04")
@@ -165,7 +186,7 @@ class Remote:
         except TransportExecError as error:
             reason = (error.error_output.strip().splitlines() or ["it does not say why"])[-1]
             if "MemoryError" in reason:
-                raise UserError(_NO_MEMORY.format(self.port), 1) from None
+                raise NoMemory(_NO_MEMORY.format(self.port), 1) from None
             if "ENOSPC" in reason or reason.endswith("OSError: 28"):
                 raise UserError(FULL, 1) from None
             raise UserError(
@@ -174,11 +195,14 @@ class Remote:
         except _LINE_ERRORS as error:
             garbled = "what it said is garbled"
             why = error if isinstance(error, (TransportError, OSError)) else garbled
-            raise UserError(
-                f"lost the board at {self.port} ({why}); check the cable, then run the same"
-                " command again: it goes on where it stopped.",
-                1,
-            ) from None
+            raise self._lost(why) from None
+
+    def _lost(self, why) -> UserError:
+        return UserError(
+            f"lost the board at {self.port} ({why}); check the cable, then run the same"
+            " command again: it goes on where it stopped.",
+            1,
+        )
 
     def get(self, code: str, expression: str, kind: type = tuple):
         """Run `code`; return the value of `expression`, a plain one of this kind."""
@@ -221,13 +245,30 @@ class Remote:
         self.run("_f.close()\ndel _f, _b")
 
     def set_clock(self) -> int:
-        """Set the board's clock to UTC if it is wrong; return by how many seconds it was."""
+        """Set the board's clock to UTC if it is wrong; return by how many seconds it was.
+
+        A stopped program that is still in memory dates what it logged since its start. If there
+        is no memory for that, it goes on without, and says so.
+        """
+        try:
+            if not self._fresh:
+                self.run(_LIGHTEN)
+            return self._set_clock()
+        except NoMemory:
+            if self._fresh:
+                raise
+        self.clear()
+        note("the board had no memory left to date what it logged since its start")
+        return self._set_clock()
+
+    def _set_clock(self) -> int:
         now = tuple(time.gmtime())[:8]
         off_s = self.get("import time", f"int(time.time() - time.mktime({now}))", int)
         if abs(off_s) > _CLOCK_OFF_S:
             now = time.gmtime()
             when = (*now[:3], now.tm_wday, *now[3:6], 0)
-            self.run(f"import machine\nmachine.RTC().datetime({when})\n{_TELL_STORE}")
+            tell = "" if self._fresh else _TELL_STORE
+            self.run(f"import machine\nmachine.RTC().datetime({when})\n{tell}")
         return off_s
 
     def restart(self, seconds: float) -> Iterator[str]:

@@ -17,9 +17,10 @@ def _run(args) -> int:
     from batmon.board.remote import Remote
 
     with Remote(port, fresh=False) as board:
+        off_s = board.set_clock()  # the stopped program dates its log, then it is in the way
+        board.clear()
         pull = Pull(BoardLog(board), folder)
-        pull.port = board.port
-        pull.clock_off_s = board.set_clock()
+        pull.port, pull.clock_off_s = board.port, off_s
         pull.run()
         if args.free:
             pull.free()
