@@ -77,7 +77,10 @@ check the network connection, then run the same command again."
 pip $backend
 case $stage in
     base) pip --no-build-isolation --editable . ;;
-    *) pip --no-build-isolation --editable '.[dev]' ;;
+    *)
+        pip setuptools==84.2.1 # builds PyRIC, which bthome-ble brings and which comes as source only
+        pip --no-build-isolation --editable '.[dev]'
+        ;;
 esac
 .venv/bin/python -c 'import batmon' || fail "the installed package does not import."
 printf '%s\n' "$want" >".venv/batmon-$stage"
