@@ -1,6 +1,6 @@
-# Prints the broadcast of each bank of batteries in a file of JSON lines, as hex; see test_bthome.py
-# Usage: bthome_packets.py FILE PATH...; a line is a list of [sample, alarm, capacity in Ah], null in
-# a sample is an unknown value. An empty line is where another board begins.
+# Prints as hex what is broadcast of each bank of batteries in a file of JSON lines
+# Usage: bthome_packets.py FILE PATH...; a line is a list of [sample, alarm, capacity in Ah], null
+# in a sample is an unknown value. An empty line is where another board begins.
 import json
 import sys
 
