@@ -14,6 +14,7 @@ _COMMANDS = (
     "pull",
     "export",
     "report",
+    "web",
     "send",
     "info",
     "verify",

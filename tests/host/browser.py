@@ -72,6 +72,10 @@ class Browser:
         """Open a file."""
         self._call("Page.navigate", url=path.resolve().as_uri())
 
+    def visit(self, url: str):
+        """Open an address."""
+        self._call("Page.navigate", url=url)
+
     def run(self, script: str):
         """Return the value of a JavaScript expression; waits if it is a promise."""
         result = self._call(

@@ -14,6 +14,7 @@ const HALVES = (() => {
 })();
 
 async function unpack(text, Type) {
+  if (typeof text !== "string") return text;  // made on this page, of shards
   const deflated = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());

@@ -1,5 +1,4 @@
 // The page: which battery, which range, and everything drawn for it.
-const DATA = JSON.parse(document.getElementById("data").textContent);
 const PERCENT = () => [0, 100];
 const DETAIL = [
   { title: "State of charge", unit: "%", digits: 1, series: [["soc", "SoC"]], step: 1, range: PERCENT },
@@ -251,17 +250,23 @@ class Page {
 
 let page;
 
-async function open(battery, button) {
-  for (const other of by("batteries").children) other.className = other === button ? "on" : "";
-  battery.counted ??= await count(battery, DATA.tz);
-  page = new Page(battery, battery.counted);
+// Show the first of `batteries`, as web/report.py makes them, and a button for each; `tz` names a
+// time zone or is null for the reader's own.
+function show(batteries, tz) {
+  const open = async (battery, button) => {
+    for (const other of by("batteries").children) other.className = other === button ? "on" : "";
+    battery.counted ??= await count(battery, tz);
+    page = new Page(battery, battery.counted);
+  };
+  by("batteries").textContent = "";
+  for (const battery of batteries) {
+    const button = element(by("batteries"), "button", battery.name);
+    button.onclick = () => open(battery, button);
+  }
+  document.title = `batmon: ${batteries.map(({ name }) => name).join(", ")}`;
+  return open(batteries[0], by("batteries").firstChild);
 }
 
-for (const battery of DATA.batteries) {
-  const button = element(by("batteries"), "button", battery.name);
-  button.onclick = () => open(battery, button);
-}
-document.title = `batmon: ${DATA.batteries.map(({ name }) => name).join(", ")}`;
 let width = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === width || !page) return;  // phones resize in height while scrolling
@@ -270,6 +275,3 @@ addEventListener("resize", () => {
 });
 for (const [query, event] of [["(prefers-color-scheme: dark)", "change"], ["print", "change"]])
   matchMedia(query).addEventListener(event, () => page?.resize());
-open(DATA.batteries[0], by("batteries").firstChild).then(() => {
-  document.body.dataset.ready = Math.round(performance.now());
-});

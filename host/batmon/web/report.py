@@ -16,7 +16,8 @@ from batmon.version import VERSION
 _WEB = Path(__file__).parent
 # What unpacks and counts knows no page: `batmon report --json` runs it too.
 COUNTING = "zone.js", "data.js", "cells.js", "figures.js", "verdicts.js"
-_SHOWING = "charts.js", "report.js"
+SHOWING = "charts.js", "report.js"
+_HERE = ("embedded.js",)
 # Where the chart library lies in its package, which is not imported: it would bring IPython.
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
 
@@ -82,19 +83,25 @@ def _pack(values) -> str:
 
 def page(batteries: list[dict], tz: str | None) -> str:
     """Return the page as text; everything it needs is in it. `tz` None: the reader's own zone."""
-    library, style = (_library(name) for name in _UPLOT)
-    parts = {
+    scripts = "".join(map(script, (*COUNTING, *SHOWING, *_HERE)))
+    # "</" would end the script element
+    embedded = data(batteries, tz).replace("</", "<\\/")
+    return filled("report.html", script=scripts, data=embedded)
+
+
+def filled(name: str, **parts: str) -> str:
+    """Return the page that a file of this folder is the frame of, with what every page needs."""
+    library, style = (_library(each) for each in _UPLOT)
+    known = {
         "style": style + script("report.css"),
+        "sections": script("sections.html"),
         "version": VERSION,
         "notice": (ROOT / "NOTICE").read_text(encoding="utf-8"),  # uPlot is passed on with the page
         "library": library,
-        "script": "".join(map(script, (*COUNTING, *_SHOWING))),
-        # "</" would end the script element
-        "data": data(batteries, tz).replace("</", "<\\/"),
     }
-    text = script("report.html")
-    for name, part in parts.items():
-        text = text.replace(f"{{{{{name}}}}}", part, 1)
+    text = script(name)
+    for each, part in (known | parts).items():
+        text = text.replace(f"{{{{{each}}}}}", part, 1)
     return text
 
 

@@ -1,0 +1,119 @@
+"""What the page makes of shards beside what `batmon report` does: equal, field by field."""
+
+import json
+import random
+
+import pagejs
+import pytest
+from shardfiles import anchor, data, event, write
+from test_stream import _frames
+
+from batmon.cli import main
+from batmon.log import history, stream
+from batmon.log.formats import frame
+from batmon.web import report
+
+_START = 1_767_247_200
+_BATTERIES = """
+const TYPES = { time: Uint32Array, begins: Uint8Array, voltage: Uint16Array,
+  current: Uint16Array, temperature: Uint8Array, soc: Uint8Array, low: Uint16Array,
+  high: Uint16Array, low_cell: Uint8Array, high_cell: Uint8Array };
+
+async function unpacked(battery) {
+  const columns = {};
+  for (const name in battery.columns)
+    columns[name] = [...await unpack(battery.columns[name], TYPES[name])];
+  let counted = null;
+  if (given.tz) {
+    const { found, answers } = await count(battery, given.tz);
+    counted = { found, answers };
+  }
+  return { ...battery, columns, counted };
+}
+
+const logs = logsOf(files.map(([name, data]) => readShard(name, data)));
+const made = logs.map((log) => log.forReport()).filter((battery) => battery);
+Promise.all([made, given.batteries].map((all) => Promise.all(all.map(unpacked)))).then(tell);
+"""
+_CSV = "tell(csv(logsOf(files.map((file) => readShard(...file)))).join(''));"
+
+
+def _batteries(folder) -> list[dict]:
+    logs = stream.Logs([folder])
+    events = history.events(logs)
+    return [
+        report.battery(name, rows, events[name], history.cells(logs, name), left_out)
+        for name, (rows, left_out) in history.tables(logs).items()
+    ]
+
+
+def _csv(tmp_path, files) -> list[str]:
+    return pagejs.run(tmp_path, report.script("data.js") + _CSV, files).splitlines()
+
+
+def _exported(tmp_path, folder) -> list[str]:
+    out = tmp_path / "all.csv"
+    assert main(["export", str(folder), "-o", str(out)]) in (0, 1)
+    return out.read_text(encoding="utf-8").splitlines()
+
+
+def _compare(tmp_path, folder, tz=None):
+    files = [(path.name, path.read_bytes()) for path in sorted(folder.iterdir())]
+    batteries = json.loads(json.dumps(_batteries(folder)))
+    code = "".join(map(report.script, report.COUNTING)) + _BATTERIES
+    theirs, ours = pagejs.run(tmp_path, code, files, batteries=batteries, tz=tz)
+    assert _csv(tmp_path, files) == _exported(tmp_path, folder)
+    assert [each["name"] for each in theirs] == [each["name"] for each in ours]
+    for mine, other in zip(ours, theirs, strict=True):
+        for name in mine["columns"]:
+            assert mine["columns"][name] == other["columns"][name], name
+        assert mine == other
+    return ours
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "data"
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boots_clocks_gaps_and_damage(tmp_path, folder, seed):
+    rnd = random.Random(seed)
+    for battery in ("boat", "boat_2", "van"):
+        frames, number = _frames(rnd, 4), 1
+        while frames:
+            count = rnd.choice((1, rnd.randint(1, 200)))
+            name = f"{battery}-{number:05}.{rnd.choice(('raw', 'bts'))}"
+            path = write(folder, name, frames[:count])
+            if rnd.random() < 0.2:
+                content = bytearray(path.read_bytes())
+                content[rnd.randrange(len(content))] ^= 1
+                path.write_bytes(b"" if rnd.random() < 0.3 else content)
+            frames, number = frames[count:], number + rnd.choice((1, 1, 1, 2))
+    assert len(_compare(tmp_path, folder, "Europe/Berlin")) == 3
+
+
+def test_more_than_16_cells_unknown_values_and_a_clock_that_was_set_back(tmp_path, folder):
+    big = bytearray(anchor(0, _START))
+    big[11] = 20
+    frames = [bytes(big)] + [data(60 * i, 60.0, i % 7 - 3, index=i % 256) for i in range(1, 300)]
+    unknown = {"temperature": 255, "soc": 255, "cell_min_mv": 65535}
+    frames += [data(18_100, float("inf"), float("nan"), **unknown)]
+    frames += [anchor(18_200, _START + 100, 2), *(data(18_200 + 9 * i, 60.0) for i in range(50))]
+    frames += [event(18_700, frame.SHARD_DELETED, 3, 70_000), event(18_701, 77, 1)]
+    write(folder, "big-00001.bts", frames)
+    never = [anchor(0, 0), *(data(i * 40) for i in range(9)), anchor(3, 0, 2), data(5)]
+    write(folder, "never-00001.raw", never)
+    write(folder, "empty-00001.raw", [anchor(0, _START)])
+    first, second = _compare(tmp_path, folder, "UTC")
+    assert first["several"] and first["clock"] and not second["clock"]
+
+
+def test_one_shard_twice(tmp_path, folder):
+    frames = [anchor(0, _START)] + [data(60 * i) for i in range(100)]
+    write(folder, "a-00001.bts", frames)
+    write(folder, "a-00001.raw", [*frames[:50], data(9999)])
+    (battery,) = _compare(tmp_path, folder)
+    assert battery["rows"] == 100
