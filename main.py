@@ -1,7 +1,7 @@
 # Starts the battery logger: app/start.py is how, app/app.py the logger itself
 from app import run, start
 
-app = start.make_app()  # stays in reach of the REPL: app.store.frames
+app = start.make_app()  # stays in reach of the REPL: app.batteries[0].store.frames
 del start  # its memory is the app's now
 if app:
     run.run(app)

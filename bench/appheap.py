@@ -180,7 +180,7 @@ def fill_shard(frames):
     """Store frames that differ, as many as make a block of the codec."""
     from shards import frame
 
-    store = app().store
+    store = app().batteries[0].store
     data = bytearray(frame.SIZE)
     now_s = vclock.now_ms() // 1000
     for i in range(30):
@@ -193,7 +193,7 @@ def fill_shard(frames):
 
 
 def seal():
-    app().store.limit = 18_000  # more than a block of the codec
+    app().batteries[0].store.limit = 18_000  # more than a block of the codec
 
 
 def fail():
@@ -244,6 +244,6 @@ if config["free"]:
     gc.collect()
     say("free", gc.mem_free())
 world.run()
-say("end", app().link.samples, app().store.frames)
+say("end", app().batteries[0].link.samples, app().batteries[0].store.frames)
 for name in sys.modules:
     say("loaded " + name, 0)

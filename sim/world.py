@@ -224,7 +224,7 @@ class World:
 
         def link():
             app = self.program.get("app")
-            return app and app.link
+            return app and app.batteries[0].link
 
         poll_ms = int(self._config["settings"]["poll_s"] * 1000)
         kinds = self._config["faults"]
@@ -345,7 +345,7 @@ class World:
 
     def _link_stats(self):
         app = self.program.get("app")
-        link = app and app.link
+        link = app and app.batteries[0].link
         names = "connects", "samples", "implausible", "failures", "connected_s", "longest_gap_s"
         return {name: getattr(link, name) for name in names} if link else {}
 
@@ -360,9 +360,10 @@ class World:
         record["unix"] = unix_ms // 1000 if unix_ms else 0
         record["heap"] = gc.mem_alloc()
         app = self.program.get("app")
-        store = app.store if app else None
-        record["link"] = app.status.link if app else "starting"
-        record["connected"] = bool(app and app.status.connected)
+        battery = app and app.batteries[0]
+        store = battery and battery.store
+        record["link"] = battery.status.link if app else "starting"
+        record["connected"] = bool(app and battery.status.connected)
         for name in ("frames", "flushes", "shards", "bytes", "dropped"):
             record[name] = getattr(store, name) if store else 0
         if self._display:

@@ -14,7 +14,7 @@ from shards import frame
 from sinks.wifi import Wifi
 
 _QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
-_HEAD = const(9)  # of what waits in the queue: uptime in s, and ms, bytes, kind
+_HEAD = const(10)  # of what waits in the queue: uptime in s, and ms, bytes, kind, battery
 _PACKET_BYTES = const(1432)  # more would not fit into one Ethernet frame
 _NAME_CHARS = const(64)
 _FIELDS_BYTES = const(600)  # with the longest names a line still fits
@@ -33,13 +33,13 @@ _CELLS = const(2)
 _SUFFIXES = ("", "_poll", "_cells")
 
 
-async def run(settings, sinks, clock, store):
+async def run(settings, sinks, clock, batteries):
     """Be on the list `sinks` while there is a network to join; True if there is none to name."""
     if not settings["wifi.ssid"]:
         print("settings.json: influx.host is set, but wifi.ssid is not; nothing is sent")
         return True
     wifi = Wifi(settings["wifi.ssid"], settings["wifi.password"])
-    sink = Influx(settings, wifi, clock, store)
+    sink = Influx(settings, wifi, clock, batteries)
     sinks.append(sink)
     try:
         await sink.run()
@@ -49,13 +49,13 @@ async def run(settings, sinks, clock, store):
 
 
 class Influx:
-    """Sends what one battery's `store` gets over `wifi` to the server that the settings name.
+    """Sends what the logs of the `batteries` get over `wifi` to the server that the settings name.
 
     Frames wait while there is no way to it, up to some hours of them; polls do not. `lost`
     counts the lines that had to go.
     """
 
-    def __init__(self, settings, wifi, clock, store):
+    def __init__(self, settings, wifi, clock, batteries):
         self.sent = 0  # lines
         self.lost = 0
         self._host = settings["influx.host"]
@@ -65,14 +65,13 @@ class Influx:
         self._cells = settings["influx.cells"]
         self._wifi = wifi
         self._clock = clock
-        self._store = store
+        self._batteries = batteries
         board = settings["influx.board"] or hexlify(machine.unique_id()).decode()
         measurement = settings["influx.measurement"].lstrip("#")  # which would begin a comment
         self._measurement = _escape(measurement, ", ") or "battery"
-        self._tags = ",battery=%s,board=%s" % (
-            _escape(settings["influx.battery"] or store.name, ", ="),
-            _escape(board, ", ="),
-        )
+        self._board = _escape(board, ", =")
+        # one battery may be called anything; several go by the names of their logs
+        self._called = settings["influx.battery"] if len(batteries) == 1 else ""
         self._queue = bytearray(_QUEUE_BYTES)
         self._used = 0
         self._packet = bytearray(_PACKET_BYTES)
@@ -82,37 +81,41 @@ class Influx:
         self._address = None  # the server's
         self._said = ""
         self._live = False
-        self._cells_due = False
-        self._last_s = -1  # the last frame's uptime
-        self._twins = 0  # frames before it in the same second
+        self._cells_due = [False] * len(batteries)
+        self._last_s = [-1] * len(batteries)  # uptime of the last frame
+        self._twins = [0] * len(batteries)  # frames before it in the same second
         self._lookup_s = 0  # when to look the server up again
         self._ntp_s = 0  # when to ask for the time again
         self._ntp_wait_s = _NTP_RETRY_S
 
     # ---- the sink: raises nothing, waits for nothing
 
-    def frames(self, buf, n):
-        """Take the `n` frames at the start of `buf`, as the store gets them."""
+    def frames(self, battery, buf, n):
+        """Take the `n` frames at the start of `buf`, as the store of `battery` gets them."""
+        which = self._batteries.index(battery)
         now_s = self._clock.uptime_s()
         for at in range(0, n * frame.SIZE, frame.SIZE):
             if frame.kind(buf, at):
                 continue  # what happened to the log is of no interest there
             uptime_s = now_s - (now_s - struct.unpack_from("<H", buf, at)[0] & 0xFFFF)
-            self._twins = self._twins + 1 if uptime_s == self._last_s else 0
-            self._last_s = uptime_s
-            self._put(_FRAME, uptime_s, self._twins, memoryview(buf)[at : at + frame.SIZE])
-            self._cells_due = True
+            twins = self._twins[which] + 1 if uptime_s == self._last_s[which] else 0
+            self._twins[which] = twins
+            self._last_s[which] = uptime_s
+            body = memoryview(buf)[at : at + frame.SIZE]
+            self._put(_FRAME, which, uptime_s, twins, body)
+            self._cells_due[which] = True
 
-    def sample(self, uptime_ms, sample):
+    def sample(self, battery, uptime_ms, sample):
         """Take a poll's sample, aiobmsble's dict; its frames came before."""
+        which = self._batteries.index(battery)
         if self._polls and not self._live:
             self.lost += 1  # a poll is of interest as it happens
         else:
             if self._polls:
-                self._put_text(_POLL, uptime_ms, _poll_fields(sample))
-            if self._cells and (self._polls or self._cells_due):
-                self._put_text(_CELLS, uptime_ms, _cell_fields(sample))
-        self._cells_due = False
+                self._put_text(_POLL, which, uptime_ms, _poll_fields(sample))
+            if self._cells and (self._polls or self._cells_due[which]):
+                self._put_text(_CELLS, which, uptime_ms, _cell_fields(sample))
+        self._cells_due[which] = False
 
     def close(self):
         """Send what can be sent at once."""
@@ -131,7 +134,7 @@ class Influx:
                 await self._set_clock()
             if now_s >= self._lookup_s:
                 await self._look_up()
-            self._live = bool(self._address and self._store.unix_offset_s)
+            self._live = bool(self._address) and self._dated()
             if self._live:
                 while self._take():
                     await asyncio.sleep_ms(0)
@@ -139,22 +142,27 @@ class Influx:
             await asyncio.sleep(_TICK_S)
             self._live = self._live and self._wifi.connected()
 
+    def _dated(self):
+        stores = [battery.store for battery in self._batteries if battery.store]
+        return all([store.unix_offset_s for store in stores])
+
     # ---- the queue: what is not in a packet yet
 
-    def _put_text(self, kind, uptime_ms, fields):
+    def _put_text(self, kind, which, uptime_ms, fields):
         while self._live and self._used > _QUEUE_BYTES // 2 and self._take():
             pass
         if len(fields) > _FIELDS_BYTES:
             self.lost += 1
         elif fields:
-            self._put(kind, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
+            self._put(kind, which, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
 
-    def _put(self, kind, uptime_s, ms, body):
+    def _put(self, kind, which, uptime_s, ms, body):
         size = _HEAD + len(body)
         while self._used + size > _QUEUE_BYTES:
             self._drop_first()
             self.lost += 1
-        struct.pack_into("<IHHB", self._queue, self._used, uptime_s, ms, len(body), kind)
+        head = uptime_s, ms, len(body), kind, which
+        struct.pack_into("<IHHBB", self._queue, self._used, *head)
         self._queue[self._used + _HEAD : self._used + size] = body
         self._used += size
 
@@ -173,17 +181,19 @@ class Influx:
         """
         if self._used == 0:
             return False
-        uptime_s, ms, size, kind = struct.unpack_from("<IHHB", self._queue, 0)
+        uptime_s, ms, size, kind, which = struct.unpack_from("<IHHBB", self._queue, 0)
+        store = self._batteries[which].store
         if kind == _FRAME:
-            fields = _frame_fields(self._queue, _HEAD, self._store.cells)
+            fields = _frame_fields(self._queue, _HEAD, store.cells)
         else:
             fields = str(memoryview(self._queue)[_HEAD : _HEAD + size], "utf-8")
         # Times of this century in ns are too much for floats and small ints: digits are joined.
-        unix_s = uptime_s + self._store.unix_offset_s
-        line = "%s%s%s %s %d%03d000000\n" % (
+        unix_s = uptime_s + store.unix_offset_s
+        line = "%s%s,battery=%s,board=%s %s %d%03d000000\n" % (
             self._measurement,
             _SUFFIXES[kind],
-            self._tags,
+            _escape(self._called or store.name, ", ="),
+            self._board,
             fields,
             unix_s,
             ms,
@@ -229,7 +239,9 @@ class Influx:
         now = time.gmtime(unix_ms // 1000 - epoch_s)
         us = unix_ms % 1000 * 1000
         machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
-        self._store.tick()  # it notes the new time, by which frames are dated
+        for battery in self._batteries:
+            if battery.store:
+                battery.store.tick()  # it notes the new time, by which frames are dated
 
     async def _look_up(self):
         ip = await udpask.lookup(self._host, self._wifi.dns())

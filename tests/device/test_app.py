@@ -75,6 +75,7 @@ class _Board:
         vfs.mount(vfs.VfsLfs2(self._flash), "/data")
         machine.RTC().memory(b"")
         self.app = App(_Conn)
+        (self.battery,) = self.app.batteries
         self.app.settings.update({"lcd.fitted": False, "poll_s": 2.5, "secret": "1234"})
         return self
 
@@ -98,7 +99,7 @@ class _Board:
             asyncio.create_task(self.app.run())
             for step in steps:
                 if isinstance(step, str):
-                    setattr(self.app.link, step, not getattr(self.app.link, step))
+                    setattr(self.battery.link, step, not getattr(self.battery.link, step))
                 else:
                     await asyncio.sleep(step)
 
@@ -113,11 +114,11 @@ class _Board:
 def test_what_becomes_of_the_link_is_in_the_log():
     with _Board() as board:
         assert board.live(100, "lost", 100, "lost", 1001) == 1201
-        status = board.app.status
+        status = board.battery.status
         assert status.connected and status.link == "connected" and status.beats > 500
-        link = board.app.link
+        link = board.battery.link
         assert (link.name, link.polled_ms, link.secret) == ("jk-pak01", 2500, "1234")
-        assert board.app.store.cells == 4  # for the next anchor
+        assert board.battery.store.cells == 4  # for the next anchor
         for name in ("app.choice", "app.settings", "shards.recovery", "screen.panel"):
             package, module = name.split(".")  # both would keep its memory
             assert name not in sys.modules and not hasattr(sys.modules[package], module), name
@@ -145,7 +146,7 @@ def test_memory_that_runs_out_again_and_again_resets_within_minutes():
             async def fail():
                 while True:
                     await asyncio.sleep(wait_s)
-                    board.app._link_tripped(exc)
+                    board.app.on_error(exc)
 
             async def main():
                 asyncio.create_task(board.app.run())
@@ -177,26 +178,26 @@ def test_without_memory_for_wifi_nothing_of_it_is_loaded():
             assert ("sinks.influx" in sys.modules) == fits
             words = "WiFi needs 56 kB of system memory, there are 55 (40 in one block)"
             assert said == ("" if fits else words + "; nothing is sent"), said
-            assert board.app.store.frames
+            assert board.battery.store.frames
 
 
 def test_old_data_have_an_age():
     with _Board() as board:
-        app = board.app
+        app, battery = board.app, board.battery
         board.live(60)
-        app._update_status()
-        assert app.status.age_s <= 2 and app.status.flushed_s is None
-        assert app.status.frames == app.store.frames > 0
+        battery.update()
+        assert battery.status.age_s <= 2 and battery.status.flushed_s is None
+        assert battery.status.frames == battery.store.frames > 0
         app.sentences.append("One thing")
-        app.store.message = "Another"
-        app._update_status()
-        assert app.status.message == "One thing. Another"
+        battery.store.message = "Another"
+        battery.update()
+        assert battery.status.message == "One thing. Another"
     with _Board() as board:
         board.live(60, "lost", 1000)
-        app = board.app
-        app._update_status()
-        assert 998 <= app.status.age_s <= 1002 and not app.status.connected
-        assert 0 < app.status.flushed_s < 1000
+        battery = board.battery
+        battery.update()
+        assert 998 <= battery.status.age_s <= 1002 and not battery.status.connected
+        assert 0 < battery.status.flushed_s < 1000
 
 
 def test_only_a_link_that_makes_no_turn_is_restarted():
@@ -227,7 +228,7 @@ def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_h
         board.live(1000)
         board.app.stop()
         vclock.sleep_ms(3_500_000)
-        assert not board.app.link.open
+        assert not board.battery.link.open
     with _Board() as board:  # and if it cannot even stop
 
         def fails():
@@ -235,7 +236,7 @@ def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_h
 
         board.app.settings["watchdog_s"] = 20
         board.live(1000)
-        board.app.store.flush = fails
+        board.battery.store.flush = fails
         try:
             board.app.stop()
         except MemoryError:
@@ -246,7 +247,7 @@ def test_the_watchdog_bites_a_program_that_stands_still_and_leaves_the_repl_an_h
 def test_a_part_that_keeps_failing_is_tried_now_and_then():
     with _Board() as board:
         times = []
-        board.app._link_tripped(ValueError("what the driver said"))
+        board.app.on_error(ValueError("what the driver said"))
 
         async def part():
             times.append(vclock.now_ms())
@@ -271,17 +272,17 @@ def test_a_part_that_keeps_failing_is_tried_now_and_then():
 
 def test_alarms_are_told_beyond_the_limits_that_are_set():
     with _Board() as board:
-        app = board.app
-        app.link = _Link(object(), "", 0, "", None, None, None)
+        app, battery = board.app, board.battery
+        battery.link = _Link(object(), "", 0, "", None, None, None)
 
         def said(**sample):
             full = dict(_SAMPLE)
             full["cell_voltages"] = [3.3, 3.2, 3.4, 3.3]
             full.update(sample)
-            return app._alarm(full)
+            return battery._alarm(full)
 
         assert said() == said(cell_voltages=[0.0, 65.0], battery_level=0, temperature=120) == ""
-        assert app._alarm({}) == ""
+        assert battery._alarm({}) == ""
         for key, limit, words, good, bad in (
             ("alarm.soc", 20, "charge low", {"battery_level": 21}, {"battery_level": 20}),
             ("alarm.cell_low_mv", 3250, "cell low", {"cell_voltages": [3.26]}, {}),
@@ -290,15 +291,16 @@ def test_alarms_are_told_beyond_the_limits_that_are_set():
         ):
             app.settings[key] = limit
             assert said(**good) == "" and said(**bad) == words, key
-            assert app._alarm({}) == "", key
+            assert battery._alarm({}) == "", key
             app.settings[key] = 0
         assert said(problem=True) == "BMS alarm"
         assert said(problem=True, problem_code=3) == "BMS alarm 0x3"
         app.settings["alarm.soc"] = 60
         assert said(problem_code=3) == "BMS alarm 0x3\ncharge low"
-        app.link.driver = jikong_bms.BMS
+        battery.link.driver = jikong_bms.BMS
         assert said(problem_code=16) == "cell over-volt\ncharge low"
         board.live(10)
-        assert app.status.alarm == "charge low"
+        assert battery.status.alarm == "charge low"
         board.live(10, "lost", 100)
-        assert app.status.alarm == ""  # it would light the display for as long as the BMS is away
+        # it would light the display for as long as the BMS is away
+        assert battery.status.alarm == ""

@@ -24,9 +24,9 @@ _SAMPLE = {
 
 
 class _Store:
-    cells = 0
     """As much of the store as the sink knows: how uptime becomes unix time."""
 
+    cells = 0
     name = "jk_pak01"
 
     def __init__(self, clock):
@@ -37,6 +37,11 @@ class _Store:
     def tick(self):
         unix_s = self._clock.unix_s()
         self.unix_offset_s = unix_s - self._clock.uptime_s() if unix_s else 0
+
+
+class _Battery:
+    def __init__(self, store):
+        self.store = store
 
 
 class _Server:
@@ -78,6 +83,7 @@ class _Board:
         self.server = _Server()
         self.clock = Clock()
         self.store = _Store(self.clock)
+        self.battery = _Battery(self.store)
         self.settings = {
             "wifi.ntp": "time.lan",
             "influx.host": "db.lan",
@@ -101,7 +107,7 @@ class _Board:
         )
         network.WLAN().active(False)
         self.wifi = Wifi("net", "open sesame")
-        self.sink = Influx(self.settings, self.wifi, self.clock, self.store)
+        self.sink = Influx(self.settings, self.wifi, self.clock, [self.battery])
         self.task = asyncio.create_task(self.sink.run())
 
     def unix_s(self):
@@ -126,7 +132,7 @@ class _Board:
                 values["high"],
                 values["index"],
             )
-        self.sink.frames(buf, n)
+        self.sink.frames(self.battery, buf, n)
         return self.unix_s()
 
     async def end(self):
@@ -161,7 +167,7 @@ async def test_what_is_unknown_is_left_out():
     board.frame(current=float("inf"), **unknown)
     event = bytearray(frame.SIZE)
     frame.pack_event(event, 0, board.clock.uptime_s(), frame.GAP, 100)
-    board.sink.frames(event, 1)
+    board.sink.frames(board.battery, event, 1)
     await asyncio.sleep(10)
     assert [line.split(" ")[1] for line in board.server.lines()] == ["voltage_V=52.969"] * 2
     await board.end()
@@ -235,7 +241,7 @@ async def test_polls_and_cells():
     await asyncio.sleep(60)
     now_ms = board.clock.uptime_ms()
     unix_ms = _UNIX * 1000 + vclock.now_ms()
-    board.sink.sample(now_ms, _SAMPLE)
+    board.sink.sample(board.battery, now_ms, _SAMPLE)
     await asyncio.sleep(10)
     poll, cells = board.server.lines()
     head, fields, stamp = poll.split(" ")
@@ -254,10 +260,10 @@ async def test_polls_and_cells():
 async def test_cells_alone_come_with_the_frames():
     board = _Board(**{"influx.cells": True})
     await asyncio.sleep(60)
-    board.sink.sample(board.clock.uptime_ms(), _SAMPLE)
+    board.sink.sample(board.battery, board.clock.uptime_ms(), _SAMPLE)
     board.frame()
-    board.sink.sample(board.clock.uptime_ms(), _SAMPLE)
-    board.sink.sample(board.clock.uptime_ms(), _SAMPLE)
+    board.sink.sample(board.battery, board.clock.uptime_ms(), _SAMPLE)
+    board.sink.sample(board.battery, board.clock.uptime_ms(), _SAMPLE)
     await asyncio.sleep(10)
     heads = [line.split(",")[0] for line in board.server.lines()]
     assert heads == ["battery", "battery_cells"]
@@ -274,7 +280,7 @@ async def test_samples_of_any_make_are_taken():
         {"voltage": 13.2, "current": None, "temperature": None, "cell_voltages": None},
         {"voltage": 700, "current": 0, "cell_voltages": [3.5] * 200},
     ):
-        board.sink.sample(board.clock.uptime_ms(), sample)
+        board.sink.sample(board.battery, board.clock.uptime_ms(), sample)
     await asyncio.sleep(10)
     lines = board.server.lines()
     assert [line.split(" ")[1] for line in lines] == ["voltage_V=13.200"] * 4 + [
@@ -329,7 +335,7 @@ async def test_packets_are_full_but_never_too_large():
         sample = dict(_SAMPLE)
         sample["cell_voltages"] = [3.3] * cells
         for _ in range(60):
-            board.sink.sample(board.clock.uptime_ms(), sample)
+            board.sink.sample(board.battery, board.clock.uptime_ms(), sample)
             await asyncio.sleep(1)
             lines.extend(board.server.lines())
     await asyncio.sleep(10)
@@ -348,7 +354,7 @@ async def test_outage_keeps_the_newest_frames_and_counts_the_others():
     given = []
     for _ in range(300):
         given.append(board.frame())
-        board.sink.sample(board.clock.uptime_ms(), _SAMPLE)
+        board.sink.sample(board.battery, board.clock.uptime_ms(), _SAMPLE)
         await asyncio.sleep(60)
     assert board.server.lines() == []
     network.world["ssid"] = "net"
@@ -413,7 +419,7 @@ async def test_server_that_moved_is_found_within_the_hour():
 async def test_sink_is_on_the_list_while_it_runs():
     board = _Board(**{"wifi.ssid": "net", "wifi.password": "open sesame"})
     sinks = []
-    arguments = (board.settings, sinks, board.clock, board.store)
+    arguments = (board.settings, sinks, board.clock, [board.battery])
     task = asyncio.create_task(influx.run(*arguments))
     await asyncio.sleep(1)
     assert len(sinks) == 1

@@ -67,12 +67,14 @@ _walk('')
 del _view, _walk
 gc.collect()
 """
-# The running program was interrupted and has stored what it had; its store is still there, and
-# needs neither the link nor the tasks, which have most of the memory.
+# The running program was interrupted and has stored what it had; its stores are still there, of each
+# battery one, and need neither the links nor the tasks, which have most of the memory. Up to 0.1 the
+# app was that of one battery.
 _LIGHTEN = """
 import asyncio
 try:
-    app.link = None
+    for battery in getattr(app, 'batteries', (app,)):
+        battery.link = None
 except NameError:
     pass
 asyncio.new_event_loop()
@@ -80,8 +82,10 @@ asyncio.new_event_loop()
 # It anchors the time of everything since it started, now that the clock is right.
 _TELL_STORE = """
 try:
-    app.store.tick()
-    app.store.flush()
+    for battery in getattr(app, 'batteries', (app,)):
+        if battery.store:
+            battery.store.tick()
+            battery.store.flush()
 except (NameError, AttributeError):
     pass
 """
