@@ -67,9 +67,9 @@ _walk('')
 del _view, _walk
 gc.collect()
 """
-# The running program was interrupted and has stored what it had; its stores are still there, of each
-# battery one, and need neither the links nor the tasks, which have most of the memory. Up to 0.1 the
-# app was that of one battery.
+# The running program was interrupted and has stored what it had; its stores are still there, of
+# each battery one, and need neither the links nor the tasks, which have most of the memory. Up to
+# 0.1 the app was that of one battery.
 _LIGHTEN = """
 import asyncio
 try:
