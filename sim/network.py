@@ -39,6 +39,8 @@ _NTP = {
     "silent": False,
 }
 answers = {}  # by address: how many were given
+tcp = {}  # by address and port, who is not on this PC: a function, bytes -> its answer or None
+joins = 0  # how often the board got an address
 
 
 class WLAN:
@@ -135,6 +137,8 @@ def _associate(ssid, key):
 
 
 def _joined(ssid, key):
+    global joins
+    joins += 1
     WLAN._coming = None
     WLAN._up = True
     WLAN.reason = 0

@@ -1,42 +1,63 @@
-# Keeps the board in a WiFi network, as far as Bluetooth leaves room for it
+# Keeps the board in a WiFi network, as far as Bluetooth leaves room for it, and its clock right
 # Imported only where it is used: the driver takes its memory when the first network is joined.
 import asyncio
+import time
 
 import bleradio
+import machine
 import network
+import udpask
 from micropython import const
 
 _JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
 _KEEP_FREE = const(12_000)  # bytes of what Bluetooth takes its memory from: for a connection
+_NTP_S = const(86_400)
+_NTP_RETRY_S = const(60)  # doubled after every failure
+_NTP_RETRY_MAX_S = const(3600)
+_UNIX_2000_S = const(946684800)
 
 
 class Wifi:
-    """The network `ssid`; `password` may be "". Says on the REPL what happens, never secrets."""
+    """The network `ssid`; `password` may be "". Says on the REPL what happens, never secrets.
 
-    def __init__(self, ssid, password):
+    `ntp_host` is asked for the time, "" if nobody is to be. Several may use it at once.
+    """
+
+    def __init__(self, ssid, password, ntp_host="", clock=None):
         self._ssid = ssid
         self._password = password
+        self._ntp_host = ntp_host
+        self._clock = clock
+        self._ntp_s = 0  # when to ask for the time again
+        self._ntp_wait_s = _NTP_RETRY_S
+        self._turn = asyncio.Lock()
         self._wlan = None
         self._wait_s = _RETRY_S
         self._short = False  # of memory
         self._said = ""
 
     async def join(self):
-        """Return when the board is in the network: at once, or after many attempts."""
-        while not self.connected():
-            if self._short:  # it may be WiFi itself that takes too much
-                self._short = False
-                await asyncio.sleep(_RETRY_MAX_S)
-            trouble = await self._attempt()
-            if trouble:
-                self.off(trouble)
-                await asyncio.sleep(self._wait_s)
-                self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
-            else:
-                self._wait_s = _RETRY_S
-                self._say("joined " + self._ssid)
+        """Return when the board is in the network: at once, or after many attempts.
+
+        By then it has asked for the time as well, if that was due.
+        """
+        async with self._turn:
+            while not self.connected():
+                if self._short:  # it may be WiFi itself that takes too much
+                    self._short = False
+                    await asyncio.sleep(_RETRY_MAX_S)
+                trouble = await self._attempt()
+                if trouble:
+                    self.off(trouble)
+                    await asyncio.sleep(self._wait_s)
+                    self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
+                else:
+                    self._wait_s = _RETRY_S
+                    self._say("joined " + self._ssid)
+            if self._ntp_host and self._clock.uptime_s() >= self._ntp_s:
+                await self._set_clock()
 
     def connected(self):
         """Is the board in the network? Where memory runs short it leaves it."""
@@ -52,6 +73,21 @@ class Wifi:
     def dns(self):
         """Return the address of the network's name server."""
         return self._wlan.ifconfig()[3]
+
+    async def _set_clock(self):
+        offset_ms = await udpask.unix_offset_ms(self._clock, self._ntp_host, self.dns())
+        now_s = self._clock.uptime_s()
+        if offset_ms is None:
+            self._ntp_s = now_s + self._ntp_wait_s
+            self._ntp_wait_s = min(2 * self._ntp_wait_s, _NTP_RETRY_MAX_S)
+            return
+        self._ntp_s = now_s + _NTP_S
+        self._ntp_wait_s = _NTP_RETRY_S
+        unix_ms = self._clock.uptime_ms() + offset_ms
+        epoch_s = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0
+        now = time.gmtime(unix_ms // 1000 - epoch_s)
+        us = unix_ms % 1000 * 1000
+        machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""
