@@ -9,7 +9,7 @@ from binascii import crc32
 from micropython import const
 from shards import frame
 from shards.folder import PACKING, Shards
-from shards.waiting import FLUSH_FRAMES, SLOTS, Waiting
+from shards.waiting import SLOTS, Waiting
 
 _SAFE_S = const(590)  # a power cut costs at most ten minutes; `tick` may be late
 _RETRY_S = const(30)  # between attempts to write to a full or failing volume
@@ -52,6 +52,7 @@ class Store(Shards):
         self.packing_due = False
         self.waiting = Waiting(self.name, rtc)
         self._reset_cause = reset_cause
+        self.shared = [0, 0]  # the highest number of a shard, and this boot's, for all batteries
         self._ready = False  # the folder was read
         self._unsure = False  # a flush was interrupted
         self._looks = 0  # in vain, for what it left
@@ -77,18 +78,18 @@ class Store(Shards):
     def append(self, frames, n=1):
         """Take the first `n` frames, at most 3, of the buffer `frames`; flush when that is due."""
         try:
-            if self.waiting.n >= FLUSH_FRAMES:
+            if self.waiting.full():
                 self.flush() or self.flush()  # it failed before
         finally:  # whatever that raises, they are taken
             self._take(frames, n)
-        if self.waiting.n >= FLUSH_FRAMES:
+        if self.waiting.full():
             self.flush()
 
     def _take(self, frames, n):
         waiting = self.waiting
         now_s = self._clock.uptime_s()
         for i in range(n):
-            while self._failures > _AT_ONCE and waiting.n >= FLUSH_FRAMES:
+            while self._failures > _AT_ONCE and waiting.full():
                 waiting.drop_oldest()  # in time, so that a restart finds its places
             waiting.put(frames, i * frame.SIZE, now_s)
             if frame.kind(frames, i * frame.SIZE) == 0:
@@ -129,9 +130,7 @@ class Store(Shards):
             self.anchor()
         if not waiting.n and not waiting.held:
             self._safe_s = now_s
-        elif (
-            waiting.n >= FLUSH_FRAMES or not self._ready or now_s - self._safe_s >= _SAFE_S
-        ):
+        elif waiting.full() or not self._ready or now_s - self._safe_s >= _SAFE_S:
             if self.flush():
                 self._save_held(now_s)
 
@@ -173,7 +172,7 @@ class Store(Shards):
             return self._failed(now_s)
         if waiting.n == 0:
             return True  # it was on flash
-        if waiting.untold and waiting.n < FLUSH_FRAMES:
+        if waiting.untold and not waiting.full():
             control = bytearray(frame.SIZE)
             frame.pack_event(control, 0, now_s, frame.FRAMES_DROPPED, waiting.untold)
             waiting.untold = 0
@@ -306,9 +305,13 @@ class Store(Shards):
         if self._size:
             self.unsealed.append((self.waiting.shard, self.name, self._size))
             self.packing_due = True
-        self.waiting.shard += 1
+        self.waiting.shard = self._next_number()
         self._size = 0
         self._save_state()
+
+    def _next_number(self):
+        self.shared[0] += 1  # a number is never used again
+        return self.shared[0]
 
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
@@ -316,7 +319,7 @@ class Store(Shards):
         for name in self.states:  # one after the other: a cut spoils one at most
             try:
                 with open(self.path + name, "w") as f:
-                    f.write("%d %d\n" % (self.boot, self.waiting.shard))
+                    f.write("%d %d\n" % (self.boot, self.shared[0]))
             except OSError as exc:
                 print("store: cannot write %s%s (error %d)" % (self.path, name, exc.errno))
                 return  # nor touch the other one
@@ -329,7 +332,7 @@ class Store(Shards):
         age_s = now_s - self._opened_s
         if age_s >= _RATE_S and self.frames:
             # in the end, all but three shards' worth of the volume holds sealed shards
-            room = max(0, self.free + self._size - 3 * self.limit)
+            room = max(0, self.free + self._size - 3 * self.limit) // max(1, len(self.names))
             a_day = self.frames * self.millibytes / age_s * (_DAY_S / 1000)
             self.days_left = int(room / a_day)
 
@@ -368,17 +371,19 @@ class Store(Shards):
         self._looks = 0
         waiting = self.waiting
         same = waiting.sort_out(found)
+        self.shared[0] = max(self.shared[0], found.highest)
         waiting.shard = found.number
         waiting.flush = found.flush
         self._size = found.size
         if not found.size and (found.there or not same):
-            waiting.shard += 1  # files may have been deleted: a number is never used again
+            waiting.shard = self._next_number()  # files may have been deleted
             self._size = 0
         paused = self._paused
         self.packing_due = bool(self.unsealed) and not paused
         goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
-        boot = found.boot if goes_on else found.boot + 1
+        boot = self.shared[1] or (found.boot if goes_on else found.boot + 1)
         self.boot = max(boot, waiting.name_boots(boot) - late)
+        self.shared[1] = self.boot
         self._first_boot = found.boot
         self._ready = True
         self._save_state()
@@ -388,6 +393,7 @@ class Store(Shards):
         if paused:
             for event in paused["events"]:
                 self.event(*event)
+            paused["events"] = []  # another log does not tell them again
             try:
                 os.remove(self.path + PACKING)  # not before: it is told now, or in RTC memory
             except OSError:

@@ -25,6 +25,7 @@ def request(store, clock):
             "time_s": time.time(),
             "tries": 0,
             "events": before["events"] if before else [],
+            "names": list(store.names),
         }
     )
 
@@ -78,6 +79,7 @@ def _pack(paused):
 
     shards = Shards("/data", Clock())
     shards.name = paused["name"]
+    shards.names = paused.get("names", ())
     shards.events = paused["events"]
     recovery.recover(shards, recovery.Found())
     packing.pack(shards, say)

@@ -33,6 +33,7 @@ class Shards:
         self.states = STATES  # to be written in this order: a good one last
         self.events = []  # to be stored at the next tick
         self.millibytes = _SEALED_MILLIBYTES  # that a sealed frame takes
+        self.names = ()  # of all batteries that are logged here, if they are several
         self._clock = clock
         self._block = 1  # bytes; of the volume
 
@@ -92,7 +93,12 @@ class Shards:
     def delete_oldest(self):
         """Delete the oldest shard that is not in use; return whether there was one."""
         if self.kept:
-            number, name, size, kind = self.kept.pop(0)
+            first = 0
+            if self.names:
+                from shards import several
+
+                first = several.first_to_go(self)
+            number, name, size, kind = self.kept.pop(first)
         elif len(self.unsealed) > 1:  # sealing fails again and again
             number, name, size = self.unsealed.pop(0)
             kind = "raw"
@@ -116,7 +122,10 @@ class Shards:
     def find_oldest(self):
         """Look up when the oldest shard begins, or the next if it does not know."""
         self.oldest_unix_s = 0
-        for number, name, _, kind in self.kept[:2]:
+        mine = self.kept
+        if self.names:
+            mine = [shard for shard in mine if shard[1] == self.name]
+        for number, name, _, kind in mine[:2]:
             if kind == "bts":
                 self.oldest_unix_s = known(self.path, number)[1]
             elif kind == "raw":

@@ -25,7 +25,9 @@ class Found:
     def __init__(self, patient=True):
         self.patient = patient
         self.boot = 0  # the last
-        self.number = 0  # the highest of a shard
+        self.number = 0  # the highest of a shard, if there are several batteries of this one's
+        self.highest = 0  # of any
+        self.newest = {}  # of each of several batteries: the number of the shard it writes
         self.there = False  # a file bears that number
         self.size = 0  # committed bytes, if that shard can be written on
         self.flush = 0  # the number of its next flush
@@ -40,15 +42,19 @@ def recover(store, found):
     this is to be called again.
     """
     store.make_folder()
-    store.limit = min(store.limit, store.ask_free() // 8)
+    # of several batteries each has a raw one
+    store.limit = min(store.limit, store.ask_free() // max(8, 4 * len(store.names)))
     store.shards = store.bytes = 0
-    store.kept = []
-    store.unsealed = []
+    store.kept.clear()  # logs of several batteries share them
+    store.unsealed.clear()
     raws, sealed, bad, unfinished, states = _list(store)
     _load_state(store, found, states)
     for number, _ in list(raws) + list(sealed) + list(bad):
         found.there = number == found.number or found.there and number < found.number
         found.number = max(found.number, number)
+    found.highest = found.number
+    if store.names:
+        _part(store, found, list(raws) + list(sealed) + list(bad))
     scans = {}
     for shard in raws:
         scans[shard] = _scan_of(store, found, shard)
@@ -72,7 +78,7 @@ def recover(store, found):
     for shard in sorted(scans):
         if scans[shard]:
             _sort_raw(store, found, shard, *scans[shard])
-        else:
+        elif found.newest.get(shard[1]) != shard[0]:
             _keep(store, shard, raws[shard], "raw")
     store.kept.sort()
     store.find_oldest()
@@ -111,6 +117,15 @@ def _load_state(store, found, states):
     found.boot = max(0, boot)
     found.number = max(0, number, told[0][1])
     store.states = [name for _, _, name in told]
+
+
+def _part(store, found, shards):
+    """Find out which shard each of several batteries was writing."""
+    for number, name in shards:
+        if name in store.names:
+            found.newest[name] = max(number, found.newest.get(name, 0))
+    found.number = found.newest.pop(store.name, 0)
+    found.there = found.number > 0
 
 
 def _list(store):
@@ -190,12 +205,15 @@ def _sort_raw(store, found, shard, good, size, flush, boot, more):
     """Decide what becomes of a raw shard that could be read."""
     number, name = shard
     found.boot = max(found.boot, boot)
+    writable = good == size and 0 < good <= store.limit - _FLUSH_BYTES
+    if writable and found.newest.get(name) == number:
+        return  # another battery's, which goes on with it
     if good != size:
         store.events.append((frame.TAIL_CUT, size - good))
     newest = number == found.number
     if name == store.name:
         found.last_flush[number] = flush
-        if newest and good == size and 0 < good <= store.limit - _FLUSH_BYTES:
+        if newest and writable:
             found.size = good
             found.flush = flush[0] + 1
             store.shards += 1

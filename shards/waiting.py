@@ -6,22 +6,22 @@ from binascii import crc32
 from micropython import const
 from shards import frame
 
-FLUSH_FRAMES = const(75)  # so many are flushed: 1 kB with the commit that ends them
-SLOTS = const(80)  # and what comes meanwhile, or with a restart: an anchor, a held frame
+SLOTS = const(80)  # for frames, if there is one battery
+SPARE = const(5)  # what comes during a flush, or with a restart: an anchor, a held frame
 UNKNOWN = 0xFFFFFFFF  # number of a shard, before the folder was read
-_HELD_AT = const(1040)  # SLOTS * 13
-_TAIL_AT = const(1053)
+_BYTES = const(1073)  # SLOTS * 13, the held frame, the tail
 _TAIL = const("<HHHHIII")  # magic, frames, name, flush, shard, check of the frames, of the held
-_TAIL_BYTES = const(20)
+_HELD_BYTES = const(33)  # the held frame and the tail
 _MAGIC = const(0x324D)
 _READS = const(3)
 _CHECK = const(0x1FFFFFF)  # 31 * this is still a small int
 
 
 class Waiting:
-    """Up to 79 frames of the log `name` in order, and one that is held.
+    """Frames of the log `name` in order, less than `slots`, and one that is held.
 
-    `rtc` is a machine.RTC or None. The held frame is data that would be stored if the board
+    `rtc` is a machine.RTC, or the part of one that the log has (shards/several.py), or None.
+    `full` says when it is time to flush. The held frame is data that would be stored if the board
     stopped now; 0 in `held` says that there is none. Nothing here takes memory while frames come
     in, and nothing goes into RTC memory before `mirror`.
     """
@@ -39,13 +39,19 @@ class Waiting:
         self.saved = False  # what was taken back is of the file, not of RTC memory
         self._rtc = rtc
         self._tag = crc32(name) & 0xFFFF
-        self._buffer = bytearray(_TAIL_AT + _TAIL_BYTES)  # as it lies in RTC memory
+        self._buffer = getattr(rtc, "part", None) or bytearray(_BYTES)  # as it lies in RTC memory
         self._view = memoryview(self._buffer)
+        self._held_at = len(self._buffer) - _HELD_BYTES
+        self._tail_at = self._held_at + frame.SIZE
+        self.slots = self._held_at // frame.SIZE
         self._check = 0  # of the frames
+
+    def full(self):
+        return self.n >= self.slots - SPARE
 
     def put(self, frames, offset, now_s):
         """Add a frame, and drop the oldest one if there is no place."""
-        while self.n >= SLOTS - 1:  # the last is the commit's
+        while self.n >= self.slots - 1:  # the last is the commit's
             self.drop_oldest()
         self.newest_s = now_s
         if self.n == 0:
@@ -55,7 +61,7 @@ class Waiting:
         self.n += 1
 
     def hold(self, frames, offset):
-        self.held = _copy(self._buffer, _HELD_AT, frames, offset, 1)
+        self.held = _copy(self._buffer, self._held_at, frames, offset, 1)
 
     def drop_oldest(self):
         # data goes first: an anchor dates many frames
@@ -84,7 +90,7 @@ class Waiting:
         """
         if self.n == 0 or frame.kind(self._buffer, 0) == frame.ANCHOR:
             return
-        if self.n == SLOTS - 1:
+        if self.n == self.slots - 1:
             self.drop_oldest()
         end = self.n * frame.SIZE
         self._buffer[frame.SIZE : end + frame.SIZE] = self._buffer[:end]
@@ -130,13 +136,13 @@ class Waiting:
         """Write the held frame into a file; raises OSError. No other frame must wait."""
         self._write_tail(0, 0)
         with open(path, "wb") as f:
-            f.write(self._view[_HELD_AT:])
+            f.write(self._view[self._held_at :])
 
     def _write_tail(self, n, check):
         struct.pack_into(
             _TAIL,
             self._buffer,
-            _TAIL_AT,
+            self._tail_at,
             _MAGIC,
             n,
             self._tag,
@@ -150,15 +156,15 @@ class Waiting:
         """Take back what a reset or a power cut left in RTC memory or in that file."""
         if self._rtc and self._take(self._rtc.memory()):
             self.front = self.n
-        elif self._take(_read(path)):
+        elif self._take(self._read(path)):
             self.saved = True
             self.front = 1
         else:
             return
-        if self.held and self.n == SLOTS - 1:
+        if self.held and self.n == self.slots - 1:
             self.drop_oldest()
         if self.held:
-            _copy(self._buffer, self.n * frame.SIZE, self._buffer, _HELD_AT, 1)
+            _copy(self._buffer, self.n * frame.SIZE, self._buffer, self._held_at, 1)
             self.n += 1
         self.held = 0
         self.front = min(self.front, self.n)
@@ -169,17 +175,29 @@ class Waiting:
         """Take what was mirrored or saved, if it is of this log; return whether it is."""
         if len(old) != len(self._buffer):
             return False
-        magic, n, tag, flush, shard, check, held = struct.unpack_from(_TAIL, old, _TAIL_AT)
-        if magic != _MAGIC or n >= SLOTS or tag != self._tag:
+        magic, n, tag, flush, shard, check, held = struct.unpack_from(_TAIL, old, self._tail_at)
+        if magic != _MAGIC or n >= self.slots or tag != self._tag:
             return False
         self._buffer[:] = old
         self.flush = flush
         self.shard = shard
         if check == _check(old, n):
             self.n = n
-        if held == _copy(self._buffer, _HELD_AT, old, _HELD_AT, 1):
+        if held == _copy(self._buffer, self._held_at, old, self._held_at, 1):
             self.held = held
         return True
+
+    def _read(self, path):
+        """Return what `save` wrote, as long as RTC memory; b"" if there is none."""
+        old = bytearray(len(self._buffer))
+        for _ in range(_READS):
+            try:
+                with open(path, "rb") as f:
+                    n = f.readinto(memoryview(old)[self._held_at :])
+                return old if n == _HELD_BYTES else b""
+            except OSError:
+                pass  # mostly there is none
+        return b""
 
     def sort_out(self, found):
         """Forget those taken back that are on flash already, or are of another time.
@@ -193,7 +211,7 @@ class Waiting:
             return False
         # The reset may have come between the end of a shard and the first flush of the next, and
         # the volume may have refused to note that it is the next.
-        if not found.number - 1 <= self.shard <= found.number + 1:
+        if not found.number - 1 <= self.shard <= found.highest + 1:
             self.take_out(0, front)
             return False
         flush, count, crc = found.last_flush.get(self.shard, (-1, 0, 0))
@@ -211,19 +229,6 @@ class Waiting:
             if crc32(self._view[: count * frame.SIZE]) == crc:
                 self.take_out(0, count)
         return self.shard == found.number
-
-
-def _read(path):
-    """Return what `save` wrote, as long as RTC memory; b"" if there is none."""
-    old = bytearray(_TAIL_AT + _TAIL_BYTES)
-    for _ in range(_READS):
-        try:
-            with open(path, "rb") as f:
-                n = f.readinto(memoryview(old)[_HELD_AT:])
-            return old if n == len(old) - _HELD_AT else b""
-        except OSError:
-            pass  # mostly there is none
-    return b""
 
 
 def _copy(to, at, source, offset, check):
