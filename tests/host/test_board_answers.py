@@ -43,7 +43,7 @@ class _Transport:
 
 def _board(answer):
     board = object.__new__(remote.Remote)
-    board.port, board.transport = "/dev/x", _Transport(answer)
+    board.port, board.transport, board._fresh = "/dev/x", _Transport(answer), True
     return board
 
 
