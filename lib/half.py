@@ -92,9 +92,13 @@ def from_fraction(n, unit):
 def rounded(bits, fraction):
     """Return the 16 `bits` of a half float rounded: to 8 significant bits, or 7 or 6 if small.
 
-    Only of 8 and 7 the last is worth 2**-`fraction` or more.
+    Only of 8 and 7 the last is worth 2**-`fraction` or more. Below 2**-(`fraction` + 4) it is
+    one: a power of two.
     """
-    drop = max(3, min(5, 25 - fraction - (bits >> 10 & 31)))
+    exponent = bits >> 10 & 31
+    drop = max(3, min(5, 25 - fraction - exponent))
+    if exponent <= 10 - fraction:
+        drop = 10
     return bits + (1 << drop - 1) & -(1 << drop) & 0xFFFF
 
 

@@ -64,8 +64,8 @@ class Sampler:
     - charge: stored current x stored interval adds up to the polled charge (each poll's current
       held since the poll before). Currents are rounded to 8 significant bits, of which 1 or 2 are
       left out where they are worth less than 1/32 % of `capacity_ah`, that is by 0.4 % or, small
-      ones, 1.6 % at most. What this leaves goes to the next frames, to each no more than 3 % of its
-      own charge; what `finish` returns tells all;
+      ones, 1.6 % at most; below 1/512 % of it as A to a power of two. What this leaves goes to the
+      next frames, to each no more than 3 % of its own charge; what `finish` returns tells all;
     - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
       `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
       (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;

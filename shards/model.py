@@ -42,7 +42,27 @@ _KIND = const(725)  # is it a control frame, or is something off?
 _GRID = const(726)  # is the voltage off its grid?
 _OFF = const(727)  # is the current off its scale?
 _ROWS = (96, 107, 68, 96, 101, 88)  # of each piece
+# What counters say before they learn, in 64ths from "0" on, as it was for what the sampler stores:
+# by column, first its 8 shared rows, then one for each of its kinds of rows.
+_LEARNED = (
+    b"abZP=8PPPPPaPPM^PDJJOSRONWTLROLGLVGIMIKN7ALDPPPPPPPPPPPPPPPPPP;Pi9mbabdb"
+    b"VTO83PPPPPPGPPERHLKPPKTKLTGIKEPPCJO;PB3P8PPPPPPPPPPPPPPPPPPPPPGPkQnljjfc"
+    b"ffhff^e]3PPKPPSGIUVZRWUPH[MMIRUUGRXNNIMIJHJRGGKQTLQK_PPPPPPPPPEPoGoomnlm"
+    b"]icZOTDPPPP6PP??MBEAFJY;CPJPYPPPPUJHCK?aPHXPDLPPPPPPPPPPPPPPPPMPWK==NQc]"
+    b"Vdiii7PPPPPIPPEILCMICBH>AIENDYPYPPPPPPPPPeV8PPPPPPPPPPPPPPPPPPFPaMWOJA<K"
+    b"DPPPPPPPPPP@PPAEFCLQ=IAKKKSKHPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPKP]PIA@AE="
+    b"D;PPPPPPPPP3PP35PVPVPPPPPPjPOWL>PPPPPPPPPPPPPPPPPPPPPPPPPPPPPPAP:Qm6;hll:NN8Vlll"
+    b"PPPPPPPPPPPAPPDJKANJPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPKPY1VFB1PPPPPPPPPPEn2PPPPPA66PPPPPc22PPPPP"
+)
+# For how many rows in succession each 8 of these serve.
+_ALIKE = (
+    b"\x01\x01\x01\x01\x01\x01\x01\x01\x58\x01\x01\x01\x01\x01\x01\x01\x01\x19\x01\x01\x01\x01\x01\x01\x01\x01\x19"
+    b"\x01\x01\x01\x01\x01\x01\x01\x01\x21\x01\x01\x01\x01\x01\x01\x01\x01\x3c\x01\x01\x01\x01\x01\x01\x01\x01\x58"
+    b"\x01\x01\x01\x01\x01\x01\x01\x01\x4a\x13\x01\x01\x01\x01\x01\x01\x01\x01\x40\x0d\x01\x01\x01\x00"
+)
 _FINEST = const(10)  # scale of currents
+_USUAL_FRACTION = const(4)
+_SILENCE_S = const(1800)  # after which the sampler stores in any case
 
 # What the model remembers, in one array of ints. The first of them can be negative and are kept
 # as so much more than 0: viper knows no signed array.
@@ -94,11 +114,20 @@ def new(data):
 
 @micropython.viper
 def begin(k):
-    """Forget everything."""
+    """Forget what was learned since."""
+    learned = ptr8(_LEARNED)
+    alike = ptr8(_ALIKE)
+    row = 0
+    left = 0 + alike[0]
     for piece in k[2]:
         p = ptr16(piece)
         for i in range(int(len(piece))):
-            p[i] = 0x8000  # no experience, as likely as not
+            p[i] = (learned[8 * row + (i & 7)] - 48) << 10 | 1  # little experience
+            if i & 7 == 7:
+                left -= 1
+                if left == 0:
+                    row += 1
+                    left = 0 + alike[row]
     m = ptr32(k[3])
     for i in range(_MEMORY):
         m[i] = 0
@@ -108,6 +137,7 @@ def begin(k):
         m[_RECENT + i] = i & 15
     m[_V_GRID] = 10
     m[_UNIT] = 60
+    m[_FRACTION] = _USUAL_FRACTION
 
 
 def ready(k, may=None):
@@ -176,7 +206,7 @@ def _strays(k, voltage: int, current: int) -> int:
 
 @micropython.viper
 def _time(k, t: int) -> int:
-    """Code the interval itself, in units, unless it is the last one of a current of this size."""
+    """Code the interval, in units or beyond a silence, unless it is the last of such a current."""
     m = ptr32(k[3])
     size = int(bits(int(abs(m[_I] - _ZERO))))
     place = _DTS + size
@@ -196,18 +226,27 @@ def _time(k, t: int) -> int:
     dt = (t - m[_T]) & 0xFFFF
     x = 0
     if dt != guess:
-        x = dt // unit + 1 if dt % unit == 0 else 0 - dt - 1
+        if dt >= _SILENCE_S:  # the first poll from then on
+            x = 2 * _SILENCE_S - 1 - 2 * dt
+        elif dt % unit:
+            x = 0 - 2 * dt - 2
+        else:
+            x = dt // unit + 1
     x = int(number(k, _TIME_GUESS + row, _TIME_CURRENT + 2 * size + m[_JUMP], _TIME, x))
     if x > 0:
         dt = (x - 1) * unit
     elif x < 0:
-        dt = 0 - x - 1
+        dt = (0 - x) >> 1
+        if x & 1:
+            dt += _SILENCE_S
+        else:
+            dt -= 1
     else:
         dt = guess
     dt &= 0xFFFF  # what damage may exceed
     m[_DT] = dt
     m[place] = dt
-    if dt % unit:
+    if dt % unit and dt < _SILENCE_S:
         m[_ODD] += 4
         if m[_ODD] > 8:
             m[_ODD] = 0
@@ -276,7 +315,7 @@ def _follow_scale(k, half: int):
     stray = 0 + m[_STRAY]
     if int(on_scale(half, fraction)):  # by chance
         m[_STRAY] = stray - 3 if stray > 3 else 0
-    elif stray < 3:
+    elif stray < 2:
         m[_STRAY] = stray + 1
     else:
         m[_STRAY] = stray + 1

@@ -92,17 +92,20 @@ def steps(half: int, fraction: int) -> int:
     """Return the place of a half float on a coarse scale, cut towards 0; 0 is 0.
 
     On the scale are numbers of 8 significant bits, of which only 7 or 6 count where the last is
-    worth less than 2**-fraction, down to 2**-(fraction + 5).
+    worth less than 2**-fraction, and only one below 2**-(fraction + 4).
     """
-    size = (half & 0x7FFF) - ((10 - fraction) << 10)
-    if size < 0:
-        size = 0
-    elif size < 11 << 10:
-        size >>= 5
-    elif size < 12 << 10:
-        size = 352 + ((size - (11 << 10)) >> 4)
+    size = half & 0x7FFF
+    least = 11 - fraction
+    if size < (least << 10):
+        size >>= 10
     else:
-        size = 416 + ((size - (12 << 10)) >> 3)
+        size -= least << 10
+        if size < 10 << 10:
+            size = (size >> 5) + least
+        elif size < 11 << 10:
+            size = 320 + ((size - (10 << 10)) >> 4) + least
+        else:
+            size = 384 + ((size - (11 << 10)) >> 3) + least
     if half & 0x8000:
         return 0 - size
     return size
@@ -112,15 +115,18 @@ def steps(half: int, fraction: int) -> int:
 def steps_bits(place: int, fraction: int) -> int:
     """Return the half float at a place, see `steps`."""
     size = int(abs(place))
-    if size == 0:
-        return 0
-    if size < 352:
-        size <<= 5
-    elif size < 416:
-        size = (11 << 10) + ((size - 352) << 4)
+    least = 11 - fraction
+    if size < least:
+        size <<= 10
     else:
-        size = (12 << 10) + ((size - 416) << 3)
-    size = (size + ((10 - fraction) << 10)) & 0x7FFF
+        size -= least
+        if size < 320:
+            size <<= 5
+        elif size < 384:
+            size = (10 << 10) + ((size - 320) << 4)
+        else:
+            size = (11 << 10) + ((size - 384) << 3)
+        size = (size + (least << 10)) & 0x7FFF
     if place < 0:
         return size | 0x8000
     return size
@@ -129,12 +135,14 @@ def steps_bits(place: int, fraction: int) -> int:
 @micropython.viper
 def on_scale(half: int, fraction: int) -> int:
     """Return 1 if a half float is on the scale of `steps`, else 0."""
-    size = (half & 0x7FFF) - ((10 - fraction) << 10)
-    if size <= 0:
-        return 1 if half == 0 else 0
-    if size < 11 << 10:
+    if half == 0x8000:
+        return 0
+    size = (half & 0x7FFF) - ((11 - fraction) << 10)
+    if size < 0:
+        size &= 1023
+    elif size < 10 << 10:
         size &= 31
-    elif size < 12 << 10:
+    elif size < 11 << 10:
         size &= 15
     else:
         size &= 7

@@ -10,7 +10,7 @@ import micropython
 
 @micropython.viper
 def number(k, a: int, b: int, shared: int, r: int) -> int:
-    """Write `r`, -65535..65535, or read a number and return it; the state in `k` says which.
+    """Write `r`, a sign and at most 18 bits, or read it and return it; the state in `k` says which.
 
     `k` is (state, data, pieces, ...). A row is 8 counters; 128 numbers of rows are a piece. `a` and
     `b` are the two rows, `shared` the first of 8 rows, all of one piece, that say how likely each
