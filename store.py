@@ -21,6 +21,7 @@ _DAY_S = const(86400)
 _FULL = (28, 13)  # ENOSPC; EACCES is what FAT says when a folder cannot grow
 _ENOENT = const(2)
 _EIO = const(5)
+_CORRUPT = const(84)  # what littlefs says of a file that it cannot read, and then of all writing
 _LOOKS = const(10)  # for what is on flash, before a shard is left as it is
 
 
@@ -30,7 +31,8 @@ class Store(Shards):
     `clock` has `uptime_s()` and `unix_s()` (0 = unknown); `rtc` is a machine.RTC or None;
     `reset_cause` goes into this boot's anchor. Call `open` once, then `append`, `hold` and
     `event` as frames come, and `tick` every few seconds. When `packing_due` says so, flush and
-    let app/packing.py pack the shards that are full: that takes a start of its own.
+    let app/packing.py pack the shards that are full: that takes a start of its own. When
+    `unreadable` says so, app/mending.py may help.
 
     Nothing here raises for a full or broken volume: `message` then holds a sentence for the
     user and frames wait in the buffer; `dropped` counts those that had to go. Nothing is decided
@@ -50,6 +52,7 @@ class Store(Shards):
         self.days_left = None  # at the present rate, until the oldest shard has to go
         self.boot = 0
         self.packing_due = False
+        self.unreadable = False  # a file of the volume is
         self.waiting = Waiting(self.name, rtc)
         self._reset_cause = reset_cause
         self.shared = [0, 0]  # the highest number of a shard, and this boot's, for all batteries
@@ -296,6 +299,7 @@ class Store(Shards):
             message = "Flash is full: delete files that are not from batmon"
         else:
             message = "Flash error %d: log kept in memory" % error.errno
+            self.unreadable = error.errno == _CORRUPT
         if message != self.message:
             print("store:", message)
         self.message = message

@@ -148,6 +148,17 @@ class App:
         self._hang_up()  # the BMS learns of it at once, and takes the next link sooner
         machine.reset()  # a soft one would keep what WiFi has taken
 
+    def _mend(self, battery):
+        """Start again if nothing can be written, for a file cannot be read; see app/mending.py."""
+        battery.store.unreadable = False
+        from app import mending
+
+        try:
+            if mending.request():
+                self.restart("a file on flash cannot be read")
+        finally:
+            _forget("app", "mending")
+
     # ---- beside it
 
     async def _show(self):
@@ -203,6 +214,8 @@ class App:
                 alive = battery.tick(now_s) and alive
                 if battery.store and battery.store.packing_due and now_s >= _PACK_S:
                     self._pack(battery)
+                if battery.store and battery.store.unreadable:
+                    self._mend(battery)
             if now_s >= _WHY_S and self._restarted in self.sentences:
                 self.sentences.remove(self._restarted)
             if watchdog:

@@ -45,6 +45,8 @@ def _reason(exc):
             driver = text[text.rfind(".") + 1 :].replace("'", "")
             return "there is no BMS driver %s, see docs/BMS.md for names" % driver
         return "%s; install the libraries again" % text
+    if isinstance(exc, OSError) or text == "incompatible .mpy file":
+        return "a file of batmon is damaged (%s), install batmon again" % text
     if isinstance(exc, ValueError) and text:
         return text
     if isinstance(exc, SyntaxError):

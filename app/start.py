@@ -27,6 +27,7 @@ def make_app():
             safemode.wait(_MOST)
             forget_crashes()
             machine.reset()
+        trouble = _mend()
         paused = _resume()
         _bluetooth_first()
         try:
@@ -41,11 +42,32 @@ def make_app():
         gc.collect()
         from app.app import App
 
-        return App(conn, paused)
+        app = App(conn, paused)
+        if trouble:
+            print(trouble)
+            app.sentences.append(trouble)
+        return app
     except KeyboardInterrupt:
         forget_crashes()
     except Exception as exc:
         restart(exc)
+
+
+def _mend():
+    """Mend the flash if nothing could be written; return what the user has to do, mostly ""."""
+    try:
+        os.stat("/data/unreadable")
+    except OSError:
+        return ""
+    from app import mending
+
+    try:
+        return mending.resume()
+    except Exception as exc:  # whatever is wrong: the rest works
+        sys.print_exception(exc)
+        return ""
+    finally:
+        del sys.modules["app.mending"], sys.modules["app"].mending  # their memory
 
 
 def _resume():

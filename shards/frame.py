@@ -23,6 +23,7 @@ SHARD_BAD = 7  # its number, -
 TAIL_CUT = 8  # bytes cut from a torn shard, -
 GAP = 9  # seconds without samples before the next data frame, -
 WIDENED = 10  # how many times wider than usual what is skipped may be from now on, -
+SHARD_UNREADABLE = 11  # its number, its bytes
 
 
 def pack_data(

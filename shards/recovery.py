@@ -92,10 +92,10 @@ def recover(store, found):
 
 
 def _load_state(store, found, states):
-    """Read the copies of the state that there are.
+    """Read the copies of the state that there are; raises OSError if one could not be read.
 
-    Raises OSError if none of them tells it and one could not be read. One that is torn was read:
-    the cut came while a board wrote its first, and the shards tell what there is to be told.
+    One that is torn was read: a cut spoils one at most, and if that was a board's first, the shards
+    tell what there is to be told.
     """
     told = []
     failed = None
@@ -112,8 +112,8 @@ def _load_state(store, found, states):
         told.append((boot, number, name))
     told.sort()
     boot, number, _ = told[-1]
-    if failed and boot < 0 and found.patient:
-        raise failed
+    if failed and found.patient:
+        raise failed  # it may be the newer one
     found.boot = max(0, boot)
     found.number = max(0, number, told[0][1])
     store.states = [name for _, _, name in told]

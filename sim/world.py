@@ -432,7 +432,11 @@ def _copy(source, target):
         with open(source + "/" + name, "rb") as f, open(target + "/" + name, "wb") as out:
             chunk = bytearray(512)  # small: the heap may have no large holes left
             while True:
-                n = f.readinto(chunk)
+                try:
+                    n = f.readinto(chunk)
+                except OSError as exc:  # from a flash that is damaged
+                    print("%s/%s cannot be read: error %d" % (source, name, exc.errno))
+                    break
                 if not n:
                     break
                 out.write(memoryview(chunk)[:n])

@@ -47,24 +47,45 @@ class Sheet(Flash):
         self._at += len(buf)
 
 
-def files(folder=""):
+def files():
     """Return {path: SHA-256} of all files of the volume."""
+    return {path: _digest(path) for path in _paths("")}
+
+
+def damaged():
+    """Return (the same, None where a file cannot be read; can littlefs find room to write?)."""
     found = {}
+    for path in _paths(""):
+        try:
+            found[path] = _digest(path)
+        except OSError:
+            found[path] = None
+    try:
+        os.statvfs("/")
+    except OSError:
+        return found, False
+    return found, True
+
+
+def _paths(folder):
     for entry in os.ilistdir(folder or "/"):
         path = folder + "/" + entry[0]
         if path == _PC:
             continue
         if entry[1] == 0x4000:
-            found.update(files(path))
-            continue
-        digest = hashlib.sha256()
-        with open(path, "rb") as f:
+            yield from _paths(path)
+        else:
+            yield path
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        chunk = f.read(4096)
+        while chunk:
+            digest.update(chunk)
             chunk = f.read(4096)
-            while chunk:
-                digest.update(chunk)
-                chunk = f.read(4096)
-        found[path] = hexlify(digest.digest()).decode()
-    return found
+    return hexlify(digest.digest()).decode()
 
 
 def put(new, gone):
@@ -153,7 +174,11 @@ def main():
             _answer(cuts(image, lambda: exec(code, {}), at, again))
     else:
         flash = Flash(_PC + request["image"], request["size"], _BLOCK)
-        vfs.mount(vfs.VfsLfs2(flash), "/")
+        try:
+            vfs.mount(vfs.VfsLfs2(flash), "/")
+        except OSError:
+            _answer((None, False))  # the volume is gone
+            return
         os.chdir("/")
         put(request.get("put", {}), request.get("gone", ()))
         if "get" in request:
@@ -162,7 +187,7 @@ def main():
             with open(request["read"]) as f:
                 _answer(f.read())
         else:
-            _answer(files())
+            _answer(damaged() if request.get("damaged") else files())
         vfs.umount("/")
         flash.close()
 

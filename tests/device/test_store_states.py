@@ -3,6 +3,8 @@ import os
 import struct
 from binascii import crc32
 
+import vfs
+from faultyfs import FaultyFs
 from flash import PowerCut
 from shardlog import (
     DATA,
@@ -19,6 +21,7 @@ from shardlog import (
     stored_numbers,
 )
 from shards import frame
+from store import Store
 
 _UNIX = 1_780_272_000
 _TORN = b"torn!"
@@ -406,6 +409,35 @@ def test_a_cut_in_the_first_state_of_all_delays_nothing():
                 assert stored_numbers() == [0]
             finally:
                 volume.remove()
+
+
+def test_a_look_that_fails_at_a_start_repeats_no_boot():
+    for kind in ("fat", "lfs2"):
+        volume = Volume(kind)
+        fs = FaultyFs(DATA)
+        vfs.mount(fs, "/data")
+        try:
+            os.mkdir(DATA)
+            for name, text in (("/state.bak", "3 5\n"), ("/state", "4 6\n")):  # a cut between them
+                with open(DATA + name, "w") as f:
+                    f.write(text)
+            image = volume.image()
+            at = 0
+            while not at or fs.failed:
+                at += 1
+                volume.replug(image)
+                fs.fail(at, lambda: OSError(5))
+                clock = Clock(_UNIX)
+                store = Store("/data", "jk-pak01", clock)
+                store.open()
+                clock.now_s += 60
+                store.append(data_frame(0))
+                assert store.flush() or store.flush(), at
+                assert store.boot == 5 and store.waiting.shard == 7, at
+            assert at > 10
+        finally:
+            vfs.umount("/data")
+            volume.remove()
 
 
 def test_only_the_newest_raw_shard_is_written_on_and_only_if_it_has_room():

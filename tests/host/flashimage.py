@@ -21,6 +21,14 @@ def files(image: Path) -> dict[str, str]:
     return _ask(image, {})[0]
 
 
+def damaged(image: Path) -> tuple[dict[str, str | None] | None, bool]:
+    """Return the same of a damaged image, and whether anything can be written there.
+
+    None stands for a file that cannot be read, and for all of it if nothing can be mounted.
+    """
+    return tuple(_ask(image, {"damaged": True})[0])
+
+
 def read(image: Path, path: str) -> str:
     """Return the text of a file in an image."""
     return _ask(image, {"read": path})[0]

@@ -22,7 +22,7 @@ def note(campaign: str, told: list[str]):
     path.write_text(json.dumps(kept, indent=2))
 
 
-@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years", "calls"])
+@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years", "calls", "rescue"])
 def test_the_store_survives(file):
     build.build()
     tests = build.ROOT / "tests" / "device"

@@ -46,6 +46,7 @@ EVENTS = {
     8: "torn end of a shard left out",
     9: "no samples",
     10: "coarseness of the log changed",
+    11: "unreadable shard deleted, what could be read of it is saved",
 }
 
 NO_BOOT = -1
