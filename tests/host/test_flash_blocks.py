@@ -115,7 +115,9 @@ class Board:
             return "mended" if mended else "logs"
         if "/data/state" in hit:
             return "older folder"  # with its program and the log as they were, or without
-        assert not lost - allowed, (len(lost), hit, words)
+        left, _ = flashimage.damaged(self.folder / "flash.img")
+        assert left.keys() >= self.frames.keys(), (hit, words)  # nothing of the log is deleted
+        assert not frames or lost <= allowed, (len(lost), hit, words)
         sentence = _MEND.search(words)
         if sentence:
             assert sentence[1] in hit and not new
