@@ -141,6 +141,11 @@ def app():
     return world.program["app"]
 
 
+def named(name):
+    """Return how the build calls what the sources call so."""
+    return config["names"].get(name, name)
+
+
 def at(s, fn, *args):
     if s * 1000 >= vclock.now_ms():  # not again after a reset
         vclock.call_at(int(s * 1000), fn, *args)
@@ -181,26 +186,28 @@ def fill_shard(frames):
     from shards import frame
 
     store = app().batteries[0].store
-    data = bytearray(frame.SIZE)
+    data = bytearray(getattr(frame, named("SIZE")))
     now_s = vclock.now_ms() // 1000
+    pack = getattr(frame, named("pack_data"))
     for i in range(30):
         n = frames - i
-        frame.pack_data(data, 0, now_s, 0x4A00 + n % 40, 0x3C00 + n * 7 % 300, 130, 100 + n % 3,
-                        3300 - n % 9, 3305 + n % 5, 16 * (n % 4) + 2)  # fmt: skip
+        pack(data, 0, now_s, 0x4A00 + n % 40, 0x3C00 + n * 7 % 300, 130, 100 + n % 3,
+             3300 - n % 9, 3305 + n % 5, 16 * (n % 4) + 2)  # fmt: skip
         store.append(data)
     if frames > 30:
         vclock.call_later(200, fill_shard, frames - 30)
 
 
 def seal():
-    app().batteries[0].store.limit = 18_000  # more than a block of the codec
+    store = app().batteries[0].store
+    setattr(store, named("limit"), 18_000)  # more than a block of the codec
 
 
 def fail():
     try:
         raise ValueError("what nobody expected")
     except ValueError as exc:
-        app().errors.note("bench", exc)
+        getattr(app().errors, named("note"))("bench", exc)
 
 
 def tell_largest():

@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from batmon.firmware import trace
 from batmon.firmware.build import build
 from batmon.firmware.interpreter import cpu, micropython
 from batmon.firmware.payload import digest
@@ -92,10 +93,10 @@ def measure() -> dict[str, dict[str, float]]:
     return {"app": app, **parts}  # the whole, and its packages and modules
 
 
-def build_board(board: Path):
-    """Make the tree of a board with one driver and aioble, whose tests the bench runs."""
+def build_board(board: Path, short: bool = True):
+    """Make the tree of a board with one driver and aioble."""
     radio = Path(os.environ.get("AIOBLE") or ROOT / "sim")
-    build(board, ["jikong_bms"], cpu("32"), radio=radio)
+    build(board, ["jikong_bms"], cpu("32"), short, radio)
 
 
 class Bench:
@@ -104,6 +105,9 @@ class Bench:
     def __init__(self, folder: Path, board: Path):
         self._folder = folder
         self._board = board
+        known = trace.load(board / trace.FILE)  # None if names are not shortened
+        modules = known.modules.values() if known else ()
+        self._shortened = {long: short for names in modules for short, long in names.items()}
         self._base = {}
         self._names = 0  # of the board, alone and in the world
         self._names_in_world = 0
@@ -175,7 +179,7 @@ class Bench:
     def does_in(self, size: int) -> bool:
         """Whether the board does in a heap of that size what it does with plenty of it."""
         others = sum(self._base.values()) + self._names - self._names_in_world
-        return self._outcome(events=True, free=size - others) == self._plenty
+        return self._outcome(events=True, free=size - others) == self.with_plenty
 
     def largest_alloc(self) -> int:
         """Return the least size of holes that does."""
@@ -183,10 +187,11 @@ class Bench:
 
     def does_with_holes(self, size: int) -> bool:
         """Whether it does the same after the start where no hole of the heap is larger."""
-        return self._outcome(events=True, hole=size) == self._plenty
+        return self._outcome(events=True, hole=size) == self.with_plenty
 
     @functools.cached_property
-    def _plenty(self) -> str:
+    def with_plenty(self) -> str:
+        """What the board says and has stored when there is plenty of memory."""
         said = self._outcome(events=True)
         if ".bts" not in said:
             raise RuntimeError(f"nothing was sealed: {said[-500:]}")
@@ -212,6 +217,7 @@ class Bench:
         out = Path(tempfile.mkdtemp(dir=self._folder))
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": str(self._board / "lib")}
+        usual["names"] = self._shortened
         path = process.configure(
             out,
             self._board,

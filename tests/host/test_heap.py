@@ -31,6 +31,14 @@ def test_polling_fits(board):
     assert board.polling <= _POLLING
 
 
+def test_short_names_change_nothing(board, tmp_path):
+    """All of a start, polls, a lost link, an error and a sealing; of a build for a real board the
+    public names are short too."""
+    plain = BUILD / "board-heap-plain"
+    heap.build_board(plain, short=False)
+    assert heap.Bench(tmp_path, plain).with_plenty == board.with_plenty
+
+
 def test_nothing_large_is_asked_for_after_the_start(board):
     assert board.does_with_holes(_LARGEST_ALLOC)
 

@@ -1,7 +1,8 @@
 """Makes the trees that run on the board and on the virtual board.
 
 build/translated  the drivers of aiobmsble as MicroPython source
-build/short       all that runs on the board with shortened names, and names.txt, which tells them
+build/short       all that runs on the board with shortened names, and names.txt, which tells them;
+                  public ones too where it is for a real board, with aioble
 build/aioble      aioble without what nobody calls, if it is to be on the board
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
 build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.firmware import aioble, shorten, trace
+from batmon.firmware import aioble, publicnames, rom, shorten, spelling, trace
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 from batmon.version import VERSION
@@ -38,6 +39,8 @@ PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
 _NO_LINES = ("-O3",)
+# Of sim/: the stand-ins for what a board's firmware has.
+_HARDWARE = ("bluetooth", "esp32", "machine", "network", "socket", "time")
 _AIOBLE = "lib/aioble/"
 # The code generators need to know the CPU; as source, one tree serves every board.
 _NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
@@ -72,7 +75,8 @@ def build(
     `only` names the driver modules to take, all when None. `chip` is the board's CPU as mpy-cross
     calls it; without it the few native functions stay source, which any CPU compiles. With `short`
     names are shortened and line numbers left out, see `names`. `radio` is the folder that has
-    aioble/ in it (see aioble.source), None for a virtual board, which brings its own. Raises
+    aioble/ in it (see aioble.source): the tree is then for a real board, and public names are
+    shortened too. None is for a virtual board, which brings its own, and for tests. Raises
     UserError when a source does not compile or a driver does not exist.
     """
     BUILD.mkdir(exist_ok=True)
@@ -84,7 +88,7 @@ def build(
             jobs |= _aioble_jobs(out, radio)
         if short:
             folder = SHORT / (drivers.name + "-aioble" * bool(radio))
-            _shorten(jobs, out, folder, state)
+            _shorten(jobs, out, folder, state, bool(radio))
         jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         trees = [out]
         for which in present():
@@ -139,12 +143,13 @@ def _choice(only: list[str] | None) -> str:
     return "-".join(sorted(only)) if only else "all"
 
 
-def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State"):
+def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", public: bool):
     """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
     sources = {job.name: job.source.read_bytes() for job in jobs.values()}
+    hardware = [ROOT / f"sim/{name}.py" for name in _HARDWARE if public]
+    makers = [Path(maker.__file__) for maker in (shorten, publicnames, spelling, rom, trace)]
     key = _digest(
-        Path(shorten.__file__).read_bytes(),
-        Path(trace.__file__).read_bytes(),
+        *(path.read_bytes() for path in (*makers, *hardware)),
         VERSION.encode(),
         *(part for name in sorted(sources) for part in (name.encode(), sources[name])),
     )
@@ -157,12 +162,19 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State"):
         except SyntaxError as error:
             what = f"SyntaxError in line {error.lineno}: {error.msg}"
             raise UserError(f"{error.filename} does not compile: {what}.", 1) from None
+        texts, longs = shortened.texts, shortened.by_module()
+        if public:
+            others = [path.read_text() for path in hardware]
+            texts, public = publicnames.shorten_public(texts, kept.values(), others)
+            for name, known in longs.items():
+                words = spelling.words([shortened.texts[name]])
+                known |= {short: long for long, short in public.items() if long in words}
         shutil.rmtree(folder, ignore_errors=True)
-        for name, text in (kept | shortened.texts).items():
+        for name, text in (kept | texts).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        modules = {_module(name): known for name, known in shortened.by_module().items()}
+        modules = {_module(name): known for name, known in longs.items()}
         (folder / trace.FILE).write_text(trace.Names(VERSION, modules).text())
         state.translated[made] = key
     for job in jobs.values():

@@ -1,7 +1,8 @@
 """Shortens names over the whole board tree: each costs its length and a place in a table, for ever.
 
 Private names (`_x`: attributes, methods, functions, classes) and arguments are replaced in the
-text, so that every line stays where it was. Only what cannot matter to anybody else is touched:
+text, so that every line stays where it was: by names that MicroPython has anyway (rom.py), then by
+short ones. Only what cannot matter to anybody else is touched:
 
 - a private attribute, if the tree uses it on `self`, `cls`, `super()` or a class of the tree and
   nowhere else, in classes whose bases are all known;
@@ -15,15 +16,13 @@ name occurs nowhere in the tree before.
 """
 
 import ast
-import builtins
 import re
-import string
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_LETTERS = string.ascii_letters + string.digits
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+from batmon.firmware import rom, spelling
+
 _SELF = {"self", "cls"}
 
 
@@ -37,7 +36,7 @@ class Shortened:
 
     def by_module(self) -> dict[str, dict[str, str]]:
         """Return {path: {short name: long name}} of the names in each module."""
-        longs = {path: _words([text]) for path, text in self._before.items()}
+        longs = {path: spelling.words([text]) for path, text in self._before.items()}
         return {
             path: {short: long for long, short in self.names.items() if long in words}
             for path, words in longs.items()
@@ -51,10 +50,11 @@ def shorten(texts: dict[str, str], kept: dict[str, str], others: str = "\n") -> 
     Arguments stay in what lies below `others`: their documentation is somebody else's.
     """
     modules = [Module(path, text) for path, text in sorted(texts.items())]
-    taken = _words([*texts.values(), *kept.values()])
-    names = _private_names(modules, _words(kept.values()), taken)
+    users = [ast.parse(text) for text in kept.values()]
+    taken = spelling.taken([*(module.tree for module in modules), *users])
+    names = _private_names(modules, spelling.words(kept.values()), taken)
     ours = [module for module in modules if not module.path.startswith(others)]
-    arguments = _Arguments(modules, ours, [ast.parse(text) for text in kept.values()], names, taken)
+    arguments = _Arguments(modules, ours, users, names, taken)
     return Shortened(
         {module.path: _edited(module, names, arguments) for module in modules}, names, texts
     )
@@ -66,12 +66,12 @@ def renamed(text: str, names: dict[str, str]) -> str:
     For tests, which look into objects: their other names stay.
     """
     tree = ast.parse(text)
-    edits = [(place, names.get(name, name)) for name, place in _places(tree)]
+    edits = [(place, names.get(name, name)) for name, place in spelling.places(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):  # for getattr
             words = sorted(set(re.findall(r"\w+", node.value)) & set(names))
             edits += [((node.lineno, node.col_offset, word), names[word]) for word in words]
-    return _replaced(text, edits)
+    return spelling.replaced(text, edits)
 
 
 class Module:
@@ -81,7 +81,6 @@ class Module:
         self.path = path
         self.text = text
         self.tree = ast.parse(text, path)
-        self.bases: dict[str, list[str]] = {}  # of each class, by their last names
         self.on_classes: dict[str, set[str]] = defaultdict(set)  # class: private names it has
         self.elsewhere: set[str] = set()  # private names used on anything else
         self.own: set[str] = set()  # private names of the module
@@ -91,13 +90,12 @@ class Module:
     def _visit(self, node: ast.AST, klass: str | None, this: str | None):
         """Note the names below `node`, which is in the class `klass` with `this` as its self."""
         if isinstance(node, ast.ClassDef):
-            self.bases[node.name] = [_last(base) for base in node.bases]
             self._note_own(node.name, klass)
             klass, this = node.name, None
-        elif isinstance(node, _FUNCTIONS):
+        elif isinstance(node, spelling.FUNCTIONS):
             self._note_own(node.name, klass if this is None else None)
             if klass and this is None:
-                static = "staticmethod" in map(_last, node.decorator_list)
+                static = "staticmethod" in map(spelling.last, node.decorator_list)
                 first = [] if static else [arg.arg for arg in node.args.args[:1]]
                 this = first[0] if first and first[0] in _SELF else ""
         elif isinstance(node, ast.Attribute):
@@ -127,7 +125,9 @@ class Module:
             return
         base = node.value
         itself = isinstance(base, ast.Name) and this and base.id == this
-        if klass and (itself or (isinstance(base, ast.Call) and _last(base.func) == "super")):
+        if klass and (
+            itself or (isinstance(base, ast.Call) and spelling.last(base.func) == "super")
+        ):
             self.on_classes[klass].add(node.attr)
         elif isinstance(base, ast.Name) and base.id.lstrip("_")[:1].isupper():
             self.on_classes[base.id].add(node.attr)
@@ -140,11 +140,12 @@ class Module:
 
 def _private_names(modules: list[Module], stay: set[str], taken: set[str]) -> dict[str, str]:
     """Return a short name for each private one that may have one."""
-    families = _families(modules)
+    families = spelling.families(module.tree for module in modules)
     places = defaultdict(set)  # name: modules and families that have it
-    stay = stay | _constants(modules)
+    stay = stay | {name for module in modules for name in spelling.constants(module.tree)}
     for module in modules:
         stay |= module.elsewhere | module.strings
+        stay |= {node.arg for node in ast.walk(module.tree) if isinstance(node, ast.arg)}
         for name in module.own:
             places[name].add(module.path)
         for klass, names in module.on_classes.items():
@@ -158,14 +159,14 @@ def _private_names(modules: list[Module], stay: set[str], taken: set[str]) -> di
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     places[alias.name] |= {m.path for m in modules if alias.name in m.own}
-    count = Counter(word for module in modules for word, _ in _places(module.tree))
+    count = Counter(word for module in modules for word, _ in spelling.places(module.tree))
     wanted = [name for name in places if _is_private(name) and name not in stay]
     wanted.sort(key=lambda name: (-len(places[name]), -count[name], name))
     used = defaultdict(set)  # place: short names
     names = {}
     for name in wanted:
-        for short in _fresh(taken):
-            if len(short) >= len(name):
+        for short in spelling.fresh(taken):
+            if short not in rom.ALL and len(short) >= len(name):
                 break
             if not any(short in used[place] for place in places[name]):
                 names[name] = short
@@ -173,41 +174,6 @@ def _private_names(modules: list[Module], stay: set[str], taken: set[str]) -> di
                     used[place].add(short)
                 break
     return dict(sorted(names.items()))
-
-
-def _families(modules: list[Module]) -> dict[str, str]:
-    """Return the family of each class by its name; of none whose bases are not all known."""
-    bases = defaultdict(set)
-    for module in modules:
-        for klass, its_bases in module.bases.items():
-            bases[klass] |= set(its_bases)
-    family = {klass: klass for klass in bases}
-
-    def root(klass: str) -> str:
-        while family[klass] != klass:
-            klass = family[klass]
-        return klass
-
-    strangers = set()
-    for klass, its_bases in bases.items():
-        for base in its_bases:
-            if base in bases:
-                family[root(klass)] = root(base)
-            elif not hasattr(builtins, base):
-                strangers.add(klass)
-    strange = {root(klass) for klass in strangers}
-    return {klass: root(klass) for klass in bases if root(klass) not in strange}
-
-
-def _constants(modules: list[Module]) -> set[str]:
-    """Return the names that the compiler replaces by their values: they cost nothing."""
-    names = set()
-    for module in modules:
-        for node in module.tree.body:
-            value = getattr(node, "value", None)
-            if isinstance(node, ast.Assign) and isinstance(value, ast.Call):
-                names |= {_last(t) for t in node.targets if _last(value.func) == "const"}
-    return names
 
 
 # ---- arguments
@@ -239,7 +205,7 @@ class _Arguments:
     def _scan(self, node: ast.AST, outer: dict[str, str], public: bool):
         for child in ast.iter_child_nodes(node):
             names, inner_public = outer, public
-            if isinstance(child, (*_FUNCTIONS, ast.Lambda)):
+            if isinstance(child, (*spelling.FUNCTIONS, ast.Lambda)):
                 names = self._of(child, outer, public and not isinstance(child, ast.Lambda))
                 self.new[child] = names
                 inner_public = False  # nobody reaches what is inside a function
@@ -262,11 +228,11 @@ class _Arguments:
         inside = {self._names.get(node.id) for node in ast.walk(function)
                   if isinstance(node, ast.Name)}  # fmt: skip
         inside |= set(outer.values())
-        fresh = (short for short in _fresh(self._taken) if short not in inside)
+        unused = (short for short in spelling.fresh(self._taken) if short not in inside)
         for arg in (*plain, *args.kwonlyargs, *rest):
             if arg.arg in keep or _declared(function, arg.arg):
                 continue
-            names[arg.arg] = next(fresh)
+            names[arg.arg] = next(unused)
         return names
 
 
@@ -288,32 +254,32 @@ def _declared(function, name: str) -> bool:
             continue
         if isinstance(node, ast.Nonlocal | ast.Global) and name in node.names:
             return True
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and name == node.name:
+        if isinstance(node, (*spelling.FUNCTIONS, ast.ClassDef)) and name == node.name:
             return True
         if isinstance(node, ast.alias) and name in (node.asname, node.name.split(".")[0]):
             return True
         if isinstance(node, ast.ExceptHandler) and name == node.name:
             return True
-        if isinstance(node, (*_FUNCTIONS, ast.Lambda, *_COMPREHENSIONS)) and name in _bound(node):
+        if isinstance(node, (*spelling.FUNCTIONS, *_INNER)) and name in _bound(node):
             return True
     return False
 
 
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 # ---- the text
 
 
 def _edited(module: Module, names: dict[str, str], arguments: _Arguments) -> str:
-    edits = [(place, names.get(name, name)) for name, place in _places(module.tree)]
+    edits = [(place, names.get(name, name)) for name, place in spelling.places(module.tree)]
     edits += _argument_edits(module.tree, {}, arguments)
-    return _replaced(module.text, edits)
+    return spelling.replaced(module.text, edits)
 
 
 def _argument_edits(node: ast.AST, names: dict[str, str], arguments: _Arguments) -> Iterator:
     """Yield (place, new name) of arguments and what uses them."""
-    if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+    if isinstance(node, (*spelling.FUNCTIONS, ast.Lambda)):
         outside = names
         names = arguments.new.get(node, {})
         args = node.args
@@ -333,54 +299,7 @@ def _argument_edits(node: ast.AST, names: dict[str, str], arguments: _Arguments)
         yield from _argument_edits(child, names, arguments)
 
 
-def _places(tree: ast.AST) -> Iterator[tuple[str, tuple]]:
-    """Yield (name, place) of all but arguments; a place is (line, column in bytes, name)."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield node.id, (node.lineno, node.col_offset, node.id)
-        elif isinstance(node, ast.Attribute):
-            column = node.end_col_offset - len(node.attr.encode())
-            yield node.attr, (node.end_lineno, column, node.attr)
-        elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            yield node.name, (node.lineno, node.col_offset, node.name)  # somewhere behind it
-        elif isinstance(node, ast.alias):
-            yield node.name, (node.lineno, node.col_offset, node.name)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            for name in node.names:
-                yield name, (node.lineno, node.col_offset, name)
-
-
-def _replaced(text: str, edits: list[tuple[tuple, str]]) -> str:
-    """Return the text with the word at or behind each place replaced."""
-    lines = [line.encode() for line in text.split("\n")]
-    by_line = defaultdict(dict)
-    for (line, column, old), new in edits:
-        if old != new:
-            pattern = re.compile(rb"\b%s\b" % old.encode())
-            match = pattern.search(lines[line - 1], column)
-            by_line[line][match.start()] = match.end(), new.encode()
-    for line, words in by_line.items():
-        code = lines[line - 1]
-        for start in sorted(words, reverse=True):
-            end, new = words[start]
-            code = code[:start] + new + code[end:]
-        lines[line - 1] = code
-    return b"\n".join(lines).decode()
-
-
 # ---- words
-
-
-def _fresh(taken: set[str]) -> Iterator[str]:
-    """Yield short private names that are not taken, the shortest first."""
-    for tail in ("", *_LETTERS):
-        for letter in _LETTERS:
-            if f"_{letter}{tail}" not in taken:
-                yield f"_{letter}{tail}"
-
-
-def _words(texts) -> set[str]:
-    return {word for text in texts for word in re.findall(r"\w+", text)}
 
 
 def _is_private(name: str) -> bool:
@@ -389,8 +308,3 @@ def _is_private(name: str) -> bool:
 
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _last(node: ast.AST) -> str:
-    """Return the last name of a.b.c."""
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

@@ -12,7 +12,7 @@ from pathlib import Path
 FILE = "names.txt"
 _PLACE = re.compile(r'(\s*File )"([\w.]+)", line \d+(, in (\S+))?')
 _ENTRY = re.compile(r" batmon (\S+) boot \d+ ")  # in errors.txt, see app/errorlog.py
-_WORD = re.compile(r"\b_\w{1,2}\b")
+_WORD = re.compile(r"\b\w+\b")
 
 
 @dataclass
