@@ -146,7 +146,7 @@ def _choice(only: list[str] | None) -> str:
 def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", public: bool):
     """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
     sources = {job.name: job.source.read_bytes() for job in jobs.values()}
-    hardware = [ROOT / f"sim/{name}.py" for name in _HARDWARE if public]
+    hardware = [path for path in sorted((ROOT / "sim").glob("*.py")) if path.stem in _HARDWARE]
     makers = [Path(maker.__file__) for maker in (shorten, publicnames, spelling, rom, trace)]
     key = _digest(
         *(path.read_bytes() for path in (*makers, *hardware)),
