@@ -164,11 +164,10 @@ def _is_whole(allowed):
 
 def _parse(word):
     """Return the value that a word of the table stands for; None if it is from elsewhere."""
-    if word[0] == '"':
-        return word[1:-1]
-    if word in ("true", "false"):
-        return word == "true"
-    return int(word) if word.lstrip("-").isdigit() else None
+    try:
+        return json.loads(word)
+    except ValueError:
+        return None
 
 
 def _whose(default):
@@ -178,7 +177,7 @@ def _whose(default):
 def _short(value):
     """Return a value as JSON has it, text without its quotes, on one short line."""
     if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
+        return json.dumps(value)
     if isinstance(value, (dict, list)):
         return "{...}" if isinstance(value, dict) else "[...]"  # it may be very deep
     text = "".join(c if " " <= c else "?" for c in str(value)[:25]) or '""'

@@ -13,11 +13,26 @@ from micropython import const
 _MOST = const(5)
 _ESCAPE_MS = const(1500)
 _COLLECT_BYTES = const(4000)  # taken between two collections: the heap's large holes stay large
+_SHARED = (  # texts that many modules have
+    "battery_level",
+    "cell_voltages",
+    "current",
+    "cycle_charge",
+    "delta_voltage",
+    "design_capacity",
+    "problem_code",
+    "temp_values",
+    "temperature",
+    "voltage",
+    "write-without-response",
+)
 
 
 def make_app():
     """Return the App; None after Ctrl-C, and None or never when it cannot be made."""
     gc.threshold(_COLLECT_BYTES)
+    for text in _SHARED:
+        getattr(None, text, None)  # makes it a name: there is one of each, whatever is loaded
     try:
         print("batmon %s: press Ctrl-C now for the REPL" % VERSION)
         time.sleep_ms(_ESCAPE_MS)

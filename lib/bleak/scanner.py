@@ -33,12 +33,14 @@ def printable(name):
 
 
 def _is_printable(c):
-    # no control code of either kind, and nothing that is invisible or turns the writing around
-    if c < "\x7f":
-        return c >= " "
-    if "\u2000" <= c < "\u2070" or c in "\xad\u061c\ufeff":
+    # no control code of either kind, and nothing that is invisible or turns the writing around;
+    # by its number, for each text that is written here would stay in memory for ever
+    code = ord(c)
+    if code < 0x7F:
+        return code >= 0x20
+    if 0x2000 <= code < 0x2070 or code in (0xAD, 0x61C, 0xFEFF):
         return False
-    return "\xa0" < c < "\ufff0"
+    return 0xA0 < code < 0xFFF0
 
 
 class AdvertisementData:
