@@ -1,6 +1,7 @@
 """Public names: a board's program does the same with them; those that others use stay."""
 
 import ast
+import contextlib
 import re
 import subprocess
 
@@ -141,12 +142,33 @@ def test_what_the_documents_name_stays():
             # what is called or reached into
             named |= set(re.findall(r"\.([a-z]\w*)\b(?!\.\w)|\b(\w+)\(", code))
     named = {name for pair in named for name in pair}
+    others = {"bits", "check", "cut", "driver", "sample"}  # of the PC, of sinks, and mere words
+    assert named & _names_of_the_board() <= others
+
+
+def test_what_the_pc_asks_a_board_for_stays():
+    named = set()
+    for path in (ROOT / "host/batmon/board").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and "\n" in str(node.value):
+                with contextlib.suppress(SyntaxError, ValueError):  # it is no program
+                    program = list(ast.walk(ast.parse(node.value)))
+                    named |= {getattr(part, "attr", "") for part in program}
+                    named |= {str(getattr(part, "value", "")) for part in program}  # getattr's
+                    named |= {part.name for part in program if isinstance(part, ast.alias)}
+    assert {"VERSION", "batteries", "store"} <= named
+    assert not named & _names_of_the_board()
+
+
+def _names_of_the_board():
+    """Return the names that a build replaces, of all but drivers and aioble."""
     paths = [*ROOT.glob("*.py"), *(p for d in (*PACKAGES, "lib") for p in (ROOT / d).rglob("*.py"))]
     texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
     kept = [texts.pop(name) for name in ("boot.py", "main.py", "conn.py")]
     del texts["install.py"]
-    others = {"bits", "check", "cut", "driver", "sample"}  # of the PC, of sinks, and mere words
-    assert named & set(_shortened(texts, kept)[1]) <= others
+    names = set(_shortened(texts, kept)[1])
+    assert len(names) > 150
+    return names
 
 
 # ---- the list

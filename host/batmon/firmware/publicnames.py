@@ -19,11 +19,13 @@ from collections.abc import Iterable
 from batmon.firmware import rom, spelling
 
 # How link and store are doing, and what a program of one's own would use of the display, of aioble
-# and of a driver: all that the documents name of it, see tests/host/test_publicnames.py.
+# and of a driver: all that the documents name of it, and what the PC asks a board for, see
+# tests/host/test_publicnames.py.
 KNOWN = frozenset(
     """
-LCM1602 MJKDZ Store async_update connected connected_s connects dropped duration_ms failures flushes
-implausible interval_us longest_gap_s refused samples scan silent_s status timeout_ms window_us
+Device LCM1602 MJKDZ Store VERSION async_update batteries connected connected_s connects dropped
+duration_ms failures flushes implausible interval_us longest_gap_s refused samples scan silent_s
+status tick timeout_ms unix_offset_s window_us
 """.split()
 )
 
