@@ -75,8 +75,8 @@ import asyncio
 try:
     for battery in getattr(app, 'batteries', (app,)):
         battery.link = None
-except NameError:
-    pass
+except (NameError, AttributeError):
+    pass  # it was stopped before there was one
 asyncio.new_event_loop()
 """
 # It anchors the time of everything since it started, now that the clock is right.
