@@ -38,7 +38,7 @@ class App:
             print(self._restarted)
             self.sentences.append(self._restarted)
         self.sinks = []  # get what the store gets, see docs/INFLUX.md
-        self._sending = False
+        self._telling = False
         self._starved = 0  # times without memory, and when the first of them was
         self._starved_s = 0
         self.batteries = [Battery(self)]
@@ -46,11 +46,11 @@ class App:
     async def run(self):
         """Start everything and run for ever."""
         if self.settings["lcd.fitted"]:
-            asyncio.create_task(self._keep("display", self._show))
+            asyncio.create_task(self.keep("display", self._show))
         self._configure()
         for battery in self.batteries:
-            asyncio.create_task(self._keep("link", battery.log))
-        await self._keep("housekeeping", self._housekeeping)
+            asyncio.create_task(self.keep("link", battery.log))
+        await self.keep("housekeeping", self._housekeeping)
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
@@ -95,9 +95,9 @@ class App:
     def open(self, battery):
         """Know what only the log of a battery tells, which is open now."""
         self.errors.boot = battery.store.boot
-        if "influx.host" in self.settings and not self._sending:
-            self._sending = True
-            asyncio.create_task(self._keep("influx", self._send_live))
+        if not self._telling and ("bthome" in self.settings or "wifi.ssid" in self.settings):
+            self._telling = True
+            asyncio.create_task(self.keep("outputs", self._tell))
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
@@ -191,18 +191,11 @@ class App:
         lcd.backlight(light.lit(battery.sample, battery.status, now_s))
         await lcd.draw(picture.render(battery.sample, battery.status, now_s), pages.GLYPHS)
 
-    async def _send_live(self):
-        import bleradio
+    async def _tell(self):
+        from app import outputs  # here, because it takes memory
 
-        try:
-            bleradio.claim(bleradio.WIFI)
-        except bleradio.Short as exc:
-            self.sentences.append("%s; nothing is sent" % exc)
-            print(self.sentences[-1])
-            return True
-        from sinks.influx import run  # here, because it takes memory
-
-        return await run(self.settings, self.sinks, self.clock, self.batteries)
+        outputs.start(self)
+        return True
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
@@ -224,7 +217,7 @@ class App:
                 watchdog.feed()
             await asyncio.sleep(_HOUSEKEEPING_S)
 
-    async def _keep(self, name, part):
+    async def keep(self, name, part):
         """Run a part for ever: one that fails, or ends without saying True, starts again."""
         while True:
             try:
@@ -248,9 +241,7 @@ def _settings():
     loaded, sentences = settings.load()
     for sentence in sentences:
         print(sentence)
-    if not loaded["influx.host"]:  # nobody asks for the rest of it
-        loaded = {key: loaded[key] for key in loaded if not key.startswith(("influx.", "wifi."))}
-    loaded = settings.with_names(loaded)
+    loaded = settings.with_names(settings.in_use(loaded))
     _forget("app", "settings")
     return loaded, sentences[:1]
 

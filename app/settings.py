@@ -29,7 +29,8 @@ alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is belo
 alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
 alarm.temperature_c 0            0..100           degC alarm when a sensor is hotter; 0: never
 alarm.temperature_low_c -40      -40..40          degC alarm when charging while a sensor is colder; -40: never
-wifi.ssid        ""              text             -    name of the WiFi network, joined when influx.host is set
+bthome           false           true|false       -    broadcast the values over Bluetooth, see HOMEASSISTANT.md; neighbours can read them
+wifi.ssid        ""              text             -    name of the WiFi network, joined when influx.host or mqtt.host is set
 wifi.password    ""              secret           -    password of the WiFi network; "" for an open one
 wifi.ntp         "pool.ntp.org"  text             -    time server, asked daily; "" leaves the clock alone
 influx.host      ""              text             -    InfluxDB server, name or address; "" sends nothing
@@ -39,6 +40,12 @@ influx.battery   ""              text             -    tag battery; "" is the na
 influx.board     ""              text             -    tag board; "" is the number of the ESP32
 influx.polls     false           true|false       -    send every poll too, not only what is stored
 influx.cells     false           true|false       -    send the voltage of each cell too
+mqtt.host        ""              text             -    MQTT broker, name or address, see HOMEASSISTANT.md; "" sends nothing
+mqtt.port        1883            1..65535         -    its port
+mqtt.user        ""              text             -    user at the broker; "" for none
+mqtt.password    ""              secret           -    password at the broker
+mqtt.polls       false           true|false       -    send every poll, not only those that are stored
+mqtt.discovery   "homeassistant" text             -    topic where Home Assistant looks for new devices; "" tells it nothing
 """  # noqa: E501
 
 _LARGEST_BYTES = 4096
@@ -78,6 +85,16 @@ def load(path="/settings.json"):
     for key in left:
         sentences.append("%s: unknown key %s, ignored" % (file, _short(key)))
     return settings, sentences
+
+
+def in_use(settings):
+    """Return a copy without what nobody asks for: the rest of a feature that is off."""
+    off = [key for key in ("influx", "mqtt") if not settings[key + ".host"]]
+    if len(off) == 2:
+        off.append("wifi")
+    if not settings["bthome"]:
+        off.append("bthome")
+    return {key: settings[key] for key in settings if key.split(".")[0] not in off}
 
 
 class _Names:

@@ -8,6 +8,8 @@ set -u
 packages=
 command -v influxd >/dev/null || packages="$packages influxdb"
 command -v chromium >/dev/null || packages="$packages chromium"
+command -v mosquitto >/dev/null || packages="$packages mosquitto"
+command -v mosquitto_sub >/dev/null || packages="$packages mosquitto-clients"
 [ -n "$packages" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

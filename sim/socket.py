@@ -22,7 +22,7 @@ _MDNS = ("224.0.0.251", 5353)
 _LOOPBACK = "127.0.0.1"
 _TRIP_MS = const(15)  # there and back
 _UNSENT_BYTES = const(5744)  # that a board takes while nobody acknowledges them
-_PATIENT = const(40)  # looks for an answer that wait for it in real time
+_PATIENT = const(10)  # looks for an answer that wait for it in real time
 _PATIENCE_MS = const(50)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import struct
-import time
 from binascii import hexlify
 
 import half
@@ -11,7 +10,6 @@ import machine
 import udpask
 from micropython import const
 from shards import frame
-from sinks.wifi import Wifi
 
 _QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
 _HEAD = const(10)  # of what waits in the queue: uptime in s, and ms, bytes, kind, battery
@@ -21,9 +19,6 @@ _FIELDS_BYTES = const(600)  # with the longest names a line still fits
 
 _BLUETOOTH_FIRST_S = const(20)
 _TICK_S = const(5)  # from one packet to the next that is not full
-_NTP_S = const(86_400)
-_NTP_RETRY_S = const(60)  # doubled after every failure
-_NTP_RETRY_MAX_S = const(3600)
 _LOOKUP_S = const(3600)
 _LOOKUP_RETRY_S = const(60)
 
@@ -33,19 +28,14 @@ _CELLS = const(2)
 _SUFFIXES = ("", "_poll", "_cells")
 
 
-async def run(settings, sinks, clock, batteries):
-    """Be on the list `sinks` while there is a network to join; True if there is none to name."""
-    if not settings["wifi.ssid"]:
-        print("settings.json: influx.host is set, but wifi.ssid is not; nothing is sent")
-        return True
-    wifi = Wifi(settings["wifi.ssid"], settings["wifi.password"])
+async def run(settings, sinks, clock, batteries, wifi):
+    """Be on the list `sinks` for ever."""
     sink = Influx(settings, wifi, clock, batteries)
     sinks.append(sink)
     try:
         await sink.run()
     finally:
         sinks.remove(sink)
-        wifi.off("switched off, it starts anew")
 
 
 class Influx:
@@ -60,7 +50,6 @@ class Influx:
         self.lost = 0
         self._host = settings["influx.host"]
         self._port = settings["influx.port"]
-        self._ntp_host = settings["wifi.ntp"]
         self._polls = settings["influx.polls"]
         self._cells = settings["influx.cells"]
         self._wifi = wifi
@@ -85,8 +74,6 @@ class Influx:
         self._last_s = [-1] * len(batteries)  # uptime of the last frame
         self._twins = [0] * len(batteries)  # frames before it in the same second
         self._lookup_s = 0  # when to look the server up again
-        self._ntp_s = 0  # when to ask for the time again
-        self._ntp_wait_s = _NTP_RETRY_S
 
     # ---- the sink: raises nothing, waits for nothing
 
@@ -130,8 +117,6 @@ class Influx:
         while True:
             await self._wifi.join()
             now_s = self._clock.uptime_s()
-            if self._ntp_host and now_s >= self._ntp_s:
-                await self._set_clock()
             if now_s >= self._lookup_s:
                 await self._look_up()
             self._live = bool(self._address) and self._dated()
@@ -224,24 +209,6 @@ class Influx:
         return True
 
     # ---- what has to be known first
-
-    async def _set_clock(self):
-        offset_ms = await udpask.unix_offset_ms(self._clock, self._ntp_host, self._wifi.dns())
-        now_s = self._clock.uptime_s()
-        if offset_ms is None:
-            self._ntp_s = now_s + self._ntp_wait_s
-            self._ntp_wait_s = min(2 * self._ntp_wait_s, _NTP_RETRY_MAX_S)
-            return
-        self._ntp_s = now_s + _NTP_S
-        self._ntp_wait_s = _NTP_RETRY_S
-        unix_ms = self._clock.uptime_ms() + offset_ms
-        epoch_s = 946684800 if time.gmtime(0)[0] == 2000 else 0
-        now = time.gmtime(unix_ms // 1000 - epoch_s)
-        us = unix_ms % 1000 * 1000
-        machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
-        for battery in self._batteries:
-            if battery.store:
-                battery.store.tick()  # it notes the new time, by which frames are dated
 
     async def _look_up(self):
         ip = await udpask.lookup(self._host, self._wifi.dns())

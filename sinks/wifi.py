@@ -22,14 +22,16 @@ _UNIX_2000_S = const(946684800)
 class Wifi:
     """The network `ssid`; `password` may be "". Says on the REPL what happens, never secrets.
 
-    `ntp_host` is asked for the time, "" if nobody is to be. Several may use it at once.
+    `ntp_host` is asked daily for the time by which the board's is set, and `on_time()` called
+    then; "" asks nobody. Several may use the network at once.
     """
 
-    def __init__(self, ssid, password, ntp_host="", clock=None):
+    def __init__(self, ssid, password, ntp_host="", clock=None, on_time=None):
         self._ssid = ssid
         self._password = password
         self._ntp_host = ntp_host
         self._clock = clock
+        self._on_time = on_time
         self._ntp_s = 0  # when to ask for the time again
         self._ntp_wait_s = _NTP_RETRY_S
         self._turn = asyncio.Lock()
@@ -88,6 +90,7 @@ class Wifi:
         now = time.gmtime(unix_ms // 1000 - epoch_s)
         us = unix_ms % 1000 * 1000
         machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
+        self._on_time()
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""

@@ -4,6 +4,9 @@ import os
 import struct
 import sys
 
+import air
+import aioble
+import bleradio
 import flash
 import machine
 import sysmem
@@ -16,6 +19,26 @@ from shards import frame
 
 _IMAGE = "/tmp/batmon-test-app.img"
 _SAMPLE = {"voltage": 13.2, "battery_level": 50, "cell_count": 4, "temperature": 20}
+
+
+_NETWORK = {
+    "wifi.ssid": "net",
+    "wifi.password": "",
+    "wifi.ntp": "",
+    "influx.host": "10.0.0.9",
+    "influx.port": 8089,
+    "influx.measurement": "battery",
+    "influx.battery": "",
+    "influx.board": "",
+    "influx.polls": False,
+    "influx.cells": False,
+    "mqtt.host": "10.0.0.9",
+    "mqtt.port": 1883,
+    "mqtt.user": "",
+    "mqtt.password": "",
+    "mqtt.polls": False,
+    "mqtt.discovery": "homeassistant",
+}
 
 
 class _Link:
@@ -166,19 +189,58 @@ def test_memory_that_runs_out_again_and_again_resets_within_minutes():
                 assert board.app.errors.why() == "memory ran out 3 times in 60 s"
 
 
-def test_without_memory_for_wifi_nothing_of_it_is_loaded():
-    for hog, fits in ((0, True), (70_000, False)):
-        sys.modules.pop("sinks.influx", None)
+class _Chip:
+    """The table of chips: WiFi has room beside Bluetooth, or not."""
+
+    def __init__(self, wifi):
+        self._wifi = wifi
+
+    def row(self):
+        return [""] * 5 + [self._wifi]
+
+
+def test_what_sends_over_wifi_is_loaded_only_where_it_has_room():
+    short = "WiFi needs 56 kB of system memory, there are 55 (40 in one block); nothing is sent"
+    off = "influx and mqtt: off, WiFi has no room beside Bluetooth on this chip; bthome needs none"
+    unnamed = "settings.json: influx.host is set, but wifi.ssid is not; nothing is sent"
+    for free, wifi, ssid, words in (
+        (100_000, "yes", "net", ""),
+        (55_000, "yes", "net", short),
+        (100_000, "no", "net", off),
+        (100_000, "yes", "", unnamed),
+    ):
+        for name in ("sinks.influx", "sinks.mqtt", "sinks.wifi"):
+            sys.modules.pop(name, None)
         with _Board() as board:
-            board.app.settings.update({"influx.host": "10.0.0.9", "wifi.ssid": "net"})
-            sysmem.hog = hog
-            board.live(20)
+            sys.modules["boards"] = _Chip(wifi)
+            board.app.settings.update(_NETWORK)
+            board.app.settings["wifi.ssid"] = ssid
+            sysmem.power_on("s3", False)
+            sysmem.hog = sysmem.free() - free
+            board.live(25)
             sysmem.hog = 0
+            sysmem.power_on("esp32", False)
+            for name in ("sinks.influx", "sinks.mqtt", "sinks.wifi"):
+                assert (name in sys.modules) == (not words)
             said = ". ".join(board.app.sentences)
-            assert ("sinks.influx" in sys.modules) == fits
-            words = "WiFi needs 56 kB of system memory, there are 55 (40 in one block)"
-            assert said == ("" if fits else words + "; nothing is sent"), said
+            assert said == words, said
+            assert len(board.app.sinks) == (0 if words else 2)
             assert board.battery.store.frames
+
+
+def test_bthome_tells_what_the_battery_does_under_its_name():
+    lost = 20, "lost", 20
+    for steps, on_air in ((lost[:1], True), (lost, False), (lost + ("lost", 9), True)):
+        with _Board() as board:
+            board.app.settings["bthome"] = True
+            aioble.stop()
+            bleradio.on()
+            board.live(*steps)
+            assert bool(air.radio.advertising) == on_air
+            if on_air:
+                _, told, answer, connectable = air.radio.advertising
+                assert told[5:8] == b"\xd2\xfc\x40" and answer[2:] == b"batmon jk-pak01"
+                assert not connectable
 
 
 def test_old_data_have_an_age():
@@ -254,7 +316,7 @@ def test_a_part_that_keeps_failing_is_tried_now_and_then():
             return done
 
         async def main():
-            asyncio.create_task(board.app._keep("part", part))
+            asyncio.create_task(board.app.keep("part", part))
             await asyncio.sleep(300)
 
         done = True  # on purpose

@@ -78,14 +78,13 @@ class _Server:
 class _Board:
     """A sink with its surroundings; `on` joins the network and waits until it could send."""
 
-    def __init__(self, known=True, **settings):
+    def __init__(self, known=True, ntp="time.lan", **settings):
         vclock.set_rtc(_UNIX * 1000 + vclock.now_ms() if known else None)
         self.server = _Server()
         self.clock = Clock()
         self.store = _Store(self.clock)
         self.battery = _Battery(self.store)
         self.settings = {
-            "wifi.ntp": "time.lan",
             "influx.host": "db.lan",
             "influx.port": self.server.port,
             "influx.measurement": "battery",
@@ -106,7 +105,7 @@ class _Board:
             }
         )
         network.WLAN().active(False)
-        self.wifi = Wifi("net", "open sesame")
+        self.wifi = Wifi("net", "open sesame", ntp, self.clock, self.store.tick)
         self.sink = Influx(self.settings, self.wifi, self.clock, [self.battery])
         self.task = asyncio.create_task(self.sink.run())
 
@@ -225,7 +224,7 @@ async def test_clock_is_set_again_every_day():
 
 
 async def test_without_a_time_server_the_clock_is_left_alone():
-    board = _Board(known=False, **{"wifi.ntp": ""})
+    board = _Board(known=False, ntp="")
     board.frame()
     await asyncio.sleep(3600)
     assert board.server.lines() == [] and board.clock.unix_s() == 0
@@ -299,9 +298,7 @@ async def test_names_are_escaped():
         ("two\nlines", "two\\ lines"),
         ("x" * 99, "x" * 64),
     ):
-        board = _Board(
-            **{"influx.board": name, "influx.battery": name, "influx.measurement": name}
-        )
+        board = _Board(**{"influx.board": name, "influx.battery": name, "influx.measurement": name})
         await asyncio.sleep(60)
         board.frame()
         await asyncio.sleep(10)
@@ -417,17 +414,16 @@ async def test_server_that_moved_is_found_within_the_hour():
 
 
 async def test_sink_is_on_the_list_while_it_runs():
-    board = _Board(**{"wifi.ssid": "net", "wifi.password": "open sesame"})
+    board = _Board()
     sinks = []
-    arguments = (board.settings, sinks, board.clock, [board.battery])
-    task = asyncio.create_task(influx.run(*arguments))
+    task = asyncio.create_task(
+        influx.run(board.settings, sinks, board.clock, [board.battery], board.wifi)
+    )
     await asyncio.sleep(1)
     assert len(sinks) == 1
     task.cancel()
     await asyncio.sleep_ms(0)
     assert sinks == []
-    board.settings["wifi.ssid"] = ""
-    assert await influx.run(*arguments) and sinks == []
     await board.end()
 
 

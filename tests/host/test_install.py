@@ -117,6 +117,21 @@ def test_options_reach_the_board_and_stay(bare, tmp_path):
     }
 
 
+def test_bthome_is_asked_once(bare, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sys, "stdin", argparse.Namespace(isatty=lambda: True))
+    for answer, wanted in (("y", True), ("", True)):
+        monkeypatch.setattr("builtins.input", lambda text, said=answer: asked.append(text) or said)
+        assert cli.main(["install", bare.port, "--wait", "0"]) == 0
+        with Remote(bare.port) as link:
+            assert json.loads(link.read("/settings.json"))["bthome"] == wanted
+    assert len(asked) == 1
+    assert cli.main(["install", bare.port, "--wait", "0", "--no-bthome"]) == 0
+    with Remote(bare.port) as link:
+        assert json.loads(link.read("/settings.json"))["bthome"] is False
+    assert len(asked) == 1
+
+
 def _age(port: str):
     """Make an earlier version of what is installed: it runs as well, but every file differs."""
     with Remote(port) as link:

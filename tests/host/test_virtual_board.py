@@ -366,7 +366,8 @@ async def _end(*_):
 sinks.influx.run = _end
 """,
     )
-    end, words, _ = run(5, starves=True, chip="s3", settings={"influx": {"host": "10.0.0.1"}})
+    settings = {"influx": {"host": "10.0.0.1"}, "wifi": {"ssid": "net"}}
+    end, words, _ = run(5, starves=True, chip="s3", settings=settings)
     assert words.count("housekeeping failed, starts again in 10 s") == 1
     assert words.count("influx failed, starts again in 10 s") > 10
     assert end["connected"] and end["frames"] > 0

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from batmon.board import deploy
@@ -119,13 +120,21 @@ class Memory:
         )
 
 
-def install(port: str | None, options: argparse.Namespace):
-    """Install, restart and wait for the first sample; raises UserError."""
+def install(
+    port: str | None, options: argparse.Namespace, ask_bthome: Callable[[], bool] | None = None
+):
+    """Install, restart and wait for the first sample; raises UserError.
+
+    `ask_bthome` asks the user for that setting, where nobody has answered that yet.
+    """
     wanted = payload.wishes(options)
     with Remote(port) as board:
-        facts = _check(board, bool(wanted.get("influx.host")))
+        facts = _check(board, bool(wanted.get("influx.host") or wanted.get("mqtt.host")))
         deploy.finish(board)
         _check_version(board)
+        answered = "bthome" in wanted or b'"bthome"' in board.read(payload.SETTINGS)
+        if ask_bthome and not answered:
+            wanted["bthome"] = ask_bthome()
         found = board.hashes()
         was = deploy.manifest(board, found)
         files = payload.files(board.read, was, wanted, options, facts.mpy)
@@ -162,7 +171,10 @@ def _check(board, wifi: bool = False) -> Facts:
     row = boards.load().row(facts.machine)
     print(f"with Bluetooth on: {memory}; usual for this chip are {row[4]} kB of heap")
     if wifi and row[5] == "no":
-        note("WiFi has no room beside Bluetooth on this chip: the board will log and send nothing.")
+        note(
+            "WiFi has no room beside Bluetooth on this chip: the board will log and send nothing to"
+            " InfluxDB or MQTT; --bthome needs no WiFi."
+        )
     if memory.heap < _HEAP or memory.radio < _SYSTEM:
         raise UserError(
             f"the program needs {_HEAP // 1000} kB of heap and Bluetooth {_SYSTEM // 1000} kB more,"

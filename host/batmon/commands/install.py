@@ -17,8 +17,16 @@ def _run(args) -> int:
         _ask(args)
     from batmon.board.install import install
 
-    install(args.port, args)
+    install(args.port, args, _ask_bthome if sys.stdin.isatty() else None)
     return 0
+
+
+def _ask_bthome() -> bool:
+    print(
+        "Home Assistant can see the battery over Bluetooth without WiFi or pairing (BTHome).\n"
+        "Everybody near can then read its state of charge, voltage and current."
+    )
+    return input("Shall the board broadcast them? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _ask(args):
@@ -67,6 +75,8 @@ def add_parser(subparsers):
     add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')
     add("--wifi-password", metavar="TEXT", help="its password (asked for)")
     add("--influx", metavar="HOST[:PORT]", help='InfluxDB server, over UDP; "" sends nothing')
+    add("--bthome", action=argparse.BooleanOptionalAction, help="broadcast values over"
+        " Bluetooth, for Home Assistant and whoever is near (asked once)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md"
         "; a password without its =VALUE is asked for")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")

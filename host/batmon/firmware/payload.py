@@ -58,6 +58,8 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
         wanted["influx.host"] = host
         if port:
             wanted["influx.port"] = int(port) if port.isdigit() else port
+    if options.bthome is not None:
+        wanted["bthome"] = options.bthome
     for key in ("bms", "dev_name", "capacity_ah"):
         if key in wanted:
             raise UserError(f"--set {key} has an option of its own: --bms, --name or --capacity.")

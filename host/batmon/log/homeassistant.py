@@ -13,7 +13,7 @@ import sys
 import urllib.parse
 
 from batmon.console import UserError, printable
-from batmon.log.hourly import HOUR_S, KINDS, Kind
+from batmon.log.hourly import KINDS, Kind
 
 TOKEN = "HOME_ASSISTANT_TOKEN"
 _TIMEOUT_S = 60
@@ -45,7 +45,9 @@ class HomeAssistant:
         self.name = address
         url = urllib.parse.urlsplit(address)
         if url.scheme not in ("http", "https") or not url.hostname or url.username:
-            raise UserError(f"--home-assistant {address} is not like http://homeassistant.local:8123.")
+            raise UserError(
+                f"--home-assistant {address} is not like http://homeassistant.local:8123."
+            )
         kind = "wss" if url.scheme == "https" else "ws"
         where = f"{kind}://{url.netloc}{url.path.rstrip('/')}/api/websocket"
         token = _token()
@@ -177,7 +179,9 @@ def _rows(server: HomeAssistant, where: str, kind: Kind) -> dict[int, dict]:
     )
     rows = {}
     for row in result.get(where, ()):
-        start = row["start"] / 1000 if isinstance(row["start"], int | float) else _unix(row["start"])
+        start = (
+            row["start"] / 1000 if isinstance(row["start"], int | float) else _unix(row["start"])
+        )
         rows[int(start)] = {name: row[name] for name in types if row.get(name) is not None}
     return rows
 
@@ -200,7 +204,9 @@ def _joined(wanted: dict[int, dict], have: dict[int, dict]) -> dict[int, dict]:
         at = bisect.bisect_left(own, starts[-1])
         meeting = own[min(at, len(own) - 1)]
         shift = have[meeting]["sum"] - log_at(meeting)
-    joined = {start: {"state": row["sum"], "sum": row["sum"] + shift} for start, row in wanted.items()}
+    joined = {
+        start: {"state": row["sum"], "sum": row["sum"] + shift} for start, row in wanted.items()
+    }
     before = [start for start in own if start < starts[0]]
     earlier = shift - have[before[-1]]["sum"] if before and own[-1] >= starts[0] else 0.0
     for start in own:
