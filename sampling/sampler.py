@@ -1,9 +1,12 @@
 # Adaptive-rate sampler: decides which polls become frames
 # Pure logic on small integers; the same code runs on the board and on the PC.
+import struct
+
 import half
 from micropython import const
 from shards import frame
 
+_RECORD = const(0xFE04)  # kind of control frame: a poll as it was
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
 _SILENCE_S = const(1800)  # longest time between frames
 _CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
@@ -178,6 +181,22 @@ class Sampler:
             last = self._last
             self._pack(self.held, 0, last, self._voltage(last), self._current(last, True))
         return self._pending
+
+    def save(self, buf, offset):
+        """Write the last poll itself into `buf`, as a record (docs/FORMAT.md)."""
+        poll = self._last
+        struct.pack_into(
+            "<HHHHHHB",
+            buf,
+            offset,
+            poll[_T] & 0xFFFF,
+            _RECORD,
+            half.from_milli(poll[_V]) if poll[_V] else half.NAN,
+            half.NAN if poll[_I] is None else half.from_milli(poll[_I]),
+            poll[_MIN],
+            poll[_MAX],
+            poll[_INDEX],
+        )
 
     def _begin(self, now):
         self._running = True

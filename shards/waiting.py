@@ -13,6 +13,7 @@ _BYTES = const(1073)  # SLOTS * 13, the held frame, the tail
 _TAIL = const("<HHHHIII")  # magic, frames, name, flush, shard, check of the frames, of the held
 _HELD_BYTES = const(33)  # the held frame and the tail
 _MAGIC = const(0x324D)
+_RECORD = const(0xFE04)  # of the minutes around a fault: no more than data
 _READS = const(3)
 _CHECK = const(0x1FFFFFF)  # 31 * this is still a small int
 
@@ -66,7 +67,7 @@ class Waiting:
     def drop_oldest(self):
         # data goes first: an anchor dates many frames
         i = 0
-        while i < self.n - 1 and frame.kind(self._buffer, i * frame.SIZE):
+        while i < self.n - 1 and frame.kind(self._buffer, i * frame.SIZE) not in (0, _RECORD):
             i += 1
         self.take_out(i, 1)
         if i < self.front:

@@ -6,6 +6,7 @@ import needs
 import numpy as np
 import pandas as pd
 import pytest
+import test_happened
 from browser import browser
 from shardfiles import anchor, data, event, write
 
@@ -303,3 +304,38 @@ def test_mistakes(tmp_path, capsys):
         assert main(["report", str(tmp_path), *arguments]) == code
         error = capsys.readouterr().err
         assert word in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.xdist_group("report")
+def test_what_happened_leads_to_its_minutes(tmp_path, tab):
+    """The fault stands in words; its mark below the curves and its line lead to its minutes."""
+    (tmp_path / "data").mkdir()
+    off_s = test_happened.write_fault(tmp_path / "data")
+    page = tmp_path / "van.html"
+    assert main(["report", str(tmp_path / "data"), "-o", str(page), "--tz", "UTC"]) == 0
+    tab.window(1280, 900)
+    tab.open(page)
+    assert tab.wait(_READY) and not tab.complaints
+    story = tab.run("document.querySelector('#story').innerText")
+    assert "cell 7 fell from 3.05 to 2.41 V within 40 s" in story
+    assert "discharge switched on after 6 h 12 min" in story
+    events = tab.run("document.querySelector('#events').innerText")
+    assert "none" in events and "alarm" not in events  # they stand in the story
+    for click in (
+        "document.querySelector('#happened .fault').click()",
+        "[...document.querySelectorAll('#story tr')]"
+        ".find(row => row.innerText.includes('fell')).click()",
+    ):
+        tab.run("page.range(page.first, page.last)")
+        tab.wait("page.whole() && !page.asked")
+        tab.run(click)
+        tab.wait("!page.whole() && !page.asked")
+        first, last = tab.run("[page.from, page.to]")
+        assert first <= off_s <= last and last - first < 900
+        where = "document.querySelector('#happened .fault').getBoundingClientRect()"
+        over = "page.charts[0].plot.over.getBoundingClientRect()"
+        left, inside = tab.run(f"[{where}.left, {over}.left]")
+        share = (off_s - first) / (last - first)
+        width = tab.run(f"{over}.width")
+        assert left == pytest.approx(inside + share * width, abs=3)
+    assert not tab.complaints

@@ -22,6 +22,11 @@ def _run(args) -> int:
     if not args.partition:
         files.check(out)
 
+    if args.events and (args.partition or out.suffix not in (".csv", ".parquet")):
+        raise UserError(f"--events goes with -o FILE.csv or FILE.parquet, not with {out}.")
+    if args.events and args.form == "bdf":
+        raise UserError("--events does not go with --for bdf, which has no such table.")
+
     # They bring pandas, for which `batmon --help` should not wait.
     from batmon.log import forms, resample, stream, xlsx
 
@@ -52,8 +57,31 @@ def _run(args) -> int:
                 count = tables.write_csv(batches, part, comma=True)
             else:
                 count = tables.WRITERS[out.suffix](batches, part)
+    if args.events:
+        _write_events(args, logs, out)
     _say(args, logs, out, count)
     return 1 if logs.damage else 0
+
+
+def _events_path(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.events{out.suffix}")
+
+
+def _write_events(args, logs, out: Path):
+    """Write what happened beside the samples, in the same kind of file."""
+    from batmon.log import forms, happened
+
+    table = happened.table(logs)
+    if args.tz:
+        table["time_utc"] = table["time_utc"].dt.tz_convert(args.tz)
+        table = table.rename(columns={"time_utc": "time"})
+    if args.form:
+        table = forms.spreadsheet(table)
+    with files.whole(_events_path(out)) as part:
+        if out.suffix == ".csv":
+            tables.write_csv([table], part, args.decimal_comma, quoted=True)
+        else:
+            tables.WRITERS[out.suffix]([table], part)
 
 
 def _check_folder(out: Path):
@@ -68,6 +96,7 @@ def _say(args, logs, out: Path, rows: int):
     if args.json:
         result = {
             "out": str(out),
+            "events": str(_events_path(out)) if args.events else None,
             "rows": rows,
             "shards": logs.shards,
             "batteries": logs.batteries,
@@ -80,6 +109,8 @@ def _say(args, logs, out: Path, rows: int):
         names = ", ".join(logs.batteries)
         local = f", times of {args.tz}" if args.form == "spreadsheet" else ""
         print(f"{out}: {many(rows, 'row')} from {many(logs.shards, 'shard')} of {names}{local}")
+        if args.events:
+            print(f"{_events_path(out)}: what happened")
 
 
 def add_parser(subparsers):
@@ -91,6 +122,7 @@ def add_parser(subparsers):
         "  batmon export data/ -o van.csv\n"
         "  batmon export data/ -o van.csv --every 1min --tz Europe/Berlin\n"
         "  batmon export van-00007.bts van-00008.raw -o van.parquet\n"
+        "  batmon export data/ -o van.csv --events\n"
         "  batmon export data/ -o van.xlsx\n"
         "  batmon export data/ -o van.csv --for spreadsheet --decimal-comma\n"
         "  batmon export data/ -o van.bdf.csv --for bdf\n"
@@ -112,6 +144,10 @@ def add_parser(subparsers):
     parser.add_argument(
         "--every", metavar="WIDTH",
         help="one row per 10s, 1min, 1h, 1d ...; charge and energy are kept exactly",
+    )  # fmt: skip
+    parser.add_argument(
+        "--events", action="store_true",
+        help="a second table beside it, van.events.csv: alarms, switches, faults, in words",
     )  # fmt: skip
     parser.add_argument(
         "--tz", metavar="ZONE", help="time zone such as Europe/Berlin (default: UTC)"

@@ -21,10 +21,13 @@ def _run(args) -> int:
     logs = stream.Logs(args.paths)
     logs.tell()
     events = history.events(logs)
+    told = history.happenings(logs)
     batteries = []
     for name, (rows, left_out) in track(list(history.tables(logs).items()), "packing"):
         cells = history.cells(logs, name)
-        batteries.append(report.battery(name, rows, events[name], cells, left_out))
+        batteries.append(
+            report.battery(name, rows, events[name], cells, left_out, told[name])
+        )
     if not batteries:
         raise UserError("there is no row in these shards.", 1)
     result = {"rows": sum(each["rows"] for each in batteries)}

@@ -3,6 +3,7 @@
 One definition of frames and shards serves the board and the PC: `half`, `frame`, `codec` and below
 it `model`, `numbers` and `rangecoder`. With numba installed these three are compiled when first
 used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times faster.
+`counters` adds up lifetimes, `alarms` has the words for what a BMS tells.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ _COMPILED = ("rangecoder", "numbers", "model")
 _NOT_COMPILED = ("new", "ready", "finish")
 _FILES = {"half": ROOT / "lib/half.py"}
 _FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("frame", *_COMPILED, "codec")}
+_FILES |= {"shards.counters": _SHARDS / "counters.py", "alarms": ROOT / "screen/alarms.py"}
 
 
 def _same(x):
@@ -56,7 +58,7 @@ def load() -> list[ModuleType]:
     return modules
 
 
-half, frame, rangecoder, numbers, model, codec = load()
+half, frame, rangecoder, numbers, model, codec, counters, alarms = load()
 _plain = model.code
 
 

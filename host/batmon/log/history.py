@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from batmon.log import shards, timeline
+from batmon.log import happened, shards, timeline
 from batmon.log.formats import frame
 from batmon.log.stream import Logs
 from batmon.log.timeline import EVENTS
@@ -60,6 +60,18 @@ def events(logs: Logs) -> dict[str, list[tuple[int, str, int, int]]]:
                 words = EVENTS.get(int(event["code"]), f"event {event['code']}")
                 what = (int(dated.line.unix[i]), words, int(event["a"]), int(event["b"]))
                 found[dated.battery].append(what)
+    return {name: sorted(of, reverse=True)[:_LONGEST_LISTS] for name, of in found.items()}
+
+
+def happenings(logs: Logs) -> dict[str, list[tuple[int, int, str, str]]]:
+    """Return (unix time, that of its end, kind, words) of what happened to each battery.
+
+    Dated ones only, newest first; what is about the log alone is left out.
+    """
+    found: dict[str, list] = {name: [] for name in logs.batteries}
+    for each in happened.happenings(logs):
+        if each.unix != timeline.NO_TIME and each.kind != "log":
+            found[each.battery].append((each.unix, each.end_unix, each.kind, each.words))
     return {name: sorted(of, reverse=True)[:_LONGEST_LISTS] for name, of in found.items()}
 
 

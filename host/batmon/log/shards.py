@@ -272,7 +272,7 @@ def _log(battery: str, shards: list[Shard]) -> Log:
 
 def most_cells(frames: np.ndarray) -> int:
     """Return the largest number of cells that an anchor tells, 0 if none does."""
-    return int(_cells(frames).max(initial=0))
+    return int(cells_told(frames).max(initial=0))
 
 
 def table(of: list[Log], of_several: bool = False) -> pd.DataFrame:
@@ -289,7 +289,7 @@ def _table(log: Log, names: list[str], of_several: bool) -> pd.DataFrame:
     rows = np.flatnonzero(timeline.kinds(log.frames) == 0)
     frames, line = log.frames[rows], log.line
     no_cells = frames["cell_min"] == frame.UNKNOWN_U16
-    over = _cells(log.frames)[rows]
+    over = cells_told(log.frames)[rows]
     index = frames["cell_index"].astype(np.int64)
     nobody_tells = no_cells | (index == frame.UNKNOWN_U8) & (over <= 16)
     lowest, highest = numbers(index & 15, over), numbers(index >> 4, over)
@@ -321,7 +321,7 @@ def _table(log: Log, names: list[str], of_several: bool) -> pd.DataFrame:
     return table
 
 
-def _cells(frames: np.ndarray) -> np.ndarray:
+def cells_told(frames: np.ndarray) -> np.ndarray:
     """Return over how many cells the index of each frame counts, 0 if no anchor tells.
 
     An anchor tells it for what follows, the first that does so for what is before it as well.

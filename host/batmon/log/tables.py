@@ -30,13 +30,18 @@ def batches(tables, logs):
         yield logs.empty()
 
 
-def write_csv(batches, out: Path, comma: bool = False) -> int:
-    """Write a CSV file; `comma` takes that in numbers, and ; between columns."""
+def write_csv(batches, out: Path, comma: bool = False, quoted: bool = False) -> int:
+    """Write a CSV file; `comma` takes that in numbers, and ; between columns.
+
+    `quoted`: texts may hold what ends a column, and are quoted.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
     options = csv.WriteOptions(
-        quoting_style="none", quoting_header="none", delimiter=";" if comma else ","
+        quoting_style="needed" if quoted else "none",
+        quoting_header="none",
+        delimiter=";" if comma else ",",
     )
     rows = 0
     with open(out, "wb") as file:

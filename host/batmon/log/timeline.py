@@ -33,7 +33,20 @@ ANCHOR = np.dtype(
         ("version", "u1"),
     ]
 )
+RECORD = np.dtype(
+    [
+        ("time", "<u2"),
+        ("kind", "<u2"),
+        ("voltage", "<u2"),
+        ("current", "<u2"),
+        ("cell_min", "<u2"),
+        ("cell_max", "<u2"),
+        ("cell_index", "u1"),
+    ]
+)
 EVENT = np.dtype([("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")])
+RECORDED = 0xFE04  # the kind of a RECORD
+ALARM, SWITCHED, HEALTH, LIMITS, UNTOLD, MAKE = range(12, 18)
 # The codes of events, as docs/FORMAT.md has them.
 EVENTS = {
     1: "connected to the BMS",
@@ -47,8 +60,15 @@ EVENTS = {
     9: "no samples",
     10: "coarseness of the log changed",
     11: "unreadable shard deleted, what could be read of it is saved",
+    12: "alarm",
+    13: "switched",
+    14: "health",
+    15: "limit of the settings",
+    16: "changes that were only counted",
+    17: "make of the BMS",
 }
 
+NO_CODE = 0xFFFFFFFF  # of an alarm
 NO_BOOT = -1
 NO_TIME = np.iinfo(np.int64).min
 
@@ -57,8 +77,9 @@ _SET_S = 2
 # A crystal is off by some 20 ppm; a larger difference is a clock that was wrong and then set.
 _MAX_DRIFT = 100e-6
 _WRAP_S = 65536
-# After a loss a run may begin a little before the last one ended: a step stores the frame before.
-_OVERLAP_S = 60
+# After a loss a run may begin a little before the last one ended: a step stores the frame before,
+# a fault two minutes of records.
+_OVERLAP_S = 180
 
 
 @dataclass

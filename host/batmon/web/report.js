@@ -13,6 +13,8 @@ const RANGES = [["All", Infinity], ["Year", 366], ["Month", 31], ["Week", 7], ["
 const SHORTEST_S = 30;
 const DAYS_LEAST = 3;  // fewer are told in numbers alone
 const LONGEST_LIST = 100;
+const AROUND_S = 150;  // of what happened that is shown of its minutes
+const IN_WORDS = new Set(["alarm", "switched", "health", "limit of the settings", "changes that were only counted", "make of the BMS"]);
 const by = (id) => document.getElementById(id);
 
 function element(parent, tag, text) {
@@ -29,7 +31,7 @@ class Page {
     this.from = this.first;
     this.to = this.last;
     this.asked = false;
-    for (const id of ["span", "summary", "notes", "units", "overview", "detail", "health", "wide-tables", "tables", "tools"])
+    for (const id of ["span", "summary", "notes", "units", "overview", "detail", "happened", "health", "wide-tables", "tables", "tools"])
       by(id).textContent = "";
     this.notes();
     this.pick = (from, to) => {
@@ -45,6 +47,8 @@ class Page {
     this.charts = DETAIL.filter(({ series }) => series.some(([name]) => rows.values[name].some((x) => x === x)))
       .map((what) => new RowChart(by("detail"), what, zone, (from, to) => this.range(from, to),
         (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
+    this.happened = battery.happened ?? [];
+    this.marks = this.happened.filter(([, , kind]) => kind !== "health" && kind !== "log").map((what) => this.mark(what));
     this.tools();
     this.tables();
     this.summary();
@@ -153,6 +157,29 @@ class Page {
       };
   }
 
+  // A mark on the line below the curves, which leads to the minutes of what happened then.
+  mark([at, end, kind, words]) {
+    const node = element(by("happened"), "button");
+    node.className = kind;
+    node.title = `${this.zone.time(at)} ${words}`;
+    node.onclick = () => this.pick(at - AROUND_S, end + AROUND_S);
+    return { node, at, end };
+  }
+
+  drawMarks() {
+    const line = by("happened"), { plot } = this.charts[0] ?? {};
+    line.hidden = !this.marks.length || !plot;
+    if (line.hidden) return;
+    const { left, width } = plot.bbox, scale = width / devicePixelRatio / (this.to - this.from);
+    for (const { node, at, end } of this.marks) {
+      node.hidden = end < this.from || at > this.to;
+      if (node.hidden) continue;
+      const first = Math.max(at, this.from);
+      node.style.left = `${left / devicePixelRatio + (first - this.from) * scale}px`;
+      node.style.width = `${Math.max(6, (Math.min(end, this.to) - first) * scale)}px`;
+    }
+  }
+
   whole() {
     return this.from === this.first && this.to === this.last;
   }
@@ -178,6 +205,7 @@ class Page {
     const [xs, ys] = this.rows.slice(names, this.from, this.to, pixels);
     const values = Object.fromEntries(names.map((name, i) => [name, ys[i]]));
     for (const chart of this.charts) chart.show(xs, values, this.from, this.to);
+    this.drawMarks();
     by("range").textContent = `${this.zone.time(this.from)} to ${this.zone.time(this.to)}, ${duration(Math.round(this.to - this.from))}`;
     for (const [button, days] of this.buttons)
       button.className = (days === Infinity ? this.whole()
@@ -215,15 +243,20 @@ class Page {
           moments[name].last === null ? "never" : zone.time(moments[name].last)]));
     this.table(small, "gaps", "Gaps of 10 minutes and more, longest first", ["from", "without data for"],
       gaps.list.slice(0, LONGEST_LIST).map(([at, s]) => [zone.time(at), duration(s)]),
-      { times: gaps.list.map(([at]) => at), note: gaps.count
+      { spans: gaps.list.map(([at]) => [at - DAY_S / 2, at + DAY_S / 2]), note: gaps.count
         ? `${plural(gaps.count, "gap")}, ${duration(gaps.sum_s)} in all, ${number(100 * gaps.sum_s / length)} % of the time.` : "" });
-    const { events } = this.battery;
+    const { happened } = this;
+    if (happened.length)
+      this.table(whole, "story", "What happened, newest first", ["time", "what"],
+        happened.map(([at, , , words]) => [zone.time(at), words]),
+        { spans: happened.map(([at, end]) => [at - AROUND_S, end + AROUND_S]) });
+    const events = this.battery.events.filter(([, words]) => !happened.length || !IN_WORDS.has(words));
     this.table(small, "events", "Events, newest first", ["time", "event"],
       events.map(([at, words, a, b]) => [zone.time(at), a || b ? `${words} (${a}${b ? ", " + b : ""})` : words]),
-      { times: events.map(([at]) => at) });
+      { spans: events.map(([at]) => [at - DAY_S / 2, at + DAY_S / 2]) });
   }
 
-  table(parent, id, title, heads, lines, { times, note } = {}) {
+  table(parent, id, title, heads, lines, { spans, note } = {}) {
     const div = element(parent, "div");
     div.className = lines.length > 40 ? "table long" : "table";
     div.id = id;
@@ -234,9 +267,9 @@ class Page {
     lines.forEach((cells, i) => {
       const row = element(table, "tr");
       for (const words of cells) element(row, "td", words);
-      if (!times) return;
-      row.dataset.at = times[i];
-      row.onclick = () => this.pick(times[i] - DAY_S / 2, times[i] + DAY_S / 2);
+      if (!spans) return;
+      row.dataset.at = spans[i];
+      row.onclick = () => this.pick(...spans[i]);
     });
     if (note) element(div, "p", note);
   }

@@ -22,12 +22,15 @@ _HERE = ("embedded.js",)
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
 
 
-def battery(name: str, rows, events: list = (), cells: int = 0, left_out: int = 0) -> dict:
+def battery(
+    name: str, rows, events: list = (), cells: int = 0, left_out: int = 0, happened: list = ()
+) -> dict:
     """Return what the page gets of one battery, from which it counts all that it shows.
 
     `rows` are as `history.tables` gives them, by their time or, if that was never known, by
     uptime; `cells` is the number of cells in series, 0 if unknown; `left_out` counts the rows
-    before the first known time, which are not in `rows`.
+    before the first known time, which are not in `rows`; `happened` are tuples of unix time, that
+    of its end, kind and words, as history.happenings gives them.
     """
     clock = bool(rows["time_utc"].notna().all())
     times = pd.DatetimeIndex(rows["time_utc"]).as_unit("s").asi8
@@ -44,6 +47,7 @@ def battery(name: str, rows, events: list = (), cells: int = 0, left_out: int = 
         "several": history.several(rows),
         "columns": _columns(rows, times),
         "events": events if clock else [],
+        **({"happened": happened} if clock and happened else {}),
     }
 
 

@@ -3,7 +3,7 @@
 "use strict";
 
 const NO_BOOT = -1;  // a time that nothing is known of is NaN
-const SET_S = 2, MOST_DRIFT = 100e-6, WRAP_S = 65536, OVERLAP_S = 60;
+const SET_S = 2, MOST_DRIFT = 100e-6, WRAP_S = 65536, OVERLAP_S = 180;
 
 const wrapped = (step) => (step + 32768 & 65535) - 32768;
 

@@ -1,0 +1,131 @@
+# Tells the log what has changed: alarms, switches, health; and the minutes around a fault
+# Loaded when sampling/watch.py finds something, and forgotten again. docs/FORMAT.md has the codes.
+import sys
+from binascii import crc32
+
+from micropython import const
+from shards import frame
+
+_AFTER_S = const(60)  # so long behind a fault each poll is recorded too
+_BACK_S = const(140)  # the ring's two minutes, and how far apart polls are that are alike
+_SWITCHES = ("charge", "discharge", "heater", "balancer")
+_UNKNOWN = const(0xFFFFFFFF)
+_LONGEST = const(0xFFFFFFFFFFFFFFFF)
+
+# places in Watch
+_DISCHARGE = const(1)
+_HEALTH_AT = const(4)
+_CODE_AT = const(7)
+_WORDS_AT = const(8)
+_PLACES = const(9)
+
+# codes of events
+_ALARM = const(12)
+_SWITCHED = const(13)
+_HEALTH = const(14)
+_LIMITS = const(15)
+_UNTOLD = const(16)
+_MAKE = const(17)
+# What an event tells: its code, and the places in Watch from the first to before the end.
+_EVENTS = (
+    (_SWITCHED, 0, _HEALTH_AT),
+    (_HEALTH, _HEALTH_AT, _CODE_AT),
+    (_ALARM, _CODE_AT, _WORDS_AT),
+    (_LIMITS, _WORDS_AT, _PLACES),
+)
+
+
+def tell(watch, store, driver, news, now_s):
+    """Store what `news`, as Watch.poll returns it, says; with a fault the records of its ring.
+
+    `driver` is the BMS class: codes of alarms mean nothing without.
+    """
+    why = _fault(watch, news)
+    limits = _limits(watch.known[_WORDS_AT])
+    for code, first, end in _EVENTS:
+        changed = news >> first & (1 << end - first) - 1
+        if not changed:
+            continue
+        untold = 0
+        for i in range(first, end):
+            if news >> i & 1:
+                untold += watch.said(i, now_s)
+        if code == _LIMITS and _limits(watch.known[first]) == limits:
+            continue  # what the BMS says is in its code
+        if code == _ALARM and not watch.named:
+            store.event(_MAKE, crc32(_make(driver).encode()))
+            watch.named = True
+        store.event(code, *_numbers(code, watch.known, changed))
+        if untold > 0:
+            store.event(_UNTOLD, untold, code)
+    if why:
+        print(why.replace("\n", ", "))
+        watch.why = why
+        if watch.claim(now_s):
+            _record(watch, store, now_s)
+        store.flush()  # the battery may be about to switch this board off
+
+
+def _fault(watch, news):
+    """Return in words what of `news` makes a fault, "" if nothing does."""
+    known = watch.known
+    seen = watch.seen
+    bad = news >> _DISCHARGE & 1 and not seen[_DISCHARGE]
+    if news >> _CODE_AT & 1:
+        code = seen[_CODE_AT]
+        bad = bad or code < 0 or code & ~max(0, known[_CODE_AT])
+    if news >> _WORDS_AT & 1:
+        bad = bad or _limits(seen[_WORDS_AT]) & ~_limits(known[_WORDS_AT])
+    return (seen[_WORDS_AT] or "BMS alarm") if bad else ""
+
+
+def _limits(words):
+    if not words:
+        return 0
+    from screen import alarms
+
+    return alarms.limit(words)
+
+
+def _make(driver):
+    """Return what the module of a BMS class is called, e.g. "jikong_bms"."""
+    for name in sys.modules:
+        if name.startswith("aiobmsble.bms.") and sys.modules[name].BMS is driver:
+            return name[14:]
+    return ""
+
+
+def _numbers(code, known, changed):
+    """Return the two numbers of an event."""
+    if code == _SWITCHED:
+        on = 0
+        for i in range(_HEALTH_AT):
+            on |= known[i] << i
+            if changed >> i & 1:
+                print(_SWITCHES[i], "on" if known[i] else "off")
+        return on, changed
+    if code == _HEALTH:
+        cycles, percent, cells = known[_HEALTH_AT:_CODE_AT]
+        cycles = _UNKNOWN if cycles is None else cycles & _UNKNOWN
+        percent = frame.UNKNOWN_U8 if percent is None else percent & 0xFF
+        return cycles, percent | (cells or 0) << 8 & 0xFF00
+    if code == _LIMITS:
+        return _limits(known[_WORDS_AT]), 0
+    problem = known[_CODE_AT]
+    if problem < 0:
+        return _UNKNOWN, _UNKNOWN
+    problem = problem & _LONGEST or problem >> 64 & _LONGEST
+    return problem & _UNKNOWN, problem >> 32
+
+
+def _record(watch, store, now_s):
+    """Store the ring's last two minutes, the oldest first, but for what is stored already."""
+    ring = watch.frames
+    view = memoryview(ring)
+    at = watch.cursor
+    for _ in range(len(ring) // frame.SIZE):
+        at = (at + frame.SIZE) % len(ring)
+        age_s = now_s - (ring[at] | ring[at + 1] << 8) & 0xFFFF
+        if frame.kind(ring, at) and age_s <= _BACK_S and now_s - age_s > watch.until_s:
+            store.append(view[at : at + frame.SIZE])
+    watch.until_s = now_s + _AFTER_S
