@@ -8,6 +8,7 @@ const UNKNOWN_8 = 255, UNKNOWN_16 = 65535, NAN_BITS = 0x7E00;
 const EVENT_WORDS = { 1: "connected to the BMS", 2: "lost the BMS", 3: "frames dropped",
   4: "oldest shard deleted to make room", 5: "clock stepped", 6: "flash error", 7: "shard set aside as bad",
   8: "torn end of a shard left out", 9: "no samples", 10: "coarseness of the log changed",
+  11: "unreadable shard deleted, what could be read of it is saved",
   12: "alarm", 13: "switched", 14: "health", 15: "limit of the settings", 16: "changes that were only counted",
   17: "make of the BMS" };
 
