@@ -38,7 +38,10 @@ def _sums(frames):
     for f in frames:
         kind = frame.kind(f, 0)
         time = struct.unpack_from("<H", f)[0]
-        up = (up or 0) + ((time - last_time + 32768) % 65536 - 32768 if last_time is not None else 0)
+        if last_time is None:
+            last_time = time
+            up = 0
+        up += (time - last_time + 32768) % 65536 - 32768
         last_time = time
         if kind == frame.ANCHOR:
             begins = begins or struct.unpack_from("<H", f, 8)[0] != boot
@@ -104,9 +107,9 @@ class _Life:
                     "<HHHHHHB", record, 0, self.clock.now_s - 100 & 0xFFFF, 0xFE04, *values
                 )
                 store.append(record)
-            amps = half.NAN if not random.randrange(20) else half.from_milli(
-                half.times_milli(half.rounded(half.from_milli(random.randrange(-90000, 90000)), 5), 1)
-            )  # fmt: skip
+            amps = half.NAN
+            if random.randrange(20):
+                amps = half.rounded(half.from_milli(random.randrange(-90000, 90000)), 5)
             volts = half.NAN if not random.randrange(20) else half.from_milli(
                 random.randrange(9000, 60000)
             )  # fmt: skip

@@ -194,5 +194,5 @@ def test_export_of_events_needs_a_file_it_can_stand_beside(tmp_path, tail, capsy
 
 def test_a_log_without_events_has_an_empty_table(tmp_path):
     table = happened.table(_log(tmp_path, [data(5)]))
-    assert len(table) == 0 and list(table)[0] == "battery"
+    assert len(table) == 0 and "battery" in table
     assert timeline.NO_TIME not in table["uptime_s"].to_list()

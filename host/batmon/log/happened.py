@@ -34,7 +34,7 @@ class Happening:
 
     `unix` is its UTC, timeline.NO_TIME if nothing is known; `known` is False where that is only
     the earliest it can have been; `kind` is alarm, switch, health, limit, fault, or log for what is
-    about the log; `words` tell it. `end_unix` is `unix`, but for a fault the time of the last of its
+    about the log; `words` tell it. `end_unix` is `unix`, of a fault the time of the last of its
     records. `a` and `b` are the numbers of an event.
     """
 
