@@ -48,6 +48,8 @@ class App:
         if self.settings["lcd.fitted"]:
             asyncio.create_task(self.keep("display", self._show))
         self._configure()
+        if "phone" in self.settings:  # first of all that use the radio
+            asyncio.create_task(self.keep("phone", self._serve_phone))
         for battery in self.batteries:
             asyncio.create_task(self.keep("link", battery.log))
         await self.keep("housekeeping", self._housekeeping)
@@ -196,6 +198,12 @@ class App:
 
         outputs.start(self)
         return True
+
+    async def _serve_phone(self):
+        from sinks import phone  # here, because it takes memory
+
+        want = self.settings["phone"]
+        await phone.run(self.batteries, self.sinks, self.clock, _DATA, want, self.sentences)
 
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]

@@ -2,11 +2,12 @@
 # A wrong value is refused with a sentence and its default is used: logging never stops.
 import json
 import os
+import sys
 
 # key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
 # A default without quotes that is no number and not true or false is taken from there.
 # allowed: text, secret (text that is never shown), LOWEST..HIGHEST (numbers with a decimal
-# point if fractions are), 0|LOWEST..HIGHEST (or 0), CHOICE|CHOICE, or pairing.
+# point if fractions are), 0|LOWEST..HIGHEST (or 0), CHOICE|CHOICE, pairing or phone.
 TABLE = """
 dev_name         conn.py         text             -    Bluetooth name of the BMS; "" takes the nearest BMS
 bms              conn.py         text             -    BMS driver, see BMS.md, for example "jbd_bms"
@@ -15,6 +16,7 @@ secret           ""              secret           -    password of the BMS, if i
 pairing          "off"            pairing          -    Bluetooth pairing, if the BMS wants it: "off", "just works", or the six digits of its PIN
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
+phone            "auto"          phone            -    phones may connect, see PHONE.md: "on", "off", on with six digits as their code; auto: on with S3, C6 or PSRAM
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
 lcd.cols         16              16|20            -    columns of the display
 lcd.rows         2               2|4              -    rows of the display
@@ -49,6 +51,7 @@ mqtt.discovery   "homeassistant" text             -    topic where Home Assistan
 """  # noqa: E501
 
 _LARGEST_BYTES = 4096
+_PHONE_KB = 128  # of heap that a chip needs to poll, show and serve a phone
 _LONGEST = 64  # characters of a text
 
 
@@ -79,7 +82,7 @@ def load(path="/settings.json"):
             settings[key] = int(value) if _is_whole(allowed) else value
             continue
         using = _whose(default) if settings[key] is None else _short(settings[key])
-        hidden = allowed in ("secret", "pairing")
+        hidden = allowed in ("secret", "pairing", "phone")
         shown = "not right" if hidden else _short(value)
         sentences.append("%s: %s is %s, must be %s; using %s" % (file, key, shown, problem, using))
     for key in left:
@@ -94,7 +97,19 @@ def in_use(settings):
         off.append("wifi")
     if not settings["bthome"]:
         off.append("bthome")
+    if not _phone(settings):
+        off.append("phone")
     return {key: settings[key] for key in settings if key.split(".")[0] not in off}
+
+
+def _phone(settings):
+    """Is the board to serve phones: as it is set, else by the chip's memory?"""
+    if settings["phone"] == "auto":
+        import boards
+
+        del sys.modules["boards"]  # it takes memory
+        return int(boards.row()[4]) >= _PHONE_KB
+    return settings["phone"] != "off"
 
 
 class _Names:
@@ -151,12 +166,13 @@ def _problem(value, allowed):
         if isinstance(value, str) and len(value) <= _LONGEST and not (value and min(value) < " "):
             return ""
         return "text in quotes, at most %d characters" % _LONGEST
-    if allowed == "pairing":
-        if value in ("off", "just works"):
+    if allowed in ("pairing", "phone"):
+        words = ("off", "just works") if allowed == "pairing" else ("auto", "on", "off")
+        if value in words:
             return ""
         if isinstance(value, str) and len(value) == 6 and not value.strip("0123456789"):
             return ""
-        return "off, just works or six digits, in quotes"
+        return ", ".join(words) + " or six digits, in quotes"
     if "|" in allowed and ".." not in allowed:
         choices = [_parse(word) for word in allowed.split("|")]
         if any(type(value) is type(choice) and value == choice for choice in choices):

@@ -1,6 +1,7 @@
 # The app on the virtual board, as bench/heap.py wants it watched: argument: CONFIG.json
 # Prints lines "heap NAME NUMBER…"; after those that ask for it, the interpreter's table of names.
 import gc
+import hashlib
 import json
 import sys
 
@@ -24,6 +25,7 @@ vclock.install(False, 0)  # asyncio is the virtual clock's from its import on
 import asyncio
 
 import air
+import phone
 import tasks
 
 for name in ("bluetooth", "esp32", "network", "time"):
@@ -214,6 +216,31 @@ def tell_largest():
     say("largest", largest())
 
 
+class Caller(phone.Phone):
+    """A phone that knows the code and reads the log for ever."""
+
+    def call(self):
+        self.connect()
+        vclock.call_later(1000, self.write, b"\x01")
+        vclock.call_later(2000, self.write, b"\x03\x02")
+
+    def heard(self, data):
+        if data[0] == 0x81:
+            self.write(b"\x02" + prove(data[5:]))
+        elif data[0] in (0x82, 0xC2):
+            self.write(b"\x05\0\0\0\0\xff\xff\xff\xff\x06jk_pak01-00001.raw")
+        elif data[0] < 0x80 and data[0] % 3 == 2:
+            self.write(b"\x06\x03")
+        elif data[0] == 0xC0:
+            self.write(b"\x03\x02")
+
+
+def prove(nonce):
+    key = b"123456" + bytes(58)
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key) + nonce).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in key) + inner).digest()[:16]
+
+
 async def nothing():
     pass
 
@@ -234,6 +261,9 @@ peer = air.peripherals[0]
 if config["measure"]:
     at(900, look_often, "polling", 60, 900)
     at(920, look, "all")
+if config["phone"]:
+    caller = Caller()
+    at(800, caller.call)
 if config["events"]:
     at(1000, air.remove, peer)
     at(1040, air.add, peer)
@@ -252,5 +282,7 @@ if config["free"]:
     say("free", gc.mem_free())
 world.run()
 say("end", app().batteries[0].link.samples, app().batteries[0].store.frames)
+if config["phone"]:
+    say("notifications", caller.notifications)
 for name in sys.modules:
     say("loaded " + name, 0)

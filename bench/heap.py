@@ -38,6 +38,7 @@ _PLENTY = "350k"  # every collection looks at all of it
 _STARTS = 5
 _RESET = 75  # the exit code of a board that wants to start again
 _MINUTE = 1 / 1440  # days
+_SETTINGS = {"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2}
 # whose names a board has in its firmware
 _BUILT_IN = ("bluetooth", "esp32", "machine", "network", "time")
 _BASE = """
@@ -114,9 +115,12 @@ class Bench:
 
     # ---- what is in use
 
-    def modules(self) -> dict[str, int]:
-        """Return what the app has in use, as `polling`, and its parts."""
-        said = self.run(days=17 * _MINUTE, watch=True, measure=True)
+    def modules(self, phone: bool = False) -> dict[str, int]:
+        """Return what the app has in use, as `polling`, and its parts.
+
+        `phone`: with one connected that reads the log without a break.
+        """
+        said = self.run(days=17 * _MINUTE, watch=True, measure=True, phone=phone)
         stack, sizes, loaded = [], {}, set()
         world = all_ = most = None
         for what, numbers, names in _said(said):
@@ -218,6 +222,7 @@ class Bench:
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": str(self._board / "lib")}
         usual["names"] = self._shortened
+        usual["phone"] = False
         path = process.configure(
             out,
             self._board,
@@ -225,7 +230,7 @@ class Bench:
             sim=str(SIMS["32"]),
             lcd="16x2",
             status_wall_ms=1 << 29,
-            settings={"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2},
+            settings=_SETTINGS | {"phone": "123456" if config.get("phone") else "off"},
             **usual | config,
         )
         watched = Path(__file__).with_name("appheap.py")

@@ -70,6 +70,7 @@ class BmsLink:
         self.text = "starting"  # what the link is doing, in words
         self.connects = 0
         self.samples = 0
+        self.paused = 0  # s that the BMS is left to another app
         self.turns = 0  # grows at least every five minutes while all is well
         self.implausible = 0
         self.refused = {}  # kind of a value that cannot be true: how often
@@ -105,6 +106,11 @@ class BmsLink:
         while True:
             self.turns += 1
             try:
+                if self.paused:
+                    bms, self._bms = self._bms, None
+                    from link import wait
+
+                    await wait.run(self, bms, self._say)
                 if self._bms is None:
                     await self._find()
                 else:

@@ -1,5 +1,6 @@
-# Stand-in for the low-level bluetooth module of the ESP32 port (NimBLE, central role)
-# Same names, events and refusals; the peers are in sim/air.py, time comes from sim/vclock.py.
+# Stand-in for the low-level bluetooth module of the ESP32 port (NimBLE)
+# Same names, events and refusals. Peers are in sim/air.py, links to them in sim/airlink.py; what
+# the board offers to phones is in sim/gatts.py, and time comes from sim/vclock.py.
 import errno
 import sys
 
@@ -8,6 +9,8 @@ import machine
 import security
 import sysmem
 import vclock
+from airlink import Link
+from gatts import Server
 from micropython import const
 
 _SCAN_RESULT = const(5)
@@ -20,32 +23,21 @@ _CHARACTERISTIC_RESULT = const(11)
 _CHARACTERISTIC_DONE = const(12)
 _DESCRIPTOR_RESULT = const(13)
 _DESCRIPTOR_DONE = const(14)
-_READ_RESULT = const(15)
 _READ_DONE = const(16)
 _WRITE_DONE = const(17)
-_NOTIFY = const(18)
-_INDICATE = const(19)
 _MTU_EXCHANGED = const(21)
 
 _EBUSY = const(16)
 _EMSGSIZE = const(-4)  # NimBLE's own, for which the port has no errno
 _MAX_AD = const(31)
-_STATUS_NOT_CONNECTED = const(7)
-_ATT_INVALID_HANDLE = const(0x101)
-_ATT_READ_NOT_PERMITTED = const(0x102)
-_ATT_WRITE_NOT_PERMITTED = const(0x103)
 _ATT_UNLIKELY = const(0x10E)
 
 _ADV_IND = const(0)
 _SCAN_RSP = const(4)
-_READ = const(0x02)
-_WRITE_NO_RESPONSE = const(0x04)
-_WRITE = const(0x08)
 
 _MAX_LINKS = const(4)
-_MAX_RESULT = const(21)  # bytes of a discovered characteristic
 _MAX_PROCEDURES = const(4)
-_MAX_UNSENT = const(12)  # writes without response that wait for the air
+_POOL = const(12)  # buffers that all links share for what waits for the air
 _NO_ADDR = bytes(6)
 _CANCEL_MS = const(3)
 _EARLY_LOSS_INTERVALS = const(6)
@@ -87,163 +79,6 @@ class UUID:
         return "UUID('%s')" % "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:]))
 
 
-class _Link:
-    """The radio's side of one connection."""
-
-    def __init__(self, radio, handle, peer):
-        self.radio = radio
-        self.handle = handle
-        self.peer = peer  # None: gone, the supervision timeout is running
-        self.addr_type = peer.addr_type
-        self.addr = peer.addr
-        self.interval_ms = peer.interval_ms
-        self.mtu = 23
-        self.mtu_asked = False
-        self.subscribed = {}  # value handle on the air -> CCCD bits
-        self.closing = False
-        self.up = True
-        self.unsent = 0
-        self.pairing = security.Pairing(self, radio.security)
-        self._procedures = []  # [done event, attribute handle, steps], the first one runs
-        self._lost = None
-
-    # peer to central
-
-    def notify(self, value_handle, view):
-        if self.up and self.peer:
-            bits = self.subscribed.get(value_handle, self.peer.pushes)
-            if bits:
-                event = _NOTIFY if bits & 1 else _INDICATE
-                self.radio.data_event(event, self.handle, value_handle, view)
-                if self.peer:
-                    self.peer.reached("notify")
-
-    def peer_lost(self):
-        supervision_ms = self.peer.supervision_ms
-        self.peer = None
-        self._lost = vclock.call_later(supervision_ms, self.drop)
-
-    def drop(self, told=True):
-        """The link is over: procedures fail, then the event (if the stack does not lose it),
-        then the peer advertises again."""
-        if not self.up:
-            return
-        self.up = False
-        radio = self.radio
-        if self._lost:
-            vclock.cancel(self._lost)
-        self.pairing.end()
-        peer = self.forget_peer()
-        radio.links.pop(self.handle)
-        sysmem.give("link")
-        if told:
-            for done, handle, _ in self._procedures:
-                radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)
-            radio.emit(_DISCONNECT, (self.handle, self.addr_type, memoryview(self.addr)))
-        if peer in air.peripherals:
-            radio.appeared(peer)
-
-    def haunt(self):
-        """The peer is free again, but the stack never notices and keeps the link."""
-        peer = self.forget_peer()
-        if peer in air.peripherals:
-            self.radio.appeared(peer)
-
-    def forget_peer(self):
-        peer, self.peer = self.peer, None
-        if peer:
-            peer._link = None
-            peer.on_disconnect()
-        return peer
-
-    # central to peer
-
-    def send(self, handle, data):
-        """Write without response: arrives in the next connection event."""
-        self.unsent += 1
-        vclock.call_later(self.interval_ms, self._sent, handle, data)
-
-    def _sent(self, handle, data):
-        self.unsent -= 1
-        if self.up and self.peer:
-            char, cccd = self.peer._attribute(handle)
-            if not char or cccd or not char.properties & _WRITE_NO_RESPONSE:
-                return
-            if self.pairing.write(char, data) is None:
-                self.peer.on_write(char.given, data, False)
-
-    def procedure(self, done, handle, steps):
-        """Queue an ATT procedure: `steps` are events, or functions that return a status."""
-        self._procedures.append((done, handle, steps))
-        if len(self._procedures) == 1:
-            vclock.call_later(2 * self.interval_ms, self._step)
-
-    def _step(self):
-        if not self.up or self.peer is None or self.peer.sticks and self.mtu_asked:
-            return
-        done, handle, steps = self._procedures[0]
-        status = 0
-        if steps and isinstance(steps[0], tuple):
-            self.peer.reached("discover")
-            if self.peer is None:
-                return
-        if steps and isinstance(steps[0], tuple):
-            if not self.peer.fail_discovery:
-                # one response of the peer brings several results
-                for _ in range((self.mtu - 2) // _MAX_RESULT):
-                    if steps and self.up:
-                        event, data = steps.pop(0)
-                        self.radio.emit(event, data)
-                if self.up:
-                    vclock.call_later(2 * self.interval_ms, self._step)
-                return
-            self.peer.fail_discovery -= 1
-            status = _ATT_UNLIKELY
-        elif steps:
-            status = steps[0]()
-        self._procedures.pop(0)
-        if self._procedures:
-            vclock.call_later(2 * self.interval_ms, self._step)
-        self.radio.procedure_done(self, done, handle, status)
-
-    def write(self, handle, data):
-        char, cccd = self.peer._attribute(handle)
-        if char is None:
-            return _ATT_INVALID_HANDLE
-        if cccd:
-            if self.peer.guards_cccd and self.pairing.write(char, b""):
-                return self.peer.refusal
-            on = bool(data and data[0] & 3)
-            self.peer.reached("subscribe")
-            if self.peer is None:
-                return _ATT_UNLIKELY
-            if on:
-                self.subscribed[char.value_handle] = data[0]
-            else:
-                self.subscribed.pop(char.value_handle, None)
-            self.peer.on_subscribe(char.given, on)
-            return 0
-        if not char.properties & _WRITE:
-            return _ATT_WRITE_NOT_PERMITTED
-        status = self.pairing.write(char, data)
-        if status is None:
-            self.peer.on_write(char.given, data, True)
-        return status or 0
-
-    def read(self, handle):
-        char, cccd = self.peer._attribute(handle)
-        if char is None:
-            return _ATT_INVALID_HANDLE
-        if cccd:
-            data = bytes((self.subscribed.get(char.value_handle, 0), 0))
-        elif char.properties & _READ:
-            data = self.peer.on_read(char.given)
-        else:
-            return _ATT_READ_NOT_PERMITTED
-        self.radio.data_event(_READ_RESULT, self.handle, handle, data[: self.mtu - 1])
-        return 0
-
-
 def _claim(who):
     """Take the system's memory, without which ESP-IDF does not go on."""
     sysmem.look()
@@ -267,6 +102,7 @@ class _Radio:
         self._buf = bytearray(512)
         self._view = memoryview(self._buf)
         self.links = {}
+        self.server = Server(self)
         self.advertising = None  # (interval us, data, answer, connectable) while the board does
         self._told = b"", b""  # data and answer, which the stack keeps
 
@@ -315,6 +151,7 @@ class _Radio:
                 for link in list(self.links.values()):
                     link.drop()
                 self._finding_chars = False
+                self.server.forget()
                 self.deaf &= 2
                 self.security = security.Settings()
                 sysmem.give("bluetooth")
@@ -360,6 +197,10 @@ class _Radio:
         if connectable and len(self.links) >= _MAX_LINKS:
             raise OSError(errno.ENOMEM)
         self._advertise((interval_us, told[0], told[1], connectable))
+
+    def stop_advertising(self):
+        """A phone has connected."""
+        self._advertise(None)
 
     def _advertise(self, what):
         if what != self.advertising:
@@ -456,6 +297,7 @@ class _Radio:
                 raise OSError(errno.EIO)
         if len(self.links) >= _MAX_LINKS:
             raise OSError(errno.ENOMEM)
+        self.need_buffer()
         _claim("link")
         timer = vclock.call_later(scan_duration_ms or 2000, self._cancel_connect)
         self._connecting = (addr_type, bytes(addr), timer)
@@ -499,7 +341,7 @@ class _Radio:
         while handle in self.links:
             handle += 1
         _claim("link")  # the attempt's becomes the link's
-        link = self.links[handle] = _Link(self, handle, p)
+        link = self.links[handle] = Link(self, handle, p)
         p._link = link
         p._next_ms = 0
         p.on_connect()
@@ -530,6 +372,38 @@ class _Radio:
     def gap_passkey(self, conn_handle, action, passkey):
         self._link(conn_handle).pairing.enter(action, passkey)
 
+    def need_buffer(self):
+        """Raise OSError when all links together have taken the pool."""
+        if sum(link.unsent for link in self.links.values()) >= _POOL:
+            raise OSError(errno.ENOMEM)
+
+    # GATT server
+
+    def gatts_register_services(self, services):
+        self._check()
+        if self.advertising or self._scan or self._connecting or self.links:
+            raise OSError(_EBUSY)
+        return self.server.register(services)
+
+    def gatts_set_buffer(self, value_handle, size, append=False):
+        self._check()
+        self.server.value(value_handle).size = size
+
+    def gatts_read(self, value_handle):
+        self._check()
+        return bytes(self.server.value(value_handle).data)
+
+    def gatts_write(self, value_handle, data, send_update=False):
+        self._check()
+        value = self.server.value(value_handle)
+        value.data = bytes(data)[: value.size]
+
+    def gatts_notify(self, conn_handle, value_handle, data=None):
+        link = self._link(conn_handle)
+        value = self.server.value(value_handle)
+        self.need_buffer()
+        link.notify(value_handle, bytes(value.data if data is None else data))
+
     # GATT client
 
     def _procedure(self, conn_handle, done, handle, steps):
@@ -539,6 +413,7 @@ class _Radio:
             n += len(each._procedures)
         if n >= _MAX_PROCEDURES:
             raise OSError(errno.ENOMEM)
+        self.need_buffer()
         link.procedure(done, handle, steps)
 
     def _link(self, conn_handle):
@@ -606,8 +481,7 @@ class _Radio:
                 conn_handle, _WRITE_DONE, value_handle, [lambda: link.write(value_handle, data)]
             )
             return
-        if link.unsent >= _MAX_UNSENT:
-            raise OSError(errno.ENOMEM)
+        self.need_buffer()
         link.send(value_handle, data)
 
     def gattc_exchange_mtu(self, conn_handle):

@@ -128,6 +128,8 @@ def _limits(allowed: str) -> tuple[list, list]:
     if allowed == "pairing":
         allow = ["off", "just works", "000000", "123456"]
         return allow, ["on", "12345", "1234567", "12345a", "12 456", "", 123456, 0, None, ["off"]]
+    if allowed == "phone":
+        return ["auto", "on", "off", "012345"], ["yes", "12345", "12345a", "", 123456, True, None]
     if "|" in allowed and ".." not in allowed:
         choices = json.loads(f"[{allowed.replace('|', ',')}]")
         return choices, [str(choices), 1, 16.0, "16", None, "", choices]

@@ -22,7 +22,7 @@ from batmon.log.timeline import FRAME
 # What a board or `batmon pull` keeps beside shards.
 _COMPANIONS = {
     "state", "state.bak", "index", "packing", "unreadable", "version", "errors.txt", "errors.old",
-    "restart.txt", "names.txt", "bms", *(f"bms{n}" for n in range(1, 8)),
+    "restart.txt", "names.txt", "bms", *(f"bms{n}" for n in range(1, 8)), "phone", "phone.tries",
 }  # fmt: skip
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory and the time.

@@ -8,16 +8,15 @@ function bits(x) {  // the least n with x < 2^n, for x >= 0
 }
 
 class Bits {
-  // `rows` of 8 counters, which know nothing yet.
-  constructor(rows) {
-    this.p = new Uint16Array(8 * rows);
-    this.seen = new Uint8Array(8 * rows);
+  // `first` says p of each counter before it learns, `experience` how much that is worth.
+  constructor(first, experience) {
+    Object.assign(this, { first, experience, p: first.slice(), seen: new Uint8Array(first.length) });
     this.forget();
   }
 
   forget() {
-    this.p.fill(EVEN);
-    this.seen.fill(0);
+    this.p.set(this.first);
+    this.seen.fill(this.experience);
   }
 
   // Read `data` from byte `at` to `end`.

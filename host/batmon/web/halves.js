@@ -45,28 +45,23 @@ function nearest(x, grid) {  // the half float nearest to x / grid, ties to even
   return (exponent << 10) + q - 1024;
 }
 
-// Places on the scale of a fraction f: 8 significant bits, or 7 or 6 of small numbers.
-const COARSER = 11 << 10, FINER = 12 << 10, PLACES = [352, 416];
-
-function above(half, f) {
-  return (half & 0x7FFF) - 1024 * (10 - f);
-}
+// Places on the scale of a fraction f: 8 significant bits, fewer of small numbers.
+const COARSER = 10 << 10, FINER = 11 << 10, PLACES = [320, 384];
 
 function place(half, f) {
-  const z = above(half, f);
-  const size = z < 0 ? 0 : z < COARSER ? z >> 5 : z < FINER ? PLACES[0] + (z - COARSER >> 4) : PLACES[1] + (z - FINER >> 3);
+  const h = half & 0x7FFF, g = 11 - f, z = h - 1024 * g;
+  const size = z < 0 ? h >> 10 : g + (z < COARSER ? z >> 5 : z < FINER ? PLACES[0] + (z - COARSER >> 4) : PLACES[1] + (z - FINER >> 3));
   return half & 0x8000 ? -size : size;
 }
 
 function ofPlace(p, f) {
-  const size = Math.abs(p);
-  if (size === 0) return 0;
-  const z = size < PLACES[0] ? size << 5 : size < PLACES[1] ? COARSER + (size - PLACES[0] << 4) : FINER + (size - PLACES[1] << 3);
-  return (z + 1024 * (10 - f) & 0x7FFF) | (p < 0 ? 0x8000 : 0);
+  const g = 11 - f, size = Math.abs(p), q = size - g;
+  const h = q < 0 ? size << 10
+    : (q < PLACES[0] ? q << 5 : q < PLACES[1] ? COARSER + (q - PLACES[0] << 4) : FINER + (q - PLACES[1] << 3)) + 1024 * g & 0x7FFF;
+  return h | (p < 0 ? 0x8000 : 0);
 }
 
 function onScale(half, f) {
-  const z = above(half, f);
-  if (z <= 0) return half === 0;
-  return (z & (z < COARSER ? 31 : z < FINER ? 15 : 7)) === 0;
+  const z = (half & 0x7FFF) - 1024 * (11 - f);
+  return half !== 0x8000 && (z & (z < 0 ? 1023 : z < COARSER ? 31 : z < FINER ? 15 : 7)) === 0;
 }

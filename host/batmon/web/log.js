@@ -1,16 +1,11 @@
 // The log of each battery out of its shards: rows and events for the report, and as CSV.
 // The same as host/batmon/log/stream.py and history.py, which tests hold it to, field by field.
+// EVENT_WORDS are written by web/tables.py.
 "use strict";
 
 const SPAN_S = 8192;  // of the frames that tell the time of those between them
 const GAP = 9, LONGEST_EVENTS = 500, BETWEEN_BOOTS_S = 60;
 const UNKNOWN_8 = 255, UNKNOWN_16 = 65535, NAN_BITS = 0x7E00;
-const EVENT_WORDS = { 1: "connected to the BMS", 2: "lost the BMS", 3: "frames dropped",
-  4: "oldest shard deleted to make room", 5: "clock stepped", 6: "flash error", 7: "shard set aside as bad",
-  8: "torn end of a shard left out", 9: "no samples", 10: "coarseness of the log changed",
-  11: "unreadable shard deleted, what could be read of it is saved",
-  12: "alarm", 13: "switched", 14: "health", 15: "limit of the settings", 16: "changes that were only counted",
-  17: "make of the BMS" };
 
 // The logs in `shards` as readShard makes them, battery by battery in the order of their names.
 function logsOf(shards) {

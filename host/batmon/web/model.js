@@ -1,14 +1,23 @@
 // The model of sealed shards, read: each column is guessed, and how far off the guess is, a number.
-// docs/FORMAT.md, "The model", in its order. TABLE, the rows by name, is written by web/tables.py.
+// docs/FORMAT.md, "The model", in its order. TABLE, the rows by name, and LEARNED, what their counters
+// say at the start, are written by web/tables.py.
 "use strict";
 
 const FRAME_BYTES = 13;
-const GRIDS = [10, 100], FINEST = 10;
+const GRIDS = [10, 100], USUAL = 4, FINEST = 10, STILL_S = 1800;
+
+// p of each counter before it learns: of some rows by themselves, of others alike.
+function learned() {
+  const p = new Uint16Array(8 * TABLE.all);
+  for (const [row, rows, text] of LEARNED)
+    for (let i = 0; i < 8 * rows; i++) p[8 * row + i] = 64 * (text.charCodeAt(i & 7) - 48);
+  return p;
+}
 
 class Model {
-  constructor(rows = { ...TABLE, GRID_SHARED: TABLE.REST }) {
+  constructor(rows = { ...TABLE, GRID_SHARED: TABLE.REST }, bits = new Bits(learned(), 1)) {
     this.rows = rows;
-    this.bits = new Bits(rows.all);
+    this.bits = bits;
     this.ready = false;  // may the next block go on from here?
     this.begin();
   }
@@ -21,7 +30,8 @@ class Model {
     this.recent = [0, 1].map(() => Uint8Array.from({ length: 16 }, (_, i) => i));
     this.time = this.interval = this.odd = 0;
     this.unit = 60;
-    this.I = this.half = this.currentMiss = this.scalePlace = this.f = this.stray = this.jump = 0;
+    this.I = this.half = this.currentMiss = this.scalePlace = this.stray = this.jump = 0;
+    this.f = USUAL;
     this.low = this.high = this.rest = this.R = 0;
     this.volts = this.voltsMiss = this.bias = this.cells = 0;
     this.grid = GRIDS[0];
@@ -69,9 +79,9 @@ class Model {
     const x = this.bits.number(
       rows.TIME_GUESS + 2 * (g < 16 ? g : 11 + bits(g)) + this.jump,
       rows.TIME_CURRENT + 2 * Math.min(15, Math.max(0, size - 3)) + this.jump, rows.TIME);
-    const interval = (x === 0 ? guess : x > 0 ? (x - 1) * unit : -x - 1) & 0xFFFF;
+    const interval = (x === 0 ? guess : x > 0 ? (x - 1) * unit : (-x >> 1) + (x & 1 ? STILL_S : -1)) & 0xFFFF;
     this.interval = this.intervals[size] = interval;
-    if (interval % unit) {
+    if (interval < STILL_S && interval % unit) {
       this.odd += 4;
       if (this.odd > 8) {
         this.odd = 0;
@@ -103,7 +113,7 @@ class Model {
     if (!off || onScale(this.half, this.f)) this.stray = Math.max(0, this.stray - 3);
     else {
       this.stray++;
-      for (let f = this.f + 1; this.stray > 3 && f <= FINEST; f++)
+      for (let f = this.f + 1; this.stray > 2 && f <= FINEST; f++)
         if (onScale(this.half, f)) {
           this.f = f;
           this.stray = 0;

@@ -5,8 +5,8 @@ const uuid = (n) => `a6f4000${n}-8d3c-4f0a-9b57-2e61c0d7b4a8`;
 const SERVICE = uuid(1), ASK = uuid(2), ANSWER = uuid(3);
 const HELLO = 1, PROVE = 2, LIVE = 3, CHECK = 4, READ = 5, CREDITS = 6, STOP = 7, CLOCK = 8, PAUSE = 9, ACKNOWLEDGE = 10;
 const LIVE_VALUES = 0xC0, LIVE_WORDS = 0xC1, END = 0xC2;
-const WINDOW = 10;  // notifications that may be on their way
-const ANSWER_MS = 10_000, DATA_MS = 20_000, CHECK_MS = 60_000, ALIVE_MS = 60_000, PROOF_BYTES = 16;
+const WINDOW = 6, LIVE_WINDOW = 2;  // notifications that may be on their way
+const ANSWER_MS = 10_000, DATA_MS = 20_000, CHECK_MS = 60_000, ALIVE_MS = 5000, PROOF_BYTES = 16;
 const REFUSALS = { 1: "the board does not know this request; it has an older batmon", 2: "the board did not understand the request",
   3: "this takes the board's code", 4: "that is not the board's code", 6: "the board has no such file",
   7: "the board is busy with another request", 8: "the board cannot read its flash", 9: "the board cannot do that now" };
@@ -25,6 +25,7 @@ class Board {
   constructor(device, heard, said, gone) {
     Object.assign(this, { device, heard, said });
     this.name = device.name ?? "board";
+    this.writes = this.turn = Promise.resolve();
     device.addEventListener("gattserverdisconnected", () => {
       this.fail(new Lost("the board is out of reach"));
       clearInterval(this.alive);
@@ -39,8 +40,19 @@ class Board {
     this.answer = await service.getCharacteristic(ANSWER);
     this.answer.addEventListener("characteristicvaluechanged", ({ target }) => this.hear(target.value));
     await this.answer.startNotifications();
-    await this.request(LIVE, 1);
-    this.alive = setInterval(() => this.request(LIVE, 1).catch(() => {}), ALIVE_MS);
+    this.stayLive();
+    this.alive = setInterval(() => this.stayLive(), ALIVE_MS);
+  }
+
+  stayLive() {
+    this.write(false, LIVE, LIVE_WINDOW).catch(() => {});  // it is asked again soon
+  }
+
+  // One write at a time, as browsers want it.
+  write(answered, ...parts) {
+    const bytes = bytesOf(...parts);
+    return this.writes = this.writes.catch(() => {}).then(() => (answered
+      ? this.ask.writeValueWithResponse(bytes) : this.ask.writeValueWithoutResponse(bytes)));
   }
 
   disconnect() {
@@ -49,15 +61,13 @@ class Board {
 
   // One request at a time; resolves to the answer, a DataView.
   request(op, ...body) {
-    const turn = (this.turn ?? Promise.resolve()).catch(() => {}).then(() => this.exchange(op, body));
-    this.turn = turn;
-    return turn;
+    return this.turn = this.turn.catch(() => {}).then(() => this.exchange(op, body));
   }
 
   async exchange(op, body) {
     const answered = this.awaits(op === CHECK ? CHECK_MS : ANSWER_MS, (view) => view.getUint8(0) === (op | 0x80));
     answered.catch(() => {});
-    await this.ask.writeValueWithResponse(bytesOf(op, ...body));
+    await this.write(true, op, ...body);
     const view = await answered, status = view.getUint8(1);
     if (status) throw new Refused(status, view);
     return view;
@@ -81,7 +91,10 @@ class Board {
   hear(view) {
     const kind = view.getUint8(0);
     if (kind < 0x80 || kind === END) this.reading?.take(view);
-    else if (kind === LIVE_VALUES) this.heard(liveValues(view));
+    else if (kind === LIVE_VALUES) {
+      this.heard(liveValues(view));
+      this.stayLive();
+    }
     else if (kind === LIVE_WORDS) this.said(view.getUint8(1), new TextDecoder().decode(rest(view, 2)));
     else if (this.waiting?.fits(view)) {
       const { resolve } = this.waiting;
@@ -125,7 +138,7 @@ class Board {
         take(part);
         if (--credits <= WINDOW / 2) {
           credits += WINDOW / 2;
-          this.ask.writeValueWithoutResponse(bytesOf(CREDITS, WINDOW / 2)).catch(reject);
+          this.write(false, CREDITS, WINDOW / 2).catch(reject);
         }
       } };
     });

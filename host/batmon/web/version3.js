@@ -8,7 +8,7 @@ const ROWS_3 = { all: 555, CURRENT: 0, CURRENT_SIZE: 8, CURRENT_KIND: 40, TIME: 
 
 class Model3 extends Model {
   constructor() {
-    super({ ...ROWS_3 });
+    super({ ...ROWS_3 }, new Bits(new Uint16Array(8 * ROWS_3.all).fill(EVEN), 0));
   }
 
   begin() {

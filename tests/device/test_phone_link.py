@@ -1,0 +1,123 @@
+# A phone beside the link to the BMS: a whole log comes over while it walks away, and polls go on
+import asyncio
+import random
+import time
+
+import air
+import battery
+import jikong
+import vclock
+from aiobmsble.bms import jikong_bms
+from bleak_peer import fresh
+from link import BmsLink
+from phone_client import PAUSE, Gone
+from test_phone import _CODE, Board, _Battery, _connected, _file
+
+_POLL_MS = 1000
+_SHARDS = 8  # of each battery
+_VANISHES = 50
+
+
+class _Polling:
+    """A real link to a simulated BMS beside the service: when it gave samples."""
+
+    def __init__(self, board):
+        self._board = board
+        self.longest_ms = 0
+        self.samples = 0
+        self.said = []
+
+    async def __aenter__(self):
+        fresh(jikong.make(battery.make("van", 1)))
+        self.link = BmsLink(
+            jikong_bms.BMS, "jk-pak01", _POLL_MS, on_change=lambda link: self.said.append(link.text)
+        )
+        self._board.batteries[0].link = self.link
+        self._task = asyncio.create_task(self._poll())
+        while self.samples < 3:
+            await asyncio.sleep_ms(100)
+        self.longest_ms = 0
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+
+    async def _poll(self):
+        last_ms = None
+        async for sample in self.link:
+            now_ms = vclock.now_ms()
+            if last_ms is not None:
+                self.longest_ms = max(self.longest_ms, now_ms - last_ms)
+            last_ms = now_ms
+            self.samples += 1
+            one = self._board.batteries[0]
+            one.sample = sample
+            for sink in self._board.sinks:
+                sink.sample(one, now_ms, sample)
+
+
+async def test_a_log_of_two_batteries_by_a_phone_that_vanishes_50_times():
+    async with Board(batteries=[_Battery("van"), _Battery("house")]) as board:
+        files = {}
+        for name in ("van", "house"):
+            for n in range(_SHARDS):
+                file = "%s-%05d.bts" % (name, 2 * n + len(name) % 2)
+                files[file] = _file(file, 10_000 + random.getrandbits(14))
+        async with _Polling(board) as polling:
+            client = await _connected()
+            client.live = True
+            client.write(b"\x03\x02")
+            kept = {file: b"" for file in files}
+            vanishes = 0
+            while True:
+                lacking = [file for file in files if len(kept[file]) < len(files[file])]
+                if not lacking:
+                    break
+                file = lacking[0]
+                task = asyncio.create_task(client.read(file, len(kept[file])))
+                if vanishes < _VANISHES:
+                    await asyncio.sleep_ms(20 + random.getrandbits(8))
+                    if not task.done():
+                        vanishes += 1
+                        (client.vanish, client.vanish, client.disconnect)[vanishes % 3]()
+                try:
+                    await task
+                except Gone:
+                    pass
+                kept[file] += bytes(client.data)
+                await asyncio.sleep_ms(100)  # a good-bye may be under way
+                if client.link is None:
+                    await client.reach()
+                    client.write(b"\x03\x02")
+                    assert await client.prove(_CODE) == 0
+            print("longest gap", polling.longest_ms, "ms,", sum(map(len, files.values())), "bytes")
+            assert kept == files and vanishes == _VANISHES, vanishes
+            assert polling.longest_ms <= 2 * _POLL_MS, polling.longest_ms
+            assert polling.link.connects == 1
+            assert not board.task.done()
+
+
+async def test_the_bms_is_left_to_another_app_and_taken_up_again():
+    async with Board() as board:
+        async with _Polling(board) as polling:
+            client = await _connected()
+            assert (await client.ask(PAUSE, b"\x3c\x00"))[0] == 0
+            await asyncio.sleep_ms(5000)
+            assert not air.peripherals[0].connected
+            samples = polling.samples
+            await asyncio.sleep_ms(50_000)
+            assert polling.samples == samples
+            await asyncio.sleep_ms(15_000)
+            assert polling.samples > samples and polling.link.connected
+            assert "left to another app for 60 s" in polling.said
+            assert (await client.ask(PAUSE, b"\x3c\x00"))[0] == 0
+            await asyncio.sleep_ms(5000)
+            assert (await client.ask(PAUSE, b"\x00\x00"))[0] == 0
+            start = time.ticks_ms()
+            while not polling.link.connected:
+                await asyncio.sleep_ms(100)
+            assert time.ticks_diff(time.ticks_ms(), start) < 12_000
