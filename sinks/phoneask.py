@@ -39,6 +39,7 @@ _PAUSE_MOST_S = const(3600)
 _FIRST_UNIX_S = const(1_700_000_000)  # nobody's clock is right who tells less
 _LAST_UNIX_S = const(4_000_000_000)
 _ENOENT = const(2)
+_FAR = const(0x3FFFFFFF)
 _TEXTS = ("errors.txt", "errors.old", "version")
 _KINDS = ("raw", "bts", "bad")
 _SIZES = {_HELLO: 1, _PROVE: 1 + _PROOF_BYTES, _STOP: 1, _CLOCK: 7, _PAUSE: 3, _ACKNOWLEDGE: 2}
@@ -143,7 +144,7 @@ async def _read(phone, request, session):
                 source = _Text(_list(phone.folder))
             elif _ours(name):
                 source = open(phone.folder + "/" + name, "rb")
-                source.seek(offset)
+                source.seek(min(offset, _FAR))  # more is no position on a board
             status = _GOOD if source else _NO_FILE
         except OSError as exc:
             status = _NO_FILE if exc.errno == _ENOENT else _FLASH

@@ -237,7 +237,8 @@ async def test_a_list_a_file_a_part_of_it_and_its_crc():
         assert await client.read("van-00001.bts") == (0, content)
         assert await client.read("van-00001.bts", 29_000) == (0, content[29_000:])
         assert await client.read("van-00001.bts", 1000, 1500) == (0, content[1000:2500])
-        assert await client.read("van-00001.bts", 40_000) == (0, b"")
+        for offset in (40_000, 0x7FFFFFFF, 0xFFFFFFFF):
+            assert await client.read("van-00001.bts", offset) == (0, b"")
         assert await client.read("van-00002.raw") == (0, b"")
         status, crc = await client.ask(CHECK, struct.pack("<I", 777) + b"van-00001.bts")
         assert (status, crc) == (0, struct.pack("<I", crc32(content[:777])))
