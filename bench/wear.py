@@ -5,6 +5,7 @@ sealed shards, as it is after years; they are sealed as on a board.
 `most_erased_a_year` is the block that is erased most, `percent_a_year` of the 100,000 erases it
 lasts; `programmed_per_byte` counts bytes programmed per byte of data frames. A call is append,
 tick or one slice of sealing: the worst in reads, programs and erases, each of up to a block.
+NO_HOLD=1 leaves out the frame that is held and saved every ten minutes, to see what that costs.
 """
 
 import json

@@ -23,7 +23,10 @@ def note(campaign: str, told: list[str]):
     path.write_text(json.dumps(kept, indent=2))
 
 
-@pytest.mark.parametrize("file", ["cuts", "fat", "resets", "damage", "years", "calls", "rescue"])
+_STORE = "cuts", "fat", "resets", "damage", "years", "calls", "rescue", "loss"
+
+
+@pytest.mark.parametrize("file", _STORE)
 def test_the_store_survives(file):
     build.build(PLAIN, short=False)  # the tests look into objects
     tests = build.ROOT / "tests" / "device"
