@@ -194,8 +194,9 @@ class App:
         await lcd.draw(picture.render(battery.sample, battery.status, now_s), pages.GLYPHS)
 
     async def _tell(self):
-        from app import outputs  # here, because it takes memory
+        from app import outputs
 
+        _forget("app", "outputs")
         outputs.start(self)
         return True
 
@@ -225,11 +226,11 @@ class App:
                 watchdog.feed()
             await asyncio.sleep(_HOUSEKEEPING_S)
 
-    async def keep(self, name, part):
-        """Run a part for ever: one that fails, or ends without saying True, starts again."""
+    async def keep(self, name, part, *args):
+        """Run `part(*args)` for ever: one that fails, or ends without saying True, starts again."""
         while True:
             try:
-                if await part():
+                if await part(*args):
                     return
                 why = "it ended"
             except Exception as exc:

@@ -13,6 +13,7 @@ SECTIONS = (
     "lcd",
     "sampler",
     "sim",
+    "sinks",
     "size",
     "wear",
 )

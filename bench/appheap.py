@@ -28,7 +28,7 @@ import air
 import phone
 import tasks
 
-for name in ("bluetooth", "esp32", "network", "time"):
+for name in ("bluetooth", "esp32", "network", "socket", "time"):
     __import__(name)  # a board has them built in
 from world import World
 

@@ -40,7 +40,7 @@ _RESET = 75  # the exit code of a board that wants to start again
 _MINUTE = 1 / 1440  # days
 _SETTINGS = {"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2}
 # whose names a board has in its firmware
-_BUILT_IN = ("bluetooth", "esp32", "machine", "network", "time")
+_BUILT_IN = ("bluetooth", "esp32", "machine", "network", "socket", "time")
 _BASE = """
 import gc
 def used():
@@ -115,12 +115,12 @@ class Bench:
 
     # ---- what is in use
 
-    def modules(self, phone: bool = False) -> dict[str, int]:
-        """Return what the app has in use, as `polling`, and its parts.
+    def modules(self, phone: bool = False, **config) -> dict[str, int]:
+        """Return what the app has in use, as `polling`, and its parts; `config` as of `run`.
 
         `phone`: with one connected that reads the log without a break.
         """
-        said = self.run(days=17 * _MINUTE, watch=True, measure=True, phone=phone)
+        said = self.run(days=17 * _MINUTE, watch=True, measure=True, phone=phone, **config)
         stack, sizes, loaded = [], {}, set()
         world = all_ = most = None
         for what, numbers, names in _said(said):
@@ -216,8 +216,9 @@ class Bench:
         lines = (line for line in said.splitlines() if not line.startswith(("heap ", "qstr", "{")))
         return "\n".join(line for line in lines if line)
 
-    def run(self, days: float, **config) -> str:
-        """Return what the board says; RuntimeError if it crashes."""
+    def run(self, days: float, settings: dict | None = None, **config) -> str:
+        """Return what the board says, by settings beyond the usual; RuntimeError if it crashes."""
+        asked = {"phone": "123456" if config.get("phone") else "off"}
         out = Path(tempfile.mkdtemp(dir=self._folder))
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": str(self._board / "lib")}
@@ -230,7 +231,7 @@ class Bench:
             sim=str(SIMS["32"]),
             lcd="16x2",
             status_wall_ms=1 << 29,
-            settings=_SETTINGS | {"phone": "123456" if config.get("phone") else "off"},
+            settings=_SETTINGS | asked | (settings or {}),
             **usual | config,
         )
         watched = Path(__file__).with_name("appheap.py")

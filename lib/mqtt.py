@@ -7,10 +7,8 @@ from micropython import const
 
 _KEEP_ALIVE_S = const(60)  # after one and a half of it without a word the broker tells the will
 _LOOK_MS = const(20)  # how often to look whether the socket takes, or gives
+_HEAD = const(3)  # bytes: kind, and a length up to 16 kB
 _LOOKS = const(500)  # 10 s: then the connection is given up
-_PACKET_BYTES = const(1024)
-_QOS1 = const(0x02)
-_RETAIN = const(0x01)
 _CONNACK = const(0x20)
 _PUBACK = const(0x40)
 _PINGRESP = const(0xD0)
@@ -45,8 +43,6 @@ class Client:
         self._password = password
         self._will = will
         self._socket = None
-        self._buf = bytearray(_PACKET_BYTES)
-        self._n = 0
         self._id = 0
 
     async def connect(self, address):
@@ -59,38 +55,35 @@ class Client:
         except OSError as exc:
             if exc.errno not in _CONNECTING:
                 raise
-        self._begin(0x10)
-        self._put_text("MQTT")
-        flags = 0x26  # a clean session, and a will with QoS 0 that is retained
+        packet = bytearray(_HEAD)
+        packet.extend(b"\x00\x04MQTT\x04\x26\x00")  # a clean session, a will that is retained
+        packet.append(_KEEP_ALIVE_S)
+        texts = [self._name, self._will, "offline"]
         if self._user:
-            flags |= 0xC0
-        self._put(bytes((4, flags, 0, _KEEP_ALIVE_S)))
-        for text in (self._name, self._will, "offline"):
-            self._put_text(text)
-        if self._user:
-            self._put_text(self._user)
-            self._put_text(self._password)
-        await self._send(_CONNECTING)
+            packet[_HEAD + 7] |= 0xC0
+            texts += [self._user, self._password]
+        for text in texts:
+            _put(packet, text)
+        await self._send(0x10, packet, _CONNECTING)
         answer = await self._receive(_CONNACK, 2)
         if answer[1]:
             raise Refused(_REFUSALS[min(answer[1], len(_REFUSALS)) - 1])
 
     async def publish(self, topic, text, retain=False):
-        """Publish, and return when the broker has it (QoS 1); both together have 1000 bytes."""
-        self._begin(0x30 | _QOS1 | (_RETAIN if retain else 0))
-        self._put_text(topic)
+        """Publish, and return when the broker has it (QoS 1); up to 16 kB in all."""
         self._id = self._id % 0xFFFF + 1
-        self._put(bytes((self._id >> 8, self._id & 255)))
-        self._put(text.encode())
-        await self._send()
-        answer = await self._receive(_PUBACK, 2)
-        if answer[0] << 8 | answer[1] != self._id:
+        number = bytes((self._id >> 8, self._id & 255))
+        packet = bytearray(_HEAD)
+        _put(packet, topic)
+        packet.extend(number)
+        packet.extend(text.encode())
+        await self._send(0x33 if retain else 0x32, packet)
+        if await self._receive(_PUBACK, 2) != number:
             raise OSError(_ECONNRESET)  # an answer to something else: nothing is sure any more
 
     async def ping(self):
         """Ask whether the broker is there; needed within a minute of the last packet."""
-        self._begin(0xC0)
-        await self._send()
+        await self._send(0xC0, bytearray(_HEAD))
         await self._receive(_PINGRESP, 0)
 
     def close(self):
@@ -99,40 +92,24 @@ class Client:
             self._socket.close()
             self._socket = None
 
-    # ---- a packet
+    async def _send(self, kind, packet, busy=(_EAGAIN,)):
+        """Send a packet, which leaves room for its head; errors in `busy` mean: not ready yet.
 
-    def _begin(self, kind):
-        self._buf[0] = kind
-        self._n = 3  # two bytes of length do for 16 kB
-
-    def _put(self, data):
-        if self._n + len(data) > _PACKET_BYTES:
-            raise OSError(_ECONNRESET)
-        self._buf[self._n : self._n + len(data)] = data
-        self._n += len(data)
-
-    def _put_text(self, text):
-        data = text.encode()
-        self._put(bytes((len(data) >> 8, len(data) & 255)))
-        self._put(data)
-
-    async def _send(self, busy=(_EAGAIN,)):
-        """Send the packet; errors in `busy` mean that the socket is not yet ready."""
-        size = self._n - 3
-        view = memoryview(self._buf)
-        if size < 128:  # the length takes one byte
-            self._buf[1] = self._buf[0]
-            self._buf[2] = size
-            view = view[1:]
+        In one piece: for a second one TCP would wait until the first is acknowledged.
+        """
+        size = len(packet) - _HEAD
+        at = 0
+        if size < 128:  # then the length has one byte
+            at = 1
+            packet[2] = size
         else:
-            self._buf[1] = size & 127 | 128
-            self._buf[2] = size >> 7
-        view = view[: size + (2 if size < 128 else 3)]
-        sent = 0
+            packet[1] = size & 127 | 128
+            packet[2] = size >> 7
+        packet[at] = kind
         for _ in range(_LOOKS):
             try:
-                sent += self._socket.send(view[sent:])
-                if sent == len(view):
+                at += self._socket.send(memoryview(packet)[at:])
+                if at == len(packet):
                     return
             except OSError as exc:
                 if exc.errno not in busy:
@@ -158,3 +135,11 @@ class Client:
                     raise
             await asyncio.sleep_ms(_LOOK_MS)
         raise OSError(_ETIMEDOUT)
+
+
+def _put(packet, text):
+    """Append a text as MQTT has it, with its length before it."""
+    data = text.encode()
+    packet.append(len(data) >> 8)
+    packet.append(len(data) & 255)
+    packet.extend(data)

@@ -22,7 +22,12 @@ problem     binary_sensor -    problem          -                 - Problem
 link        sensor        -    -                -                 - Link
 log         sensor        -    -                -                 - Log
 """
-_DIAGNOSTIC = ("link", "log")
+# One text, of which nothing stays: short ones would become names of the program for good.
+_CONFIG = (
+    '{"~":"%s","name":"%s","uniq_id":"%s_%s","stat_t":"~/%s","val_tpl":"{{value_json.%s}}",'
+    '"avty_mode":"all","avty":[{"t":"%s"}%s],"o":{"name":"batmon","sw":"%s"},'
+    '"dev":{"ids":["%s"],"name":%s,"mf":%s,"mdl":%s,"sw":"batmon %s"}%s}'
+)
 
 
 def messages(prefix, board, topic, name, driver, expire_s, version):
@@ -33,37 +38,25 @@ def messages(prefix, board, topic, name, driver, expire_s, version):
     """
     node = topic.replace("/", "_")
     info = getattr(driver, "INFO", None) or {}
-    device = {
-        "ids": [node],
-        "name": name,
-        "mf": info.get("manufacturer", "unknown"),
-        "mdl": info.get("model", "BMS"),
-        "sw": "batmon " + version,
-    }
+    name = json.dumps(name)
+    maker = json.dumps(info.get("manufacturer", "unknown"))
+    model = json.dumps(info.get("model", "BMS"))
     for line in TABLE.split("\n"):
         if not line:
             continue
         key, component, unit, kind, state, digits, words = line.split(None, 6)
-        config = {
-            "~": topic,
-            "name": words,
-            "uniq_id": "%s_%s" % (node, key),
-            "stat_t": "~/state",
-            "val_tpl": "{{value_json.%s}}" % key,
-            "avty": [{"t": board}, {"t": "~/status"}],
-            "avty_mode": "all",
-            "dev": device,
-            "o": {"name": "batmon", "sw": version},
-        }
-        if key in _DIAGNOSTIC:
-            config["stat_t"] = "~/diagnostics"
-            config["avty"].pop()  # they tell why the values are not available
-            config["ent_cat"] = "diagnostic"
-        else:
-            config["exp_aft"] = expire_s
-        for short, value in (("unit_of_meas", unit), ("dev_cla", kind), ("stat_cla", state)):
+        values = key != "link" and key != "log"  # those tell why values are not available
+        more = ',"exp_aft":%d' % expire_s if values else ',"ent_cat":"diagnostic"'
+        for form, value in (
+            (',"unit_of_meas":"%s"', unit),
+            (',"dev_cla":"%s"', kind),
+            (',"stat_cla":"%s"', state),
+            (',"sug_dsp_prc":%s', digits),
+        ):
             if value != "-":
-                config[short] = value
-        if digits != "-":
-            config["sug_dsp_prc"] = int(digits)
-        yield "%s/%s/%s/%s/config" % (prefix, component, node, key), json.dumps(config)
+                more += form % value
+        place = "state" if values else "diagnostics"
+        available = ',{"t":"~/status"}' if values else ""
+        about = topic, words, node, key, place, key, board, available, version
+        text = _CONFIG % (about + (node, name, maker, model, version, more))
+        yield "%s/%s/%s/%s/config" % (prefix, component, node, key), text

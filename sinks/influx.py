@@ -128,8 +128,12 @@ class Influx:
             self._live = self._live and self._wifi.connected()
 
     def _dated(self):
-        stores = [battery.store for battery in self._batteries if battery.store]
-        return all([store.unix_offset_s for store in stores])
+        dated = True
+        for battery in self._batteries:
+            if battery.store:
+                battery.store.tick()  # it notes the time, if the clock was set a moment ago
+                dated = dated and battery.store.unix_offset_s
+        return bool(dated)
 
     # ---- the queue: what is not in a packet yet
 

@@ -1,12 +1,10 @@
 # Keeps the board in a WiFi network, as far as Bluetooth leaves room for it, and its clock right
 # Imported only where it is used: the driver takes its memory when the first network is joined.
 import asyncio
-import time
+import sys
 
 import bleradio
-import machine
 import network
-import udpask
 from micropython import const
 
 _JOIN_S = const(30)
@@ -16,22 +14,20 @@ _KEEP_FREE = const(12_000)  # bytes of what Bluetooth takes its memory from: for
 _NTP_S = const(86_400)
 _NTP_RETRY_S = const(60)  # doubled after every failure
 _NTP_RETRY_MAX_S = const(3600)
-_UNIX_2000_S = const(946684800)
 
 
 class Wifi:
     """The network `ssid`; `password` may be "". Says on the REPL what happens, never secrets.
 
-    `ntp_host` is asked daily for the time by which the board's is set, and `on_time()` called
-    then; "" asks nobody. Several may use the network at once.
+    `ntp_host` is asked daily for the time by which the board's is set; "" asks nobody. Several may
+    use the network at once.
     """
 
-    def __init__(self, ssid, password, ntp_host="", clock=None, on_time=None):
+    def __init__(self, ssid, password, ntp_host="", clock=None):
         self._ssid = ssid
         self._password = password
         self._ntp_host = ntp_host
         self._clock = clock
-        self._on_time = on_time
         self._ntp_s = 0  # when to ask for the time again
         self._ntp_wait_s = _NTP_RETRY_S
         self._turn = asyncio.Lock()
@@ -77,7 +73,10 @@ class Wifi:
         return self._wlan.ifconfig()[3]
 
     async def _set_clock(self):
-        offset_ms = await udpask.unix_offset_ms(self._clock, self._ntp_host, self.dns())
+        import ntp  # once a day
+
+        del sys.modules["ntp"]
+        offset_ms = await ntp.unix_offset_ms(self._clock, self._ntp_host, self.dns())
         now_s = self._clock.uptime_s()
         if offset_ms is None:
             self._ntp_s = now_s + self._ntp_wait_s
@@ -85,12 +84,7 @@ class Wifi:
             return
         self._ntp_s = now_s + _NTP_S
         self._ntp_wait_s = _NTP_RETRY_S
-        unix_ms = self._clock.uptime_ms() + offset_ms
-        epoch_s = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0
-        now = time.gmtime(unix_ms // 1000 - epoch_s)
-        us = unix_ms % 1000 * 1000
-        machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
-        self._on_time()
+        ntp.set_clock(self._clock.uptime_ms() + offset_ms)
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""

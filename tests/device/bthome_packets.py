@@ -31,7 +31,7 @@ def main(path):
             if line == "\n":
                 packet = Packet()
                 continue
-            fresh = packet.fill([_battery(*one) for one in json.loads(line)])
+            fresh = packet.update([_battery(*one) for one in json.loads(line)])
             print("\x1e" + packet.data().hex(), int(fresh))
 
 

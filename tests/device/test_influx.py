@@ -105,7 +105,7 @@ class _Board:
             }
         )
         network.WLAN().active(False)
-        self.wifi = Wifi("net", "open sesame", ntp, self.clock, self.store.tick)
+        self.wifi = Wifi("net", "open sesame", ntp, self.clock)
         self.sink = Influx(self.settings, self.wifi, self.clock, [self.battery])
         self.task = asyncio.create_task(self.sink.run())
 

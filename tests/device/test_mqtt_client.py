@@ -68,7 +68,7 @@ async def test_publishes_what_it_is_told():
     broker = _Broker()
     client = _client("me", "it's me")
     await client.connect(_BROKER)
-    long = "x" * 900
+    long = "x" * 9000
     for topic, text, retain in (("a/b", "1", False), ("a/c", long, True), ("☀", "Küche", True)):
         await client.publish(topic, text, retain)
     await client.ping()
@@ -169,12 +169,3 @@ async def test_a_network_that_went_is_noticed():
     assert isinstance(exc, OSError) and ms <= 11_000
     exc, _ = await _error(client.connect(_BROKER))
     assert isinstance(exc, OSError)
-
-
-async def test_what_is_too_long_is_refused_before_it_is_sent():
-    await _joined()
-    broker = _Broker()
-    client = _client()
-    await client.connect(_BROKER)
-    exc, _ = await _error(client.publish("t", "x" * 1100))
-    assert isinstance(exc, ValueError) or broker.published == []

@@ -3,6 +3,7 @@ import asyncio
 
 import network
 import socket
+import ntp
 import udpask
 import vclock
 from clock import Clock
@@ -29,7 +30,7 @@ async def _offset_ms(**server):
     clock = Clock()
     await _in_network(unix=_UNIX, ntp={"10.0.0.5": server})
     began_ms = vclock.now_ms()
-    offset_ms = await udpask.unix_offset_ms(clock, "time.lan", _DNS)
+    offset_ms = await ntp.unix_offset_ms(clock, "time.lan", _DNS)
     assert vclock.now_ms() - began_ms < 8000, "took too long"
     return offset_ms, _UNIX * 1000 + vclock.now_ms() - clock.uptime_ms()
 
@@ -144,10 +145,10 @@ async def test_times_that_are_not_believed():
 async def test_no_time_server_and_no_network():
     clock = Clock()
     await _in_network(unix=_UNIX)
-    assert await udpask.unix_offset_ms(clock, "time.lan", _DNS) is None
-    assert await udpask.unix_offset_ms(clock, "10.0.0.77", _DNS) is None
+    assert await ntp.unix_offset_ms(clock, "time.lan", _DNS) is None
+    assert await ntp.unix_offset_ms(clock, "10.0.0.77", _DNS) is None
     network.WLAN().active(False)
-    assert await udpask.unix_offset_ms(clock, "10.0.0.5", _DNS) is None
+    assert await ntp.unix_offset_ms(clock, "10.0.0.5", _DNS) is None
 
 
 async def test_count_of_seconds_that_began_anew():
