@@ -49,6 +49,8 @@ def _reason(exc):
         return "a file of batmon is damaged (%s), install batmon again" % text
     if isinstance(exc, ValueError) and text:
         return text
+    if isinstance(exc, NameError) and text.count("'") > 1:
+        return 'text stands in quotes: "%s"' % text.split("'")[1]
     if isinstance(exc, SyntaxError):
         text = "not valid Python"
     return "%s, check the three lines at its top" % (text or type(exc).__name__)

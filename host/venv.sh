@@ -83,4 +83,5 @@ case $stage in
         ;;
 esac
 .venv/bin/python -c 'import batmon' || fail "the installed package does not import."
+.venv/bin/python -m batmon.firmware.aioble # now, while there is a network
 printf '%s\n' "$want" >".venv/batmon-$stage"

@@ -67,4 +67,4 @@ def _value(action: argparse.Action) -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(document(PATH.read_text()))
+    PATH.write_text(document(PATH.read_text(encoding="utf-8")), encoding="utf-8")

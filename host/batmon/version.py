@@ -4,7 +4,8 @@ import re
 
 from batmon.paths import ROOT
 
-VERSION = re.search(r'^VERSION = "(.+)"$', (ROOT / "app/version.py").read_text(), re.M)[1]
+_TEXT = (ROOT / "app/version.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^VERSION = "(.+)"$', _TEXT, re.M)[1]
 
 
 def parts(version: str) -> tuple[int, ...]:

@@ -44,7 +44,9 @@ def test_a_mistake_is_named_with_its_remedy():
     for source, wanted in (
         ("dev_name = 'a'", "no attribute 'DESIGN_CAP'" + lines),
         ("DESIGN_CAP = 1", "no attribute 'dev_name'" + lines),
-        ("dev_name = jk", "name 'jk' isn't defined" + lines),
+        ("dev_name = jkpak01", 'text stands in quotes: "jkpak01"'),
+        ("dev_name = jk-pak01", 'text stands in quotes: "jk"'),
+        ("raise NameError('odd')", "odd" + lines),
         ("dev_name = 'jk", "not valid Python" + lines),
         ("  a = 1\n b = 2", "not valid Python" + lines),
         ("DESIGN_CAP = 1/0", "divide by zero" + lines),

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 
 import pytest
 from shardfiles import anchor, data, write
+from test_flash import firmware
 
 import batmon
 from batmon import clidoc
@@ -131,6 +132,9 @@ def _batmon(place, words: list[str]) -> int:
             rest += ["--out", "one"]  # build/board is what the other tests use
         if name == "install" and "--help" not in rest:
             rest += ["--wait", "0"]
+        if "--flash" in rest:  # it has its own tests
+            rest.append("--yes")
+            patch.setattr("batmon.board.flash.write", lambda firmware, port: None)
         asked = len(place.asked)
         with contextlib.redirect_stdout(io.StringIO()) if out else contextlib.nullcontext() as text:
             code = main([name, *rest])
@@ -194,6 +198,8 @@ def _provide(folder: Path, words: list[str]):
             write(path.parent, path.name, _frames(int(path.stem[-5:])))
         elif path.suffix == ".txt":
             path.write_bytes((BOARD / "names.txt").read_bytes() if word == "names.txt" else b"-\n")
+        elif path.suffix == ".bin":
+            path.write_bytes(firmware())
         elif re.search(r"\.csv(\.gz)?$", word):
             path.write_bytes(_polls(word.endswith(".gz")))
         elif word.startswith("build/board"):

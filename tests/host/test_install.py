@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 from serial import Serial
 
 from batmon import cli
-from batmon.board import deploy, install, remote
+from batmon.board import deploy, identity, install, remote
 from batmon.board.remote import Remote
 from batmon.console import UserError
 from batmon.firmware.build import PACKAGES
@@ -73,7 +74,7 @@ def _expected(extra=()) -> set[str]:
 def test_from_bare_to_the_first_sample_and_again(bare):
     code, said = _install(bare.port, program=(str(ROOT / "install.sh"),))
     assert code == 0, said
-    assert "The first sample is stored" in said and "connected" in said
+    assert "The first sample has come" in said and "connected" in said
     found = _hashes(bare)
     files = {path for path in found if path != "/crashes"}
     assert files == _expected()
@@ -81,7 +82,7 @@ def test_from_bare_to_the_first_sample_and_again(bare):
     # the second run copies nothing, and logs on
     code, said = _install(bare.port)
     assert code == 0 and "up to date" in said and "copying" not in said, said
-    assert "The first sample is stored" in said
+    assert "The first sample has come" in said
     after = _hashes(bare)
     assert after.pop("/crashes", None) is found.pop("/crashes", None) or after == found
     with Remote(bare.port) as link:
@@ -258,8 +259,8 @@ def test_too_old(tmp_path):
 @pytest.mark.parametrize(
     "name, version, block, bluetooth, flash, sentence",
     [
-        ("micropython", 26, 40_000, True, 1 << 21, "needs 110 kB of heap and Bluetooth 8 kB more"),
-        ("micropython", 26, 58_000, True, 1 << 21, "needs 110 kB of heap and Bluetooth 8 kB more"),
+        ("micropython", 26, 40_000, True, 1 << 21, "needs 110 kB of memory and Bluetooth 8 kB"),
+        ("micropython", 26, 58_000, True, 1 << 21, "needs 110 kB of memory and Bluetooth 8 kB"),
         ("micropython", 26, 70_000, False, 1 << 21, "has no Bluetooth"),
         ("micropython", 26, 70_000, True, 0, "has no file system"),
         ("micropython", 24, 70_000, True, 1 << 21, "1.24.0 is too old, 1.25 is needed"),
@@ -284,17 +285,17 @@ def test_a_board_that_will_not_do(name, version, block, bluetooth, flash, senten
 def test_what_a_board_has_is_what_its_chip_gives(tmp_path, chip):
     truth = process.CHIPS[chip]
     with SerialBoard(tmp_path, chip=chip) as board, Remote(board.port) as link:
-        memory = install.Memory(*link.get(install._MEMORY, "_m"))
+        memory = identity.memory(link)
     assert abs(memory.heap - truth["limit"]) < 0.03 * truth["limit"], memory
     left = truth["block"] + truth["rest"] - truth["bluetooth"] - truth["limit"] + truth["heap"]
     assert abs(memory.radio - left) < 2500, memory
 
 
 def test_memory_beside_the_radio():
-    psram = install.Memory(4000, 4_000_000, 4_100_000, 3_900_000, 90_000, 60_000)
+    psram = identity.Memory(4000, 4_000_000, 4_100_000, 3_900_000, 90_000, 60_000)
     assert (psram.heap, psram.radio) == (208_000, 90_000)
-    other = install.Memory(10_000, 190_000, 0, 0, 0, 0)  # a radio with memory of its own
-    assert other.heap == 200_000 and other.radio >= install._SYSTEM
+    other = identity.Memory(10_000, 190_000, 0, 0, 0, 0)  # a radio with memory of its own
+    assert other.heap == 200_000 and other.radio >= identity.SYSTEM
     assert str(other) == "200 kB of heap (10 used)"
 
 
@@ -381,6 +382,62 @@ def test_a_full_volume_has_nothing_free(tmp_path):
                 link.write(f"/{number}", bytes(1000), lambda n: None)
         free, size = link.space()
         assert free <= 2 * 4096 and size == 1 << 17
+
+
+def test_what_has_to_be_fetched_is_missed_before_anything(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("AIOBLE")
+    monkeypatch.setattr("batmon.firmware.aioble.BUILD", tmp_path)
+    monkeypatch.setattr(install, "Remote", None)  # which is not even asked
+    assert cli.main(["install", "/dev/ttyUSB0", "--index", "http://127.0.0.1:9"]) == 1
+    said = capsys.readouterr().err
+    assert "aioble, which the board needs, cannot be fetched" in said and said.count("\n") == 1
+
+
+def test_a_flash_full_of_other_files_is_told(bare):
+    assert _install(bare.port, "--wait", "0")[0] == 0
+    with Remote(bare.port) as link:
+        link.write("/data/x", b"", lambda n: None)
+        link.run(_FILL.replace("'/x'", "'/data/x'").replace("36", "20"))
+    assert _install(bare.port, "--wait", "0")[0] == 0  # a log may take what there is
+    with Remote(bare.port) as link:
+        link.run("import os\nos.rename('/data/x', '/x')")
+    code, said = _install(bare.port)
+    assert code == 1 and "of the board's flash are left for the log" in said, said
+    assert "sample" not in said
+
+
+class _Typing(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_secrets_are_asked_for_when_somebody_can_answer(monkeypatch):
+    asked, seen = [], []
+
+    def getpass(prompt):
+        asked.append(prompt)
+        return f"answer {len(asked)}"
+
+    monkeypatch.setattr("getpass.getpass", getpass)
+    monkeypatch.setattr(install, "install", lambda port, options: seen.append(options))
+    words = ["--pin", "--set", "secret", "--set", "alarm.soc=5", "--wifi", "boat"]
+    monkeypatch.setattr("sys.stdin", _Typing())
+    assert cli.main(["install", *words]) == 0
+    assert asked == [
+        "PIN of the BMS, six digits: ", "secret: ", "password of the WiFi network boat: ",
+    ]  # fmt: skip
+    assert (seen[0].pin, seen[0].wifi_password) == ("answer 1", "answer 3")
+    assert seen[0].set == ["secret=answer 2", "alarm.soc=5"]
+    # what is there is not asked for, nor is anything where nobody can answer
+    asked.clear()
+    for typed, more in (
+        (_Typing(), ["--set", "wifi.password"]),
+        (_Typing(), ["--wifi-password", ""]),
+        (io.StringIO(), []),
+    ):
+        monkeypatch.setattr("sys.stdin", typed)
+        assert cli.main(["install", "--wifi", "boat", *more]) == 0
+    assert asked == ["wifi.password: "]
 
 
 def test_without_aioble_nothing_is_touched(bare, monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from batmon.board.install import OLDEST
+from batmon.board.flash import OLDEST
 from batmon.console import UserError
 from batmon.firmware import interpreter
 from batmon.firmware.build import ROOT

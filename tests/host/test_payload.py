@@ -48,6 +48,30 @@ def test_the_drivers_are_those_that_are_named_or_all(change, settings, chosen):
     assert payload._drivers(conn, settings) == chosen
 
 
+@pytest.mark.parametrize(
+    "line, sentence",
+    [
+        ("dev_name = jkpak01", 'says dev_name = jkpak01; text .* quotes: dev_name = "jkpak01"'),
+        ("dev_name = jk-pak01", 'says .* quotes: dev_name = "jk-pak01"'),
+        ("dev_name = JK B2A8S", "is not valid in line 4, dev_name = JK B2A8S .*; text .* quotes"),
+        ('dev_name = "jk', "is not valid in line 4, dev_name = .jk .*; text"),
+    ],
+)
+def test_a_name_without_quotes_is_told_before_anything_is_copied(line, sentence):
+    board = _Board(conn_py=_CONN.replace('dev_name = "jk-pak01"', line))
+    was = {"head": payload.head_digest()}
+    with pytest.raises(UserError, match=f"conn.py {sentence}"):
+        payload._conn(board.read, was, _options())
+    # an option takes the place of the line
+    assert 'dev_name = "mine"' in payload._conn(board.read, was, _options(name="mine"))
+
+
+def test_what_a_user_may_write_into_conn_py_stays():
+    lines = "import os\nCELLS = 8\nDESIGN_CAP = max(CELLS, 4) * 35 if os else None\n"
+    board = _Board(conn_py=_CONN.replace("DESIGN_CAP = 280\n", lines))
+    assert lines in payload._conn(board.read, {"head": payload.head_digest()}, _options())
+
+
 def test_conn_py_is_the_boards_unless_it_was_changed_here():
     theirs = _CONN.replace("jk-pak01", "theirs").replace("from link", "from old_link")
     board = _Board(conn_py=theirs)

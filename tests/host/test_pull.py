@@ -214,6 +214,16 @@ def test_a_logging_board_gets_the_time_for_all_since_its_start(tmp_path, capsys)
         assert table["boot"].nunique() == 2 and table["time_known"].all()
 
 
+@pytest.mark.xdist_group("pull")
+def test_a_board_that_is_stopped_as_it_starts(tmp_path, capsys):
+    with SerialBoard(tmp_path / "board", installed=True) as board:
+        with open(board.port, "r+b", buffering=0) as line:
+            line.write(b"\x03\x04")
+        _wait_for(board, b"Ctrl-C now")
+        code, result = _pull(capsys, board.port, tmp_path / "log")
+        assert code == 0 and abs(result["clock_off_s"]) > 1000
+
+
 _TAKE = """
 hog = []
 size = 20000

@@ -79,3 +79,15 @@ def test_the_command_takes_the_names_beside_the_log(tmp_path, capsys, monkeypatc
     assert "is no names.txt" in capsys.readouterr().err
     assert main(["trace", str(tmp_path / "absent")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_somebody_at_the_keyboard_is_told_what_it_waits_for(tmp_path, monkeypatch, capsys):
+    class Typed(io.StringIO):
+        def isatty(self):
+            return True
+
+    (tmp_path / "names.txt").write_text(_NAMES.text())
+    for typed, said in ((Typed("x\n"), 1), (io.StringIO("x\n"), 0)):
+        monkeypatch.setattr("sys.stdin", typed)
+        assert main(["trace", "--names", str(tmp_path / "names.txt")]) == 0
+        assert capsys.readouterr().err.count("paste what the board printed") == said

@@ -15,11 +15,19 @@ _BLOCK = 4096
 _FOLDERS = 16 * _BLOCK
 _SPARE = 4 * _BLOCK  # for the journal, and folders that grow
 _LOG_SHARE = 4  # the log keeps a quarter of the volume free for its next shards
+_LOG_LEAST = 16  # half a shard, see store.py: less is not worth it
+_LOG_BYTES = """
+import os
+try:
+    _n = sum(e[3] for e in os.ilistdir('/data'))
+except OSError:
+    _n = 0
+"""
 
 
 def finish(board: Remote):
     """Put what an earlier run has left complete into its place."""
-    board.run((ROOT / "app/update.py").read_text() + "\nfinish()\n")
+    board.run((ROOT / "app/update.py").read_text(encoding="utf-8") + "\nfinish()\n")
 
 
 def manifest(board: Remote, found: dict) -> dict[str, str]:
@@ -61,6 +69,19 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
         raise UserError(
             f"the board's flash has {free >> 10} kB free, {needed >> 10} are needed"
             f"{beside if own else ';'} make room with `batmon pull --free` or `mpremote fs rm`.",
+            1,
+        )
+
+
+def check_log_room(board: Remote):
+    """Raise UserError if other files leave next to nothing of the flash for the log."""
+    free, size = board.space()
+    room = free + board.get(_LOG_BYTES, "_n", int)
+    if room < size // _LOG_LEAST:
+        raise UserError(
+            f"installed, but only {room >> 10} of the {size >> 10} kB of the board's flash are left"
+            " for the log; `mpremote fs tree` shows what takes the rest: delete files that are not"
+            " batmon's with `mpremote fs rm`, then run this again.",
             1,
         )
 

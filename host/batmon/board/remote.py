@@ -120,7 +120,8 @@ class Remote:
             self.transport.close()
             raise UserError(
                 f"no MicroPython answers at {self.port} ({error}); if it is the right port, press"
-                " the board's reset button, or flash it as docs/HARDWARE.md says.",
+                " the board's reset button; a new board gets MicroPython first, by `install"
+                " --flash FILE` as docs/HARDWARE.md says.",
                 1,
             ) from None
         except KeyboardInterrupt:

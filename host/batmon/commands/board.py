@@ -8,7 +8,10 @@ from batmon.paths import BUILD
 
 
 def _run(args) -> int:
-    from batmon.virtual.serialboard import FILES, SerialBoard
+    try:
+        from batmon.virtual.serialboard import FILES, SerialBoard
+    except ImportError:
+        raise UserError("the virtual board needs Linux, macOS or, on Windows, WSL.") from None
 
     folder = Path(args.dir) if args.dir else BUILD / "board-out"
     if folder.is_dir() and (foreign := [p for p in folder.iterdir() if p.name not in FILES]):

@@ -77,7 +77,7 @@ def _print_writers(paths: list[str]):
     """Print which batmon wrote the newest shards of each folder, where that is known."""
     for path in map(Path, paths):
         for file in sorted(path.rglob("version")) if path.is_dir() else ():
-            words = file.read_text(errors="replace").split()
+            words = file.read_text(errors="replace", encoding="utf-8").split()
             if len(words) == 2:
                 said = f"{file.parent}: from a board with batmon {words[0]}, log format {words[1]}"
                 print(printable(said))

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from batmon.console import subcommand
+from batmon.console import UserError, subcommand
 
 
 def _run(args) -> int:
@@ -15,10 +16,28 @@ def _run(args) -> int:
         args.pin = getpass.getpass("PIN of the BMS, six digits: ")
     if sys.stdin.isatty():
         _ask(args)
+    from batmon.board import flash
     from batmon.board.install import install
+    from batmon.board.remote import find_port
 
+    if args.flash:
+        args.port = args.port or find_port()
+        args.flash = flash.firmware(Path(args.flash))
+        _ask_to_erase(args)
     install(args.port, args, _ask_bthome if sys.stdin.isatty() else None)
     return 0
+
+
+def _ask_to_erase(args):
+    """Go on if the user, or --yes, says so; raises UserError."""
+    print(f"{args.flash} erases all that is on the board at {args.port}, also a log of batmon.")
+    if args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError("nobody is there to ask whether to erase it; --yes says so.")
+    print("Erase it? Type yes: ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise UserError("nothing was erased; `batmon pull` copies a log from the board.", 1)
 
 
 def _ask_bthome() -> bool:
@@ -62,7 +81,8 @@ def add_parser(subparsers):
         "install everything on a board and wait for its first sample",
         "  ./install.sh                              the only board on USB, conn.py as it is\n"
         "  ./install.sh /dev/ttyUSB0 --bms jbd --name JBD-SP25S020 --capacity 100\n"
-        "  ./install.sh --lcd 20x4 --set lcd.backlight=on --wifi boat\n\n"
+        "  ./install.sh --lcd 20x4 --set lcd.backlight=on --wifi boat\n"
+        "  ./install.sh --flash ESP32_GENERIC-v1.29.0.bin    a new board: MicroPython first\n\n"
         "Run it again at any time: it copies what changed. The log is never touched.",
     )
     add = parser.add_argument
@@ -79,8 +99,10 @@ def add_parser(subparsers):
         " Bluetooth, for Home Assistant and whoever is near (asked once)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="any of docs/SETTINGS.md"
         "; a password without its =VALUE is asked for")
+    add("--flash", metavar="FILE", help="erase the board and put this MicroPython on it first")
+    add("--yes", action="store_true", help="with --flash: do not ask before erasing")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
     add("--replace", action="store_true", help="no room for two versions: remove the old one first")
-    add("--index", metavar="URL", help="where aioble comes from (mip's own)")
+    add("--index", metavar="URL", help="where aioble comes from if it is not here yet (mip's own)")
     add("--wait", type=int, default=90, metavar="S", help="for the first sample; 0: do not (90)")
     parser.set_defaults(run=_run)

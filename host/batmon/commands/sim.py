@@ -133,7 +133,7 @@ def add_parser(subparsers):
         type=heap,
         default="chip",
         metavar="SIZE",
-        help="memory for the board's code: the chip's, or of a board with more (%(default)s)",
+        help="memory of the board: what --chip has, or another size, as 1M (%(default)s)",
     )
     add_board(parser)
     add("--seed", type=seed, default=1, metavar="N", help="another battery of its kind (1)")

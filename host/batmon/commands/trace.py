@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from batmon.console import UserError, subcommand
+from batmon.console import UserError, note, subcommand
 from batmon.paths import BOARD
 
 
@@ -12,6 +12,8 @@ def _run(args) -> int:
 
     path = Path(args.file) if args.file else None
     if path is None:
+        if sys.stdin.isatty():
+            note("paste what the board printed, then press Ctrl-D; --help shows other ways")
         text = sys.stdin.read()
     else:
         try:
@@ -45,6 +47,6 @@ def add_parser(subparsers):
         "The names are those in names.txt beside FILE, which `batmon pull` brings, else those of\n"
         "the last `batmon build`. `batmon pull` does this to errors.txt by itself.",
     )
-    parser.add_argument("file", metavar="FILE", nargs="?", help="default: what comes in by a pipe")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="default: what is piped or pasted")
     parser.add_argument("--names", metavar="FILE", help="names.txt of the build that runs there")
     parser.set_defaults(run=_run)

@@ -26,7 +26,7 @@ def _header(module: Module, version: str) -> str:
     if not licence:
         # A few modules of older releases leave that to their package.
         package = module.path.with_name("__init__.py")
-        project, licence = _rights(package.read_text() if package.exists() else "")
+        project, licence = _rights(package.read_text(encoding="utf-8") if package.exists() else "")
     source = origin(module.name)
     if "Apache-2.0" not in licence:
         raise module.refuse(module.tree, "no Apache-2.0 licence line")

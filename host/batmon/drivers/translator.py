@@ -71,7 +71,7 @@ def translate(
             shutil.copyfile(path, target / path.name)
     for name, text in texts.items():
         _file_of(target, name).write_text(text, encoding="utf-8")
-    (target / "bms" / "__init__.py").write_text("")
+    (target / "bms" / "__init__.py").write_text("", encoding="utf-8")
     names = [name.rpartition(".")[2] for name in texts if name.startswith("aiobmsble.bms.")]
     (target / "matchers.py").write_text(matchers.source_of(names), encoding="ascii")
     return list(texts)

@@ -1,5 +1,7 @@
 """aioble, with which the board scans and connects: fetched once, checked, cut to what is used.
 
+`python -m batmon.firmware.aioble` fetches it, as host/venv.sh does when it makes .venv.
+
 It is the source of micropython-lib's package aioble-central, from mip's index; AIOBLE=DIR in the
 environment takes DIR/aioble instead, whatever that is. The build compiles it as our own files.
 Its other parts are never installed: its peripheral role ends all events when a phone connects.
@@ -15,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.request import urlopen
 
-from batmon.console import UserError
+from batmon.console import UserError, note
 from batmon.drivers import unused
 from batmon.paths import BUILD
 
@@ -105,3 +107,10 @@ def cut(folder: Path, target: Path, users: Iterable[Path]) -> list[Path]:
         shutil.copy(folder / "aioble" / name, target / name)
     unused.drop(target, users)
     return [target / name for name in FILES]
+
+
+if __name__ == "__main__":
+    try:
+        source()
+    except UserError as error:  # all but install.sh works without, and that tries again
+        note(f"for installing on a board something is missing: {error}")

@@ -91,7 +91,7 @@ def build(
             _shorten(jobs, out, folder, state, bool(radio))
         jobs[out / _NOTICE] = _Job(ROOT / _NOTICE, _NOTICE)
         trees = [out]
-        for which in present():
+        for which in [] if radio else present():  # a real board needs no virtual one
             jobs |= _sim_jobs(SIMS[which], cpu(which))
             trees.append(SIMS[which])
         for tree in trees:
@@ -119,7 +119,7 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
 
 
 def _aioble_jobs(out: Path, radio: Path) -> dict[Path, _Job]:
-    users = [path for path in _sources() if "aioble" in path.read_text()]
+    users = [path for path in _sources() if "aioble" in path.read_text(encoding="utf-8")]
     jobs = {}
     for source in aioble.cut(radio, BUILD / "aioble", users):
         _add(jobs, out, source, _AIOBLE + source.name, _NO_LINES)
@@ -173,9 +173,9 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", p
         for name, text in (kept | texts).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
+            target.write_text(text, encoding="utf-8")
         modules = {_module(name): known for name, known in longs.items()}
-        (folder / trace.FILE).write_text(trace.Names(VERSION, modules).text())
+        (folder / trace.FILE).write_text(trace.Names(VERSION, modules).text(), encoding="utf-8")
         state.translated[made] = key
     for job in jobs.values():
         job.source = folder / job.name
@@ -293,7 +293,7 @@ class _State:
 
     def __init__(self):
         try:
-            known = json.loads(_STATE.read_text())
+            known = json.loads(_STATE.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             known = {}
         self._targets = known.get("targets", {})
@@ -328,7 +328,7 @@ class _State:
     def save(self):
         targets = {path: made for path, made in self._targets.items() if Path(path).exists()}
         known = {"targets": targets, "translated": self.translated}
-        _STATE.write_text(json.dumps(known))
+        _STATE.write_text(json.dumps(known), encoding="utf-8")
 
 
 def _digest(*parts: bytes) -> str:
@@ -342,8 +342,16 @@ def _digest(*parts: bytes) -> str:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """Keep a second build out until this one is done; the tests run several at once."""
-    import fcntl
+    with open(BUILD / "lock", "w", encoding="utf-8") as lock:
+        try:
+            import fcntl
 
-    with open(BUILD / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except ImportError:  # Windows, whose way gives up after ten seconds
+            import msvcrt
+
+            while True:
+                with contextlib.suppress(OSError):
+                    msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+                    break
         yield

@@ -4,6 +4,8 @@ The user's part of them comes from the board itself, or from the options of this
 """
 
 import argparse
+import ast
+import builtins
 import hashlib
 import json
 import re
@@ -31,7 +33,7 @@ def digest(data: bytes) -> str:
 
 def head_digest() -> str:
     """Return the digest of the user's part of conn.py in the checkout."""
-    return digest(_halves((ROOT / "conn.py").read_text())[0].encode())
+    return digest(_halves((ROOT / "conn.py").read_text(encoding="utf-8"))[0].encode())
 
 
 def wishes(options: argparse.Namespace) -> dict[str, object]:
@@ -163,7 +165,7 @@ def _settings(read: Callable[[str], bytes], wanted: dict) -> dict | None:
 
 def _conn(read: Callable[[str], bytes], was: dict[str, str], options: argparse.Namespace) -> str:
     """Return conn.py: its first lines from the board, from here if changed here, or options."""
-    head, below = _halves((ROOT / "conn.py").read_text())
+    head, below = _halves((ROOT / "conn.py").read_text(encoding="utf-8"))
     theirs, _ = _halves(read(CONN).decode(errors="replace"))
     if theirs and was.get("head") == head_digest():
         head = theirs
@@ -175,7 +177,32 @@ def _conn(read: Callable[[str], bytes], was: dict[str, str], options: argparse.N
         if line:
             head, n = re.subn(pattern, lambda _, line=line: line, head, count=1, flags=re.M)
             head = head if n else f"{head.rstrip()}\n{line}\n\n"
+    _check_head(head)
     return head + below
+
+
+def _check_head(head: str):
+    """Raise UserError for what in the user's lines would not run on a board, as text without
+    quotes."""
+    try:
+        tree = ast.parse(head)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise UserError(
+            f"conn.py is not valid in line {error.lineno}, {line}; text stands in quotes, as in"
+            ' dev_name = "jk-pak01".'
+        ) from None
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.alias)]
+    known = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    known |= {(node.asname or node.name).partition(".")[0] for node in imported}
+    for statement in tree.body:
+        used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        if any(name not in known and not hasattr(builtins, name) for name in used):
+            said = ast.get_source_segment(head, statement)
+            value = ast.get_source_segment(head, getattr(statement, "value", statement))
+            line = said.replace(value, json.dumps(value))
+            raise UserError(f"conn.py says {said}; text stands in quotes: {line}.")
 
 
 def _quoted(text: str) -> str:

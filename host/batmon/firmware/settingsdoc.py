@@ -49,7 +49,7 @@ def problems(settings: dict[str, object]) -> list[str]:
     """Return the board's sentences about `settings`, {key: value}; none if all are right."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "settings.json"
-        path.write_text(json.dumps(settings))
+        path.write_text(json.dumps(settings), encoding="utf-8")
         return load().load(str(path))[1]
 
 
@@ -69,4 +69,4 @@ def document() -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(document())
+    PATH.write_text(document(), encoding="utf-8")

@@ -218,7 +218,7 @@ class Memory:
 
     def _load(self) -> dict[str, dict[str, list[int]]]:
         try:
-            said = json.loads(self._path.read_text())
+            said = json.loads(self._path.read_text(encoding="utf-8"))
             return {
                 battery: {number: [int(x) for x in row] for number, row in shards.items()}
                 for battery, shards in said.items()
@@ -245,7 +245,7 @@ class Memory:
                 "with --state, where to remember what was sent."
             ) from None
         with files.whole(self._path) as part:
-            part.write_text(json.dumps(self._sent))
+            part.write_text(json.dumps(self._sent), encoding="utf-8")
 
 
 def _last(table) -> list[int]:
