@@ -397,7 +397,7 @@ def test_a_flash_full_of_other_files_is_told(bare):
     assert _install(bare.port, "--wait", "0")[0] == 0
     with Remote(bare.port) as link:
         link.write("/data/x", b"", lambda n: None)
-        link.run(_FILL.replace("'/x'", "'/data/x'").replace("36", "20"))
+        link.run(_FILL.replace("'/x'", "'/data/x'").replace("36", "1"))
     assert _install(bare.port, "--wait", "0")[0] == 0  # a log may take what there is
     with Remote(bare.port) as link:
         link.run("import os\nos.rename('/data/x', '/x')")

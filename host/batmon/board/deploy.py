@@ -15,7 +15,7 @@ _BLOCK = 4096
 _FOLDERS = 16 * _BLOCK
 _SPARE = 4 * _BLOCK  # for the journal, and folders that grow
 _LOG_SHARE = 4  # the log keeps a quarter of the volume free for its next shards
-_LOG_LEAST = 16  # half a shard, see store.py: less is not worth it
+_LOG_LEAST = 3 * _BLOCK  # with less the store writes next to nothing
 _LOG_BYTES = """
 import os
 try:
@@ -74,14 +74,14 @@ def make_room(board: Remote, found: dict, was: dict, files: dict[str, bytes], re
 
 
 def check_log_room(board: Remote):
-    """Raise UserError if other files leave next to nothing of the flash for the log."""
+    """Raise UserError if next to nothing of the flash is left for the log."""
     free, size = board.space()
     room = free + board.get(_LOG_BYTES, "_n", int)
-    if room < size // _LOG_LEAST:
+    if room < _LOG_LEAST:
         raise UserError(
             f"installed, but only {room >> 10} of the {size >> 10} kB of the board's flash are left"
-            " for the log; `mpremote fs tree` shows what takes the rest: delete files that are not"
-            " batmon's with `mpremote fs rm`, then run this again.",
+            " for the log; delete files that are not batmon's (`mpremote fs tree` shows all,"
+            " `mpremote fs rm` deletes one) and run this again, or take a board with more flash.",
             1,
         )
 
