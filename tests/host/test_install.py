@@ -419,7 +419,7 @@ def test_secrets_are_asked_for_when_somebody_can_answer(monkeypatch):
         return f"answer {len(asked)}"
 
     monkeypatch.setattr("getpass.getpass", getpass)
-    monkeypatch.setattr(install, "install", lambda port, options: seen.append(options))
+    monkeypatch.setattr(install, "install", lambda port, options, ask: seen.append(options))
     words = ["--pin", "--set", "secret", "--set", "alarm.soc=5", "--wifi", "boat"]
     monkeypatch.setattr("sys.stdin", _Typing())
     assert cli.main(["install", *words]) == 0

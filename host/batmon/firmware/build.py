@@ -164,7 +164,7 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", p
             raise UserError(f"{error.filename} does not compile: {what}.", 1) from None
         texts, longs = shortened.texts, shortened.by_module()
         if public:
-            others = [path.read_text() for path in hardware]
+            others = [path.read_text(encoding="utf-8") for path in hardware]
             texts, public = publicnames.shorten_public(texts, kept.values(), others)
             for name, known in longs.items():
                 words = spelling.words([shortened.texts[name]])
