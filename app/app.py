@@ -28,15 +28,15 @@ class App:
 
     def __init__(self, conn, paused=None):
         self.conn = conn
-        self.paused = paused  # until its log is opened
+        self.paused = paused
+        self.common = None  # what logs share, if there are several batteries
         self.clock = Clock(paused["uptime_s"] if paused else 0)
         self.errors = ErrorLog(_DATA, self.clock)
         self.settings, self.sentences = _settings()
         why = self.errors.why()
         self._restarted = "restarted: " + why if why else ""
         if why:
-            print(self._restarted)
-            self.sentences.append(self._restarted)
+            self.say(self._restarted)
         self.sinks = []  # get what the store gets, see docs/INFLUX.md
         self._telling = False
         self._starved = 0  # times without memory, and when the first of them was
@@ -82,6 +82,13 @@ class App:
 
         try:
             claim.claim(_DATA)
+            if want["batteries"] or hasattr(self.conn, "BATTERIES"):
+                from app import several
+
+                search = several.configure(self)
+                if search:
+                    asyncio.create_task(self.keep("search", search))
+                return
             driver, name, capacity = choice.choose(self.conn, want)
             address, called = known.read(_DATA, name)
         except ValueError as exc:
@@ -92,7 +99,7 @@ class App:
             _forget("app", "claim")
             _forget("app", "known")
         battery = self.batteries[0]
-        battery.setup(self.conn.BmsLink, driver, name, capacity, address, called)
+        battery.setup(self.conn.BmsLink, driver, name, capacity, name, address, called)
 
     def open(self, battery):
         """Know what only the log of a battery tells, which is open now."""
@@ -100,6 +107,11 @@ class App:
         if not self._telling and ("bthome" in self.settings or "wifi.ssid" in self.settings):
             self._telling = True
             asyncio.create_task(self.keep("outputs", self._tell))
+
+    def say(self, sentence):
+        """Say on the REPL and on the display what the user should know."""
+        print(sentence)
+        self.sentences.append(sentence)
 
     def _refuse(self, sentence):
         self.sentences.insert(0, sentence)
@@ -171,10 +183,15 @@ class App:
             print("%s; going on without display" % exc)
             return True
         pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
-        picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
-        link = self.batteries[0].link
-        step_a = link.capacity_ah / 100 if link else 1  # of the current that lights the display
-        light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
+        if self.common:
+            from screen.several import Several
+
+            picture = light = Several(want, self.batteries)
+        else:
+            picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
+            link = self.batteries[0].link
+            step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
+            light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
         # before the start, so that the glyphs go in slices too
         await self._draw(lcd, picture, light)
         await lcd.start()

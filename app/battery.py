@@ -37,13 +37,15 @@ class Status:
 class Battery:
     """What `link` gives goes to `sampler`, and its frames to `store` and the sinks of the `app`.
 
-    `name` is what the user calls it, "" if that is not known yet. `sample`, aiobmsble's dict, and
+    `name` is that of its log, "" if that is not known yet, `place` its place in the list of
+    batteries. `sample`, aiobmsble's dict, and
     `sample_s`, its uptime, are the last ones; `status` is for the screen. `link`, `sampler` and
     `store` are None before they can be made.
     """
 
-    def __init__(self, app):
+    def __init__(self, app, place=0):
         self.name = ""
+        self.place = place
         self.sample = None
         self.sample_s = 0
         self.status = Status()
@@ -56,19 +58,20 @@ class Battery:
         self._report_s = 0
         self._telling = True  # the log of link found and lost
         self._untold_s = -_TELL_MOST * _TELL_S  # when it has told of as many as it may
+        self._called = ""  # what the user calls it
         self._known = None  # the address that is noted of it
 
-    def setup(self, make, driver, name, capacity_ah, address, called):
-        """Make link, sampler and, if the name is known, store; `make` is conn.py's BmsLink.
+    def setup(self, make, driver, name, capacity_ah, log, address, called):
+        """Make link, sampler and, if the name of its `log` is known, store.
 
-        `address` and `called` are what app/known.py knows of it.
+        `make` is conn.py's BmsLink, `address` and `called` are what app/known.py knows of it.
         """
         app = self._app
         want = app.settings
-        self.name = name
+        self._called = name
         self.sampler = Sampler(max(1, int(capacity_ah)))
-        if name:
-            self._open_store(name)
+        if log:
+            self._open_store(log)
         self.link = make(
             driver,
             name,
@@ -84,15 +87,22 @@ class Battery:
 
     def _open_store(self, name):
         app = self._app
-        store = Store(_DATA, name, app.clock, machine.RTC(), machine.reset_cause())
-        store.open(app.paused)
-        app.paused = None
+        common = app.common
+        rtc = common.part(self.place) if common else machine.RTC()
+        store = Store(_DATA, name, app.clock, rtc, machine.reset_cause())
+        paused = app.paused
+        if common:
+            common.join(store)
+        else:
+            app.paused = None
+        store.open(paused)
+        self.name = store.name
         self.store = store  # not before: one that is half open would be taken for a good one
         try:
             size = store.ask_free()
         except OSError:
             size = 0  # then the log has no limit
-        self.sampler.frames_a_day = size // (_DAYS_LEAST * _FRAME_BYTES)
+        self.sampler.frames_a_day = size // (_DAYS_LEAST * _FRAME_BYTES) // len(app.batteries)
         app.open(self)
 
     async def log(self):
@@ -147,7 +157,11 @@ class Battery:
             self.status.connected = link.connected
             if link.connected:
                 if self.store is None:  # whose name nobody knew before
-                    self._open_store(link.name)
+                    common = self._app.common
+                    name = link.name
+                    if common:
+                        name = common.name(self.place, name, link.address)
+                    self._open_store(name)
                 if self._may_tell():
                     self.store.event(frame.LINK_FOUND)
                 self._remember(link)
@@ -156,8 +170,14 @@ class Battery:
                     self._store(self.sampler.finish())
                     self.store.event(frame.LINK_LOST)
                 self.status.alarm = ""
-        self.status.link = link.text
-        print(link.text)
+        self.status.link = self._say(link.text)
+
+    def _say(self, text):
+        """Print `text`, with the battery's name if there are several; return what was printed."""
+        if self._app.common:
+            text = "%s: %s" % (self.name or self.place + 1, text)
+        print(text)
+        return text
 
     def _may_tell(self):
         """May the log tell that the link was found, and then lost? Not of each if it flaps."""
@@ -173,7 +193,7 @@ class Battery:
         if link.address and link.address != self._known:
             from app import known
 
-            known.write(_DATA, self.name, link.address, link.called)
+            known.write(_DATA, self._called, link.address, link.called, self.place)
             self._known = link.address
             del sys.modules["app.known"], sys.modules["app"].known
 
@@ -222,7 +242,7 @@ class Battery:
     def _report(self, sample):
         cells = sample.get("cell_voltages")
         cells = [volts for volts in cells or () if volts is not None]
-        print(
+        self._say(
             "%s V  %s A  %s %%  cells %s mV  %s C  %d frames"
             % (
                 _number(sample.get("voltage"), 2),

@@ -7,13 +7,14 @@ import sys
 # key, default, allowed, unit, meaning. A group's key has a dot: {"lcd": {"cols": 20}}.
 # A default without quotes that is no number and not true or false is taken from there.
 # allowed: text, secret (text that is never shown), LOWEST..HIGHEST (numbers with a decimal
-# point if fractions are), 0|LOWEST..HIGHEST (or 0), CHOICE|CHOICE, pairing or phone.
+# point if fractions are), 0|LOWEST..HIGHEST (or 0), CHOICE|CHOICE, pairing, phone or batteries.
 TABLE = """
 dev_name         conn.py         text             -    Bluetooth name of the BMS; "" takes the nearest BMS
 bms              conn.py         text             -    BMS driver, see BMS.md, for example "jbd_bms"
 capacity_ah      conn.py         1.0..10000.0     Ah   design capacity of the battery
 secret           ""              secret           -    password of the BMS, if it has one
 pairing          "off"            pairing          -    Bluetooth pairing, if the BMS wants it: "off", "just works", or the six digits of its PIN
+batteries        conn.py         batteries        -    several batteries: a list of {...}, or "all"; see BATTERIES.md
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 phone            "auto"          phone            -    phones may connect, see PHONE.md: "on", "off", on with six digits as their code; auto: on with S3, C6 or PSRAM
@@ -50,6 +51,7 @@ mqtt.polls       false           true|false       -    send every poll, not only
 mqtt.discovery   "homeassistant" text             -    topic where Home Assistant looks for new devices; "" tells it nothing
 """  # noqa: E501
 
+_OF_A_BATTERY = ("bms", "dev_name", "capacity_ah", "secret")
 _LARGEST_BYTES = 4096
 _PHONE_KB = 128  # of heap that a chip needs to poll, show and serve a phone
 _LONGEST = 64  # characters of a text
@@ -173,6 +175,10 @@ def _problem(value, allowed):
         if isinstance(value, str) and len(value) == 6 and not value.strip("0123456789"):
             return ""
         return ", ".join(words) + " or six digits, in quotes"
+    if allowed == "batteries":
+        if value == "all" or isinstance(value, list) and value:
+            return ""
+        return 'a list like [{"bms": "jbd_bms", "dev_name": "van", "capacity_ah": 100}], or "all"'
     if "|" in allowed and ".." not in allowed:
         choices = [_parse(word) for word in allowed.split("|")]
         if any(type(value) is type(choice) and value == choice for choice in choices):
@@ -189,6 +195,23 @@ def _problem(value, allowed):
     if off:
         kind = off + " or " + kind
     return "%s %d to %d" % (kind, low, high)
+
+
+def battery_problem(given):
+    """Return what is wrong with `given`, one of several batteries, or ""."""
+    if not isinstance(given, dict):
+        return "%s must be {...}" % _short(given)
+    allowed = {row[0]: row[2] for row in rows() if row[0] in _OF_A_BATTERY}
+    for key in given:
+        if key == "called":  # of one that was found, see app/findall.py
+            continue
+        if key not in allowed:
+            return "unknown key %s" % _short(key)
+        problem = _problem(given[key], allowed[key])
+        if problem:
+            shown = "not right" if key == "secret" else _short(given[key])
+            return "%s is %s, must be %s" % (key, shown, problem)
+    return "" if "dev_name" in given else "dev_name is missing"
 
 
 def _is_whole(allowed):

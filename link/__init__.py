@@ -48,7 +48,7 @@ class BmsLink:
 
     `address` and `called`, if set before the start, are of the battery that was found in an
     earlier life: then another of the same name is not taken for it. `capacity_ah` is its design
-    capacity, if known.
+    capacity, if known. Links of several batteries are Peers, see link/peers.py.
     """
 
     def __init__(
@@ -64,6 +64,9 @@ class BmsLink:
         self.name = name.strip()
         self.address = None  # of the battery, once it was found
         self.called = None  # its name then
+        self.found = None  # the address that is tried: it is the battery's after a sample
+        self.peers = ()
+        self.heard = False  # anybody, in a scan
         self.capacity_ah = 0
         self.widened = 0  # how often the log's bands were doubled to make it last
         self.connected = False
@@ -86,7 +89,6 @@ class BmsLink:
         self._on_error = on_error
         self._on_hopeless = on_hopeless
         self._plausible = None
-        self._found = None  # the address that is tried: it is the battery's after a sample
         self._lasting = False  # whether it remains the same
         self._given = 0  # samples of this connection
         self._bms = None
@@ -157,10 +159,10 @@ class BmsLink:
             del sys.modules[package + "." + module]  # when this ends, their memory is free
             delattr(sys.modules[package], module)
         find = search.by_name if named else search.any_bms
-        device, why = await find(self, self._found)
+        device, why = await find(self, self.found)
         if device is None:
             raise _NotFound(why)
-        self._found = device.address
+        self.found = device.address
         # a random address of which only some bits say that it lasts
         self._lasting = device.details != 1 or device.address >= "C"
         if self._plausible is None:
@@ -179,7 +181,7 @@ class BmsLink:
         if not self.connected:
             self.connects += 1
             if self._lasting:
-                self.address = self._found
+                self.address = self.found
                 self.called = self.name
             self._say("connected", True)
 
@@ -211,20 +213,24 @@ class BmsLink:
             "%s, retry %d in %d s" % (text, self._in_a_row, (wait_ms + 500) // 1000),
             False,
         )
-        bms, self._bms = self._bms, None  # not before: whoever listens may fail
         rounds = self._in_a_row // _RADIO_CYCLE
         cycle = rounds and self._in_a_row % _RADIO_CYCLE == 0 and not rounds & (rounds - 1)
-        if bms:
-            try:
-                await asyncio.wait_for(bms.disconnect(True), _HANG_UP_S)
-            except Exception:
-                cycle = True  # the radio forgets the link whatever state it is in
-        if cycle:
+        if not await self._let_go() or cycle:
             self._cycle()
         hopeless_s = _HOPELESS_S if self.samples else _HOPELESS_NEVER_S
         if self.silent_s >= hopeless_s:
             self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text))
         await asyncio.sleep_ms(wait_ms)
+
+    async def _let_go(self):
+        """Hang up; return whether the radio heard it: else it is to forget all links."""
+        bms, self._bms = self._bms, None
+        try:
+            if bms:
+                await asyncio.wait_for(bms.disconnect(True), _HANG_UP_S)
+            return True
+        except Exception:
+            return False
 
     def _cycle(self):
         """Switch the radio off and on again at once, before the heap grows into its memory."""

@@ -9,6 +9,7 @@ from micropython import const
 _SCAN_S = const(10)
 _NEAREST_S = const(6)  # for the nearest to be heard
 _SEEN = const(8)  # names listed when the right one is not there
+_FEW_S = const(5)  # where links of other batteries wait for their turn to scan or connect
 _NEAREST = const(16)  # advertisers among which a BMS is looked for
 
 
@@ -20,12 +21,16 @@ async def by_name(link, address):
     """
     seen = []
     twin = []
+    taken = _taken(link)
 
     def wanted(device, adv):
+        link.heard = True
         name = device.name
         if name and name not in seen and len(seen) < _SEEN:
             seen.append(name)
         called = name == link.name or device.address == link.name.upper()
+        if device.address in taken:
+            return False
         if link.address and device.address != link.address:
             if called:
                 twin[:] = (device.address,)
@@ -35,7 +40,8 @@ async def by_name(link, address):
             return True
         return False
 
-    device = await BleakScanner.find_device_by_filter(wanted, timeout=_SCAN_S)
+    scan_s = _FEW_S if link.peers else _SCAN_S
+    device = await BleakScanner.find_device_by_filter(wanted, timeout=scan_s)
     if device:
         return device, ""
     if twin:
@@ -58,7 +64,12 @@ async def any_bms(link, address):
     del sys.modules["aiobmsble.identify"], sys.modules["aiobmsble"].identify
     seen = {}  # address: (RSSI, device, advertisement)
 
+    taken = _taken(link)
+
     def collect(device, adv):
+        link.heard = True
+        if device.address in taken:
+            return False
         if device.name == link.called and device.address != link.address:
             return False
         if not link.name or link.name == device.name or device.address == link.name.upper():
@@ -80,3 +91,34 @@ async def any_bms(link, address):
             print("found %s, driver %s" % (link.name, module))
             return device, ""
     return None, "no BMS found among %d devices" % len(seen)
+
+
+async def all_bms():
+    """Return [{"bms": driver, "dev_name": address, "called": name}] of all BMSs in reach."""
+    from aiobmsble import identify
+
+    del sys.modules["aiobmsble.identify"], sys.modules["aiobmsble"].identify
+    found = {}
+    seen = []
+
+    def collect(device, adv):
+        # at once: what an advertiser said is not kept, for there may be many
+        if device.address not in found:
+            if device.address not in seen:
+                seen.append(device.address)
+            module = identify.identify(device, adv)
+            if module:
+                found[device.address] = module, device.name or device.address
+        return False
+
+    await BleakScanner.find_device_by_filter(collect, timeout=_SCAN_S)
+    print("%d of %d devices in reach are BMSs" % (len(found), len(seen)))
+    return [
+        {"bms": found[address][0], "dev_name": address, "called": found[address][1]}
+        for address in sorted(found)
+    ]
+
+
+def _taken(link):
+    """Return where the batteries of other links are."""
+    return [peer.address or peer.found for peer in link.peers if peer is not link]

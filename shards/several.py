@@ -4,6 +4,7 @@ from micropython import const
 from shards import frame
 
 _RTC_BYTES = const(2048)
+_SHORT = const(19)  # of 24 bytes of a name, where the end of an address follows
 _REST_BYTES = const(33)  # of a part, beside its frames
 
 
@@ -23,13 +24,13 @@ class Part:
 
 
 class Common:
-    """What the logs of the batteries called `names` share; "" is a name that is not known yet.
+    """What the logs of `count` batteries share.
 
-    Make it before any of the logs is opened: a shard of any of them is not to be packed.
+    Before any of them is opened, `name` those that are known: what they write is not to be packed.
     """
 
-    def __init__(self, rtc, names):
-        self.names = [name and frame.shard_name(name) for name in names]
+    def __init__(self, rtc, count):
+        self.names = [""] * count  # "" as long as it is not known
         self._shared = [0, 0]
         self._kept = []
         self._unsealed = []
@@ -39,6 +40,18 @@ class Common:
         if len(old) == _RTC_BYTES:  # else it is of another number of batteries, or none
             self._whole[:] = old
 
+    def name(self, place, called, address):
+        """Return the name that the log of the battery in that place of the list has from now on.
+
+        `called` is what it would be alone; a second one gets the end of its `address`, if known.
+        """
+        name = frame.shard_name(called)
+        if name in self.names[:place] + self.names[place + 1 :]:
+            end = address[-5:].replace(":", "") if address else str(place + 1)
+            name = name[:_SHORT] + "_" + end
+        self.names[place] = name
+        return name
+
     def part(self, place):
         """Return the RTC memory of the log of the battery in that place of the list."""
         share = _RTC_BYTES // len(self.names)
@@ -46,9 +59,8 @@ class Common:
         at = place * share
         return Part(self._whole, self._rtc, memoryview(self._whole)[at : at + size])
 
-    def join(self, store, place):
+    def join(self, store):
         """Let a Store, not opened yet, be one of them."""
-        self.names[place] = store.name
         store.names = self.names
         store.shared = self._shared
         store.kept = self._kept

@@ -71,12 +71,13 @@ class _Impostor:
 
 
 class Faults:
-    """Plays tricks on `peer`, which `link()` (the board's BmsLink, or None) is to get samples
-    from every `poll_ms`, until `end_ms`; `kinds` of KINDS or "radio dead"; `past` is kept over
-    resets."""
+    """Plays tricks on the first of `peers`, which `link()` (the board's BmsLink, or None) is to get
+    samples from every `poll_ms`, until `end_ms`; `kinds` of KINDS or "radio dead"; `past` is kept
+    over resets. The others are left in peace."""
 
-    def __init__(self, peer, link, poll_ms, end_ms, kinds, past):
-        self._peer = peer
+    def __init__(self, peers, link, poll_ms, end_ms, kinds, past):
+        peer = self._peer = peers[0]
+        self._peers = len(peers)
         self._link = link
         self._poll_ms = poll_ms
         self._end_ms = end_ms
@@ -136,7 +137,7 @@ class Faults:
     def _check(self):
         # a link that was left behind is there for good: the calm was long enough
         links = len(air.radio.links)
-        if links > 1 or not self._peer.connected:
+        if links > self._peers or not self._peer.connected:
             self._past["leaks"] += 1
             print("%d links, peer connected: %s" % (links, self._peer.connected))
 

@@ -95,8 +95,12 @@ class World:
         fat = config["volume"] == "fat"
         self.flash = Flash(config["image"], config["size"], 512 if fat else 4096)
         self._volume = vfs.VfsFat if fat else vfs.VfsLfs2
-        self._battery = battery.make(config["battery"], config["seed"])
-        self._truth = Truth(config["out"] + "/truth.csv", config["start_unix"])
+        self._batteries = []
+        self._truths = []
+        for i, kind in enumerate(config["battery"].split(",")):
+            self._batteries.append(battery.make(kind, config["seed"] + i))
+            path = "%s/truth%s.csv" % (config["out"], i or "")
+            self._truths.append(Truth(path, config["start_unix"]))
         self._display = None
         self._faults = None
         self._own_heap = 0  # what the simulator takes
@@ -142,8 +146,11 @@ class World:
     def _attach(self):
         air.seed(self._config["seed"])
         random.seed(self._config["seed"])  # a board's hardware does it
+        peripherals = []
         bms, _, path = self._config["bms"].partition(":")
-        if bms == "replay":
+        if "," in bms:
+            peripherals = self._several(bms.split(","))
+        elif bms == "replay":
             import replay
 
             with open(_PC + path) as f:
@@ -152,18 +159,20 @@ class World:
             import odd
 
             peripheral = odd.make(path)
-            peripheral.on_sample = self._truth.sample
+            peripheral.on_sample = self._truths[0].sample
         elif bms:
-            peripheral = __import__(bms).make(self._battery)
-            peripheral.on_sample = self._truth.sample
+            peripheral = __import__(bms).make(self._batteries[0])
+            peripheral.on_sample = self._truths[0].sample
         if bms:
-            air.add(peripheral)
+            peripherals = peripherals or [peripheral]
+            for peripheral in peripherals:
+                air.add(peripheral)
         if self._config.get("network"):
             import network
 
             network.world.update(self._config["network"])
         if "faults" in self._config:
-            self._play(peripheral)
+            self._play(peripherals)
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(
@@ -187,6 +196,21 @@ class World:
         if vclock.now_ms() < _HOUR_MS:
             vclock.call_at(_HOUR_MS, self._measure_heap, "first_hour")
         self._leave_heap()
+
+    def _several(self, makes):
+        """Make a peripheral for each battery, with the names of `batteries` in the settings."""
+        out = []
+        for i, make in enumerate(makes):
+            name = self._config["names"][i]
+            peripheral = __import__(make).make(self._batteries[i], name)
+            peripheral.addr = peripheral.addr[:-1] + bytes((i,))
+            peripheral.on_sample = self._truths[i].sample
+            for from_s, to_s in self._config.get("away", {}).get(str(i), ()):
+                for at_s, change in ((from_s, air.remove), (to_s, air.add)):
+                    if 1000 * at_s >= vclock.now_ms():
+                        vclock.call_at(1000 * at_s, change, peripheral)
+            out.append(peripheral)
+        return out
 
     def _leave_heap(self):
         """Take so much of the interpreter's heap that the board has left what its chip has.
@@ -219,7 +243,7 @@ class World:
         sysmem.look()
         vclock.call_later(_LOOK_MS, self._look)
 
-    def _play(self, peripheral):
+    def _play(self, peripherals):
         import faults
 
         def link():
@@ -230,7 +254,7 @@ class World:
         kinds = self._config["faults"]
         kinds = faults.KINDS if kinds is True else kinds or ()
         past = self._past.setdefault("faults", {})
-        faults.Faults(peripheral, link, poll_ms, self.end_ms, kinds, past)
+        faults.Faults(peripherals, link, poll_ms, self.end_ms, kinds, past)
 
     def run(self):
         """Run boot.py and main.py; return when the days are over or Ctrl-C was pressed."""
@@ -265,7 +289,8 @@ class World:
             self._power_down(reset)
 
     def close(self):
-        self._truth.close()
+        for truth in self._truths:
+            truth.close()
         vfs.umount("/")
         self.flash.close()
 
@@ -321,19 +346,18 @@ class World:
         self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
 
     def _record_end(self):
-        self._battery.advance(vclock.now_ms())
+        for one in self._batteries:
+            one.advance(vclock.now_ms())
         self._record(
             "end",
             {
                 "reason": self.reason,
-                "truth": {
-                    "charge_in_ah": self._battery.charge_in_mas / 3_600_000,
-                    "charge_out_ah": self._battery.charge_out_mas / 3_600_000,
-                    "polls": self._truth.polls,
-                },
+                "truth": self._truth(0),
+                "truths": [self._truth(i) for i in range(len(self._truths))],
                 "faults": self._past.get("faults", {}),
                 "panics": self._past.get("panics", []),
-                "stats": self._link_stats(),
+                "stats": (self._link_stats() or [{}])[0],
+                "links": self._link_stats(),
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,
@@ -343,11 +367,18 @@ class World:
             },
         )
 
+    def _truth(self, i):
+        return {
+            "charge_in_ah": self._batteries[i].charge_in_mas / 3_600_000,
+            "charge_out_ah": self._batteries[i].charge_out_mas / 3_600_000,
+            "polls": self._truths[i].polls,
+        }
+
     def _link_stats(self):
         app = self.program.get("app")
-        link = app and app.batteries[0].link
+        links = [one.link for one in app.batteries if one.link] if app else []
         names = "connects", "samples", "implausible", "failures", "connected_s", "longest_gap_s"
-        return {name: getattr(link, name) for name in names} if link else {}
+        return [{name: getattr(link, name) for name in names} for link in links]
 
     def _violations(self):
         if self._faults:
@@ -360,12 +391,15 @@ class World:
         record["unix"] = unix_ms // 1000 if unix_ms else 0
         record["heap"] = gc.mem_alloc()
         app = self.program.get("app")
-        battery = app and app.batteries[0]
-        store = battery and battery.store
-        record["link"] = battery.status.link if app else "starting"
-        record["connected"] = bool(app and battery.status.connected)
+        batteries = app.batteries if app else []
+        stores = [one.store for one in batteries if one.store]
+        record["link"] = ", ".join([one.status.link for one in batteries]) or "starting"
+        record["connected"] = bool([one for one in batteries if one.status.connected])
         for name in ("frames", "flushes", "shards", "bytes", "dropped"):
-            record[name] = getattr(store, name) if store else 0
+            record[name] = sum([getattr(store, name) for store in stores])
+        if len(stores) > 1:  # each counts the files of all
+            for name in ("shards", "bytes"):
+                record[name] = getattr(stores[-1], name)
         if self._display:
             record["lcd"] = self._display.snapshot()
         records.send(kind, record)

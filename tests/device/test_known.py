@@ -24,5 +24,9 @@ def test_it_is_remembered_for_the_name_it_was_noted_with():
         with open(_FOLDER + "/bms", "w") as f:
             f.write(damage)
         known.read(_FOLDER, "van")
+    known.write(_FOLDER, "van", "A4:C1:37:12:34:56", "van")
+    known.write(_FOLDER, "van", "A4:C1:37:12:34:57", "van", 1)  # of another battery
+    assert known.read(_FOLDER, "van") == ("A4:C1:37:12:34:56", "van")
+    assert known.read(_FOLDER, "van", 1) == ("A4:C1:37:12:34:57", "van")
     known.write("/no/such/folder", "van", "A4:C1:37:12:34:56", "van")
     assert known.read("/no/such/folder", "van") == (None, None)

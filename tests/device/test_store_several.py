@@ -56,17 +56,19 @@ class _Life:
 
     def start(self, late=()):
         """Open all logs; those of `late` places are not known yet."""
-        names = ["" if i in late else self.names[i] for i in range(len(self.names))]
-        self.common = several.Common(self.rtc, names)
+        self.common = several.Common(self.rtc, len(self.names))
+        for place in range(len(self.names)):
+            if place not in late:
+                self.common.name(place, self.names[place], None)
         self.stores = [None] * len(self.names)
         for place in range(len(self.names)):
             if place not in late:
                 self.open(place)
 
     def open(self, place):
-        name = self.names[place]
+        name = self.common.name(place, self.names[place], None)
         self.stores[place] = Store(DATA, name, self.clock, self.common.part(place))
-        self.common.join(self.stores[place], place)
+        self.common.join(self.stores[place])
         self.stores[place].open()
         self.boots.append(self.stores[place].boot)
 
@@ -214,3 +216,14 @@ def test_what_one_deletes_the_others_do_not_count_on():
         n = len(first.unsealed)
         assert n > 3 and first.unsealed is second.unsealed is third.unsealed
         assert second.delete_oldest() and len(first.unsealed) == n - 1
+
+
+def test_a_second_battery_of_a_name_gets_the_end_of_its_address():
+    common = several.Common(_Rtc(), 4)
+    assert common.name(0, "JBD-SP25S020", None) == "JBD_SP25S020"
+    assert common.name(1, "JBD-SP25S020", "A4:C1:37:12:3f:56") == "JBD_SP25S020_3f56"
+    assert common.name(1, "JBD-SP25S020", "A4:C1:37:12:3f:56") == "JBD_SP25S020_3f56"
+    assert common.name(0, "JBD-SP25S020", "A4:C1:37:12:34:00") == "JBD_SP25S020"
+    assert common.name(2, "x" * 30, None) == "x" * 24
+    assert common.name(3, "x" * 30, "A4:C1:37:12:3f:56") == "x" * 19 + "_3f56"
+    assert len(set(common.names)) == 4

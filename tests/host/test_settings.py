@@ -130,6 +130,8 @@ def _limits(allowed: str) -> tuple[list, list]:
         return allow, ["on", "12345", "1234567", "12345a", "12 456", "", 123456, 0, None, ["off"]]
     if allowed == "phone":
         return ["auto", "on", "off", "012345"], ["yes", "12345", "12345a", "", 123456, True, None]
+    if allowed == "batteries":  # each of them is looked at by app/several.py
+        return ["all", [{"dev_name": "van"}], [5]], ["van", [], {}, 5, None, True]
     if "|" in allowed and ".." not in allowed:
         choices = json.loads(f"[{allowed.replace('|', ',')}]")
         return choices, [str(choices), 1, 16.0, "16", None, "", choices]

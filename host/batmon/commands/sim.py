@@ -23,10 +23,12 @@ def _run(args) -> int:
     from batmon.virtual import process, sim, views
 
     log = sim.poll_log(args.battery)
-    out = Path(args.out) if args.out else BUILD / "sim-out" / f"{args.bms}-{sim.stem(args.battery)}"
+    makes = sorted({one["bms"] for one in sim.several(args.bms, args.battery)})
+    kind = f"{args.bms}-{sim.stem(args.battery)}"
+    out = Path(args.out) if args.out else BUILD / "sim-out" / kind
     sim.prepare(out)
-    board = BUILD / f"board-{args.bms}"  # as a user with a small flash would have it
-    build(board, [f"{args.bms}_bms"])
+    board = BUILD / f"board-{'-'.join(makes)}"  # as a user with a small flash would have it
+    build(board, [f"{make}_bms" for make in makes])
     config = sim.configure(args, board, out, log)
     kind = views.Quiet if args.json else views.Screen if sys.stdout.isatty() else views.Lines
     view = kind(json.loads(config.read_text())["start_unix"])
@@ -56,6 +58,25 @@ def _print_summary(result: dict):
     span = f"{days:g} day{'s' * (days != 1)}" if days >= 1 else f"{days * 24:.1f} hours"
     print(f"\n{span} in {result['seconds']} s", end="")
     print(" (stopped early)" if result["reason"] == "interrupted" else "")
+    for one in result.get("batteries", [result]):
+        _print_battery(one)
+    print(f"  heap           {_kb(result['heap_first_hour'])} after an hour,", end="")
+    print(f" {_kb(result['heap_end'])} at the end")
+    if last := result["memory"].get("end"):
+        print(
+            f"  system         {_kb(last['system_free'])} free at the end, largest block"
+            f" {_kb(last['system_largest'])}, never less than {_kb(last['system_least'])}"
+        )
+    for panic in result["panics"]:
+        print(f"  PANIC          {panic}")
+    beside = _short(Path(sys.executable).with_name("batmon"))
+    batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
+    print(f"A page to look around in:  {batmon} report {out}/data -o {out}.html")
+
+
+def _print_battery(result: dict):
+    if "battery" in result:
+        print(f"{result['battery']}:")
     print(
         f"  stored         {result['frames']} frames in {result['shards']} shards,"
         f" {result['bytes'] / 1024:.1f} kB"
@@ -71,18 +92,6 @@ def _print_summary(result: dict):
             f"  largest error  {result['voltage_max_error_mv']} mV of a stored voltage"
             + (f", {error} % of the charge" if moved >= _SOME_AH else "")
         )
-    print(f"  heap           {_kb(result['heap_first_hour'])} after an hour,", end="")
-    print(f" {_kb(result['heap_end'])} at the end")
-    if last := result["memory"].get("end"):
-        print(
-            f"  system         {_kb(last['system_free'])} free at the end, largest block"
-            f" {_kb(last['system_largest'])}, never less than {_kb(last['system_least'])}"
-        )
-    for panic in result["panics"]:
-        print(f"  PANIC          {panic}")
-    beside = _short(Path(sys.executable).with_name("batmon"))
-    batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
-    print(f"A page to look around in:  {batmon} report {out}/data -o {out}.html")
 
 
 def _short(path: Path) -> Path:
@@ -111,18 +120,25 @@ def add_parser(subparsers):
         "run the board's code on a virtual board",
         "  batmon sim                                  a day of a van's battery\n"
         "  batmon sim --days 7 --battery house --lcd 20x4\n"
+        "  batmon sim --bms jikong,jbd --battery van,house --chip s3   two batteries on one board\n"
         "  batmon sim --battery log.csv.gz --realtime  play a poll log, as slow as it was\n"
         "  batmon sim --days 2 --json --out d          figures for a script\n\n"
         "Ctrl-C stops the board, which stores what it has; a second Ctrl-C kills it.",
     )
     add = parser.add_argument
-    add("--bms", choices=("jbd", "jikong"), default="jikong", help="make of the BMS (%(default)s)")
+    add(
+        "--bms",
+        default="jikong",
+        metavar="MAKE",
+        help="jbd or jikong, or several with commas: one for each battery (%(default)s)",
+    )
     add("--days", type=days, default=1.0, metavar="N", help="how long, in simulated days (1)")
     add(
         "--battery",
         default="van",
         metavar="KIND",
-        help="van, house, ebike, or a poll log as LOG.csv or LOG.csv.gz (%(default)s)",
+        help="van, house, ebike, several with commas, or a poll log as LOG.csv or LOG.csv.gz"
+        " (%(default)s)",
     )
     add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
     add("--realtime", action="store_true", help="a second lasts a second")

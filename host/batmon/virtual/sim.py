@@ -1,5 +1,7 @@
 """A simulated battery on the virtual board, and how far its log is from the truth."""
 
+import json
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -20,14 +22,37 @@ _OUR_FILES = (
     "rtc.bin",
     "rtc.bin.world",
     "stop",
-    "truth.csv",
+    *(f"truth{n or ''}.csv" for n in range(8)),
 )
 _NEAR_S = 2  # a frame and the poll behind it are no further apart
 
 
+def several(bms: str, battery: str, names: dict = NAMES) -> list[dict]:
+    """Return {"bms", "battery", "dev_name"} of each battery that the two lists name.
+
+    The last of a shorter list counts for the rest. Raises UserError.
+    """
+    makes, kinds = bms.split(","), battery.split(",")
+    out = []
+    for i in range(max(len(makes), len(kinds))):
+        make = makes[min(i, len(makes) - 1)]
+        kind = kinds[min(i, len(kinds) - 1)]
+        if make not in names:
+            raise UserError(f"--bms {make} is not one of {', '.join(names)}.")
+        if len(kinds) > 1 and kind not in _CAPACITY_AH:
+            kinds = ", ".join(_CAPACITY_AH)
+            raise UserError(f"--battery {kind}: several batteries are of {kinds}.")
+        same = sum(one["bms"] == make for one in out)
+        name = f"{names[make][:-1]}{same + 1}" if same else names[make]
+        out.append({"bms": make, "battery": kind, "dev_name": name})
+    if len(out) > 8:
+        raise UserError(f"{len(out)} batteries are too many, a board takes 8 at most.")
+    return out
+
+
 def poll_log(battery: str) -> Path | None:
     """Return the poll log that `battery` names, None for a built-in battery."""
-    if battery in _CAPACITY_AH:
+    if "," in battery or battery in _CAPACITY_AH:
         return None
     path = Path(battery)
     if not path.is_file():
@@ -56,20 +81,30 @@ def prepare(out: Path):
 
 def configure(args, board: Path, out: Path, log: Path | None) -> Path:
     """Write the configuration that the virtual board reads; return its path."""
-    battery, start_unix = args.battery, process.START_UNIX
+    batteries = several(args.bms, args.battery)
+    start_unix = process.START_UNIX
+    for one in batteries:
+        one["capacity_ah"] = _CAPACITY_AH.get(one["battery"])
     if log:
-        battery = str(out.resolve() / "battery.bpl")
-        capacity, start_unix = _pack(log, Path(battery))
-    else:
-        capacity = _CAPACITY_AH[battery]
+        batteries[0]["battery"] = str(out.resolve() / "battery.bpl")
+        capacity, start_unix = _pack(log, Path(batteries[0]["battery"]))
+        batteries[0]["capacity_ah"] = capacity
+    settings = {
+        "dev_name": batteries[0]["dev_name"],
+        "capacity_ah": batteries[0]["capacity_ah"],
+        "lcd": _lcd(args.lcd),
+    }
+    if len(batteries) > 1:
+        settings = {"batteries": entries(batteries), "lcd": _lcd(args.lcd)}
     return process.configure(
         out,
         board,
-        driver=f"{args.bms}_bms",
+        driver=f"{batteries[0]['bms']}_bms",
         volume=args.volume,
         size=args.size,
-        bms=args.bms,
-        battery=battery,
+        bms=",".join(one["bms"] for one in batteries),
+        battery=",".join(one["battery"] for one in batteries),
+        names=[one["dev_name"] for one in batteries],
         days=args.days,
         lcd=args.lcd,
         seed=args.seed,
@@ -78,12 +113,16 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
         realtime=args.realtime,
         interpreter=args.interpreter,
         start_unix=start_unix,
-        settings={
-            "dev_name": NAMES[args.bms],
-            "capacity_ah": capacity,
-            "lcd": _lcd(args.lcd),
-        },
+        settings=settings,
     )
+
+
+def entries(batteries: list[dict]) -> list[dict]:
+    """Return what the settings of a board say of several batteries."""
+    return [
+        {"bms": f"{one['bms']}_bms", "dev_name": one["dev_name"], "capacity_ah": one["capacity_ah"]}
+        for one in batteries
+    ]
 
 
 def _lcd(size: str) -> dict:
@@ -105,14 +144,48 @@ def _pack(log: Path, target: Path) -> tuple[int, int]:
 
 
 def compare(end: dict, out: Path) -> dict:
-    """Return the figures of the run: what was logged, and how far it is from the truth."""
+    """Return the figures of the run: what was logged, and how far it is from the truth.
+
+    Of several batteries `batteries` has those of each.
+    """
     from batmon.log import stream
 
     days = end["t_s"] / 86400
-    truth = end["truth"]
     heap = end["heap_at"]
+    names = json.loads((out / "config.json").read_text())["names"]
     result = {
         "days": round(days, 4),
+        "heap_first_hour": heap.get("first_hour"),
+        "heap_days": [heap[f"day{day}"] for day in range(1, int(days) + 1) if f"day{day}" in heap],
+        "heap_end": heap.get("end"),
+        "panics": end.get("panics", []),
+        "memory": end.get("memory_at", {}),
+        "reason": end["reason"],
+        "out": str(out),
+    }
+    files = _shards(out)
+    table = stream.read(out / "data") if files else None
+    if len(names) == 1:
+        return result | _figures(table, files, end["truth"], out / "truth.csv")
+    result["batteries"] = []
+    for i, name in enumerate(names):
+        called = re.sub(r"\W", "_", name, flags=re.A)
+        rows = None if table is None else table[table["battery"] == called]
+        mine = [path for path in files if path.name.rpartition("-")[0] == called]
+        truth = out / f"truth{i or ''}.csv"
+        figures = _figures(rows, mine, end["truths"][i], truth)
+        link = end["links"][i] if i < len(end["links"]) else {}
+        result["batteries"].append({"battery": called} | figures | {"link": link})
+    return result
+
+
+def _shards(out: Path) -> list[Path]:
+    return [path for path in (out / "data").glob("*-*.*") if path.suffix in (".raw", ".bts")]
+
+
+def _figures(table, files: list[Path], truth: dict, polls: Path) -> dict:
+    """Return how one battery's log, a table or None, differs from its truth."""
+    result = {
         "frames": 0,
         "shards": 0,
         "bytes": 0,
@@ -123,18 +196,9 @@ def compare(end: dict, out: Path) -> dict:
         "truth_charge_out_ah": round(truth["charge_out_ah"], 3),
         "charge_error_percent": None,
         "voltage_max_error_mv": None,
-        "heap_first_hour": heap.get("first_hour"),
-        "heap_days": [heap[f"day{day}"] for day in range(1, int(days) + 1) if f"day{day}" in heap],
-        "heap_end": heap.get("end"),
-        "panics": end.get("panics", []),
-        "memory": end.get("memory_at", {}),
-        "reason": end["reason"],
-        "out": str(out),
     }
-    files = [path for path in (out / "data").glob("*-*.*") if path.suffix in (".raw", ".bts")]
     if not files:
         return result
-    table = stream.read(out / "data")
     size = sum(path.stat().st_size for path in files)
     charge_in, charge_out = charge_ah(table)
     # In and out within one interval cancel in its mean, so that only the sum has to be exact.
@@ -148,7 +212,7 @@ def compare(end: dict, out: Path) -> dict:
         charge_in_ah=round(charge_in, 3),
         charge_out_ah=round(charge_out, 3),
         charge_error_percent=round(100 * abs(error) / moved, 3) if moved else None,
-        voltage_max_error_mv=_voltage_error_mv(table, out / "truth.csv"),
+        voltage_max_error_mv=_voltage_error_mv(table, polls),
     )
     return result
 

@@ -1,0 +1,151 @@
+# Several batteries: those that the user chose and that fit, and what their links and logs share
+# Loaded for the start only, and only where there are several; docs/BATTERIES.md is for users.
+import sys
+
+import boards
+import machine
+from app import choice, findall, known, settings
+from app.battery import Battery
+from micropython import const
+from shards.several import Common
+
+_KEYS = ("bms", "dev_name", "capacity_ah", "secret")
+_MOST = const(8)
+_LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
+# Bytes of heap that the app takes with one battery; with another one of a make that is loaded
+# already; of a make that is not. `python -m bench batteries` measures them.
+_FIRST = const(100_000)
+_SAME = const(8_000)
+_OTHER = const(14_000)
+_PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
+_SHORT = "this board's memory is enough for %d of the batteries, %d of %d are left out"
+
+
+def configure(app):
+    """Make `app.batteries` of the user's list; raises ValueError if none of it is right.
+
+    Returns None, or the part of the app that finds them first.
+    """
+    try:
+        return _configure(app)
+    finally:
+        for name in ("several", "findall", "settings"):
+            del sys.modules["app." + name]  # their memory
+            delattr(sys.modules["app"], name)
+        del sys.modules["boards"]
+
+
+def _configure(app):
+    want = app.settings
+    if isinstance(app.conn, Exception):
+        choice.choose(app.conn, want)  # says why
+    given, where = want["batteries"], "settings.json"
+    if given is None:
+        given, where = _listed(app.conn.BATTERIES), "conn.py"
+    if given == "all":
+        given, where = findall.read(), "found.json"
+        if not given:
+            app.say("looking for all BMSs in reach")
+            return findall.find
+    chosen = _chosen(app, given, where)
+    several = len(chosen) > 1
+    if several:
+        app.common = Common(machine.RTC(), len(chosen))
+    logs = []
+    for place in range(len(chosen)):
+        _, name, _, _, called = chosen[place]
+        seen = known.read("/data", name, place)
+        log = called or name or seen[1] or ""
+        if several and log:
+            log = app.common.name(place, log, seen[0])
+        logs.append((log,) + seen)
+    app.batteries[:] = [Battery(app, place) for place in range(len(chosen))]
+    make = app.conn.BmsLink
+    if several:
+        from link.peers import Peer as make
+    for battery in app.batteries:
+        driver, name, capacity_ah, secret, _ = chosen[battery.place]
+        want["secret"] = secret  # of one after the other
+        battery.setup(make, driver, name, capacity_ah, *logs[battery.place])
+    if several:
+        _share(app.batteries)
+
+
+def _share(batteries):
+    """Let the links know of each other, and take turns if there are too many of them."""
+    links = [battery.link for battery in batteries]
+    from link.peers import Places
+
+    places = Places(_LINKS) if len(links) > _LINKS else None
+    for link in links:
+        link.peers = links
+        link.places = places
+    if places:
+        for battery in batteries:
+            battery.sampler.pause_ms = _PAUSE_MS
+
+
+def _listed(given):
+    """Return conn.py's BATTERIES as settings.json would have it; raises ValueError."""
+    if isinstance(given, (list, tuple)) and given:
+        if not [one for one in given if not isinstance(one, (list, tuple))]:
+            return [dict(zip(_KEYS, one)) for one in given]
+    raise ValueError(
+        'conn.py: BATTERIES must be like (("jikong_bms", "jk-pak01", 280), ("jbd_bms", "van", 100))'
+    )
+
+
+def _chosen(app, given, where):
+    """Return [(BMS class or None, name, Ah, secret, called)] of the right ones that fit.
+
+    Tells of each of the others in a sentence; raises ValueError if there is no right one.
+    """
+    chosen, problems = [], []
+    room = int(boards.row()[4]) * 1000 - _FIRST
+    for entry in given:
+        problem = settings.battery_problem(entry)
+        place = "%s: battery %d" % (where, 1 + len(chosen) + len(problems))
+        if not problem:
+            try:
+                one = _one(app, entry)
+            except ValueError as exc:
+                problem = str(exc).split(": ", 1)[1]  # without the file
+        if not problem and [other for other in chosen if other[1] == one[1] and _only_one(one[1])]:
+            problem = "dev_name is that of another one"
+        if problem:
+            problems.append("%s: %s" % (place, problem))
+            continue
+        if chosen:
+            room -= _SAME if [other for other in chosen if other[0] is one[0]] else _OTHER
+        if room < 0 or len(chosen) == _MOST:
+            left = len(given) - len(chosen) - len(problems)
+            app.say(_SHORT % (len(chosen), left, len(given)))
+            break
+        chosen.append(one)
+    if not chosen:
+        raise ValueError(problems[0])
+    for problem in problems:
+        app.say(problem + "; it is left out")
+    return chosen
+
+
+def _one(app, entry):
+    want = dict(app.settings)
+    want.update({"bms": "", "secret": ""})
+    want.update(entry)
+    driver, name, capacity_ah = choice.choose(_Conn(app.conn), want)
+    return driver, name.strip(), capacity_ah, want["secret"], entry.get("called")
+
+
+def _only_one(name):
+    """Can there be one battery of that name at most? So it is with an address."""
+    return name.count(":") == 5 or not name
+
+
+class _Conn:
+    """What of conn.py counts for each of several batteries: the capacity, where none is said."""
+
+    dev_name = ""
+
+    def __init__(self, conn):
+        self.DESIGN_CAP = getattr(conn, "DESIGN_CAP", 100)

@@ -1,0 +1,119 @@
+# The links of several batteries, which share one radio: what one does must not harm the others
+# Loaded only where there are several.
+import asyncio
+import time
+
+from link import BmsLink
+from micropython import const
+
+_ABSENT_MAX_S = const(15)  # listening for one that is not there keeps others from connecting
+_DEAF = const(6)  # scans in which nobody is heard, in a row
+_TURN_S = const(240)  # for a place at most
+_LEAST_MS = const(12_000)  # that a link keeps its place, some polls
+_MOST_MS = const(40_000)
+_LOOK_MS = const(200)
+
+
+class Peer(BmsLink):
+    """A BmsLink beside others.
+
+    `peers` are all links of the board, `places` None or the Places that they take turns in. A link
+    that left for another one's sake stays `connected` in what it says: its battery is in reach.
+    """
+
+    places = None
+    _stuck = False
+
+    async def __anext__(self):
+        if self.places and self._bms and self.places.over(self):
+            await self._let_go()
+        return await super().__anext__()
+
+    async def _find(self):
+        await super()._find()
+        if self.places:
+            await asyncio.wait_for(self.places.take(self), _TURN_S)
+
+    def _good(self):
+        super()._good()
+        if self.places and self._given == 1:
+            self.places.came(self)
+
+    async def _fail(self, kind, text=None, wait_max_s=60):
+        if kind == "not found":
+            wait_max_s = _ABSENT_MAX_S
+        await super()._fail(kind, text, wait_max_s)
+
+    async def _let_go(self):
+        try:
+            gone = await super()._let_go()
+        finally:
+            if self.places:
+                self.places.give_back(self)
+        self._stuck = not gone
+        return gone
+
+    def _cycle(self):
+        """Switch the radio off and on, if that is worth the other links.
+
+        They prove that it works, unless it hears nobody at all, or does not hang up.
+        """
+        heard, self.heard = self.heard, False
+        deaf = self._in_a_row >= _DEAF and not heard
+        if deaf or self._stuck or not self._in_company():
+            self._stuck = False
+            super()._cycle()
+
+    def _give_up(self, reason):
+        if not self._in_company():
+            super()._give_up(reason)
+
+    def _in_company(self):
+        """Does another link work? Then it is not the radio that fails, nor the board."""
+        return any([peer.connected for peer in self.peers if peer is not self])
+
+    def _say(self, text, connected=None):
+        if connected is None and self.connected and self._bms is None:
+            return  # back in a moment
+        super()._say(text, connected)
+
+
+class Places:
+    """`count` places for connections; a link asks for one when it has found its battery.
+
+    Those that wait are served in the order in which they came. For them a link that has had its
+    place for a while leaves: at least twice as long as it takes it to be back.
+    """
+
+    def __init__(self, count):
+        self._free = count
+        self._waiting = []
+        self._since = {}  # when a link got its place
+        self._back_ms = {}  # how long its first sample took then
+
+    async def take(self, link):
+        """Wait for a place; the caller bounds how long."""
+        self._waiting.append(link)
+        try:
+            while not self._free or self._waiting[0] is not link:
+                await asyncio.sleep_ms(_LOOK_MS)
+            self._free -= 1
+            self._since[link] = time.ticks_ms()
+        finally:
+            self._waiting.remove(link)
+
+    def give_back(self, link):
+        """Nothing happens if it has none."""
+        if self._since.pop(link, None) is not None:
+            self._free += 1
+
+    def came(self, link):
+        """The first sample of a connection is there."""
+        self._back_ms[link] = time.ticks_diff(time.ticks_ms(), self._since[link])
+
+    def over(self, link):
+        """Is it time to leave, for others wait?"""
+        if self._free >= len(self._waiting):
+            return False
+        keep_ms = min(_MOST_MS, max(_LEAST_MS, 2 * self._back_ms.get(link, 0)))
+        return time.ticks_diff(time.ticks_ms(), self._since[link]) >= keep_ms

@@ -1,0 +1,165 @@
+# Several batteries: what of a list is logged, under which names, and what is said of the rest
+import json
+import os
+
+import flash
+import machine
+import vfs
+from app.app import App
+
+_IMAGE = "/tmp/batmon-test-several.img"
+_JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
+_JBD = {"bms": "jbd_bms", "dev_name": "JBD-SP25S020", "capacity_ah": 100}
+
+
+class _Conn:
+    dev_name = "not this"
+    DESIGN_CAP = 50
+
+    class BmsLink:
+        pass
+
+
+class _Board:
+    """An App on an empty volume, on a board called `chip`."""
+
+    def __init__(self, chip="ESP32S3"):
+        machine.pretend("Generic %s module with %s" % (chip, chip), (1, 29, 0))
+
+    def __enter__(self):
+        self._flash = flash.Flash(_IMAGE, 1 << 19, 4096)
+        vfs.VfsLfs2.mkfs(self._flash)
+        vfs.mount(vfs.VfsLfs2(self._flash), "/data")
+        machine.RTC().memory(b"")
+        return self
+
+    def __exit__(self, *_):
+        self._flash.close()
+        vfs.umount("/data")
+        os.remove(_IMAGE)
+
+    def start(self, batteries=None, conn=_Conn):
+        """Return the App with that setting, configured."""
+        app = App(conn)
+        app.settings["batteries"] = batteries
+        app.settings["lcd.fitted"] = False
+        app._configure()
+        return app
+
+
+def _names(app):
+    return [battery.name for battery in app.batteries]
+
+
+def test_each_has_its_link_and_its_log():
+    with _Board() as board:
+        secret = dict(_JBD)
+        secret["secret"] = "1234"
+        app = board.start([_JK, secret])
+        assert _names(app) == ["jk_pak01", "JBD_SP25S020"] and not app.sentences
+        links = [battery.link for battery in app.batteries]
+        assert [link.name for link in links] == ["jk-pak01", "JBD-SP25S020"]
+        assert [link.capacity_ah for link in links] == [280, 100]
+        assert [link.driver.__module__[-6:] for link in links] == ["ng_bms", "bd_bms"]
+        assert [link._config.secret for link in links] == ["", "1234"]
+        assert links[0].peers == links and links[0].places is None
+        assert len({battery.store.boot for battery in app.batteries}) == 1
+
+
+def test_conn_py_may_have_the_list():
+    class Conn(_Conn):
+        BATTERIES = (("jikong_bms", "a"), ["jbd_bms", "b", 100])
+
+    with _Board() as board:
+        app = board.start(conn=Conn)
+        assert _names(app) == ["a", "b"] and not app.sentences
+        assert [battery.link.capacity_ah for battery in app.batteries] == [50, 100]
+        app = board.start([_JBD], conn=Conn)  # the settings go first
+        assert _names(app) == ["JBD_SP25S020"] and app.common is None  # it is one, as ever
+        for wrong in ("a", (), ("jbd_bms", "a"), 5):
+            Conn.BATTERIES = wrong or None
+            app = board.start(conn=Conn)
+            assert app.sentences[0].startswith("conn.py: BATTERIES must be like (("), wrong
+
+
+def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
+    with _Board() as board:
+        text = "must be text in quotes, at most 64 characters"
+        for wrong, sentence in (
+            (5, "5 must be {...}"),
+            ({}, "dev_name is missing"),
+            ({"name": 1}, "unknown key name"),
+            ({"capacity_ah": 0}, "capacity_ah is 0, must be a number from 1 to 10000"),
+            ({"dev_name": 5}, "dev_name is 5, " + text),
+            ({"bms": "jikonk"}, "there is no BMS driver jikonk, see docs/BMS.md for names"),
+            ({"secret": 1234}, "secret is not right, " + text),
+        ):
+            if wrong and wrong != 5:
+                wrong = dict({"dev_name": "a"}, **wrong)
+            app = board.start([_JK, wrong, _JBD])
+            assert _names(app) == ["jk_pak01", "JBD_SP25S020"]
+            said = "settings.json: battery 2: %s; it is left out" % sentence
+            assert app.sentences == [said], app.sentences
+        app = board.start([{}, 5])
+        assert app.sentences == ["settings.json: battery 1: dev_name is missing"]
+        assert app.batteries[0].status.link == "mend it and restart"
+        address = dict(_JBD, dev_name="a4:c1:37:12:34:56")
+        app = board.start([address, address, _JK])
+        assert _names(app) == ["a4_c1_37_12_34_56", "jk_pak01"]
+        assert app.sentences[0].endswith("dev_name is that of another one; it is left out")
+
+
+def test_more_than_the_memory_is_enough_for_are_left_out():
+    for chip, given, fit in (
+        ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
+        ("ESP32C3", [_JK, _JBD, _JBD], 1),
+        ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 4),
+    ):
+        with _Board(chip) as board:
+            app = board.start(given)
+            assert len(app.batteries) == fit, (chip, len(app.batteries))
+            left = len(given) - fit
+            said = "this board's memory is enough for %d of the batteries, %d of %d are left out"
+            assert app.sentences == [said % (fit, left, len(given))], app.sentences
+
+
+def test_more_than_four_take_turns():
+    with _Board("SPIRAM with ESP32S3") as board:
+        app = board.start([dict(_JK, dev_name="n%d" % i) for i in range(6)])
+        assert len(app.batteries) == 6 and not app.sentences
+        places = {battery.link.places for battery in app.batteries}
+        assert len(places) == 1 and None not in places
+
+
+def test_two_of_one_name_are_told_apart_by_their_addresses():
+    with _Board() as board:
+        app = board.start([_JBD, _JBD])
+        assert _names(app) == ["JBD_SP25S020", ""]  # which one that is nobody knows yet
+        first, second = app.batteries
+        second.link.address = "A4:C1:37:12:3F:56"
+        second.link.called = "JBD-SP25S020"
+        second.link.connected = True
+        second._link_changed(second.link)
+        assert second.name == "JBD_SP25S020_3F56" == second.store.name
+        app = board.start([_JBD, _JBD])
+        assert _names(app) == ["JBD_SP25S020", "JBD_SP25S020_3F56"]
+        assert [battery.link.address for battery in app.batteries] == [None, "A4:C1:37:12:3F:56"]
+
+
+def test_a_list_that_was_found_is_kept():
+    with _Board() as board:
+        app = board.start("all")
+        assert app.sentences == ["looking for all BMSs in reach"] and app.batteries[0].link is None
+        found = [
+            {"bms": "jbd_bms", "dev_name": "A4:C1:37:12:34:5%d" % i, "called": "JBD"}
+            for i in range(2)
+        ]
+        with open("/data/found.json", "w") as f:
+            json.dump(found, f)
+        app = board.start("all")
+        assert _names(app) == ["JBD", "JBD_3451"] and not app.sentences
+        assert [battery.link.name[-2:] for battery in app.batteries] == ["50", "51"]
+        for damage in ("", "[", "{}", "5"):
+            with open("/data/found.json", "w") as f:
+                f.write(damage)
+            assert board.start("all").sentences == ["looking for all BMSs in reach"], damage
