@@ -37,8 +37,8 @@ class Status:
 class Battery:
     """What `link` gives goes to `sampler`, and its frames to `store` and the sinks of the `app`.
 
-    `name` is that of its log, "" if that is not known yet, `place` its place in the list of
-    batteries. `sample`, aiobmsble's dict, and
+    `name` is what it is called, of several another for each, "" if that is not known yet, `place`
+    its place in the list of batteries. `sample`, aiobmsble's dict, and
     `sample_s`, its uptime, are the last ones; `status` is for the screen. `link`, `sampler` and
     `store` are None before they can be made.
     """
@@ -68,7 +68,7 @@ class Battery:
         """
         app = self._app
         want = app.settings
-        self._called = name
+        self.name = self._called = name
         self.sampler = Sampler(max(1, int(capacity_ah)))
         if log:
             self._open_store(log)
@@ -96,7 +96,8 @@ class Battery:
         else:
             app.paused = None
         store.open(paused)
-        self.name = store.name
+        if frame.shard_name(self.name) != store.name:
+            self.name = store.name  # there is another of that name
         self.store = store  # not before: one that is half open would be taken for a good one
         try:
             size = store.ask_free()
@@ -158,7 +159,7 @@ class Battery:
             if link.connected:
                 if self.store is None:  # whose name nobody knew before
                     common = self._app.common
-                    name = link.name
+                    name = self.name = link.name
                     if common:
                         name = common.name(self.place, name, link.address)
                     self._open_store(name)

@@ -7,6 +7,7 @@ import machine
 from app import choice, findall, known, settings
 from app.battery import Battery
 from micropython import const
+from shards import frame
 from shards.several import Common
 
 _KEYS = ("bms", "dev_name", "capacity_ah", "secret")
@@ -57,7 +58,11 @@ def _configure(app):
         seen = known.read("/data", name, place)
         log = called or name or seen[1] or ""
         if several and log:
-            log = app.common.name(place, log, seen[0])
+            address = seen[0] or (name.upper() if name.count(":") == 5 else None)
+            if address or frame.shard_name(log) not in app.common.names:
+                log = app.common.name(place, log, address)
+            else:
+                log = ""  # it is the second of that name, and has to be found first
         logs.append((log,) + seen)
     app.batteries[:] = [Battery(app, place) for place in range(len(chosen))]
     make = app.conn.BmsLink

@@ -56,7 +56,9 @@ def test_each_has_its_link_and_its_log():
         secret = dict(_JBD)
         secret["secret"] = "1234"
         app = board.start([_JK, secret])
-        assert _names(app) == ["jk_pak01", "JBD_SP25S020"] and not app.sentences
+        assert _names(app) == ["jk-pak01", "JBD-SP25S020"] and not app.sentences
+        logs = [battery.store.name for battery in app.batteries]
+        assert logs == ["jk_pak01", "JBD_SP25S020"]
         links = [battery.link for battery in app.batteries]
         assert [link.name for link in links] == ["jk-pak01", "JBD-SP25S020"]
         assert [link.capacity_ah for link in links] == [280, 100]
@@ -75,7 +77,7 @@ def test_conn_py_may_have_the_list():
         assert _names(app) == ["a", "b"] and not app.sentences
         assert [battery.link.capacity_ah for battery in app.batteries] == [50, 100]
         app = board.start([_JBD], conn=Conn)  # the settings go first
-        assert _names(app) == ["JBD_SP25S020"] and app.common is None  # it is one, as ever
+        assert _names(app) == ["JBD-SP25S020"] and app.common is None  # it is one, as ever
         for wrong in ("a", (), ("jbd_bms", "a"), 5):
             Conn.BATTERIES = wrong or None
             app = board.start(conn=Conn)
@@ -97,7 +99,7 @@ def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
             if wrong and wrong != 5:
                 wrong = dict({"dev_name": "a"}, **wrong)
             app = board.start([_JK, wrong, _JBD])
-            assert _names(app) == ["jk_pak01", "JBD_SP25S020"]
+            assert _names(app) == ["jk-pak01", "JBD-SP25S020"]
             said = "settings.json: battery 2: %s; it is left out" % sentence
             assert app.sentences == [said], app.sentences
         app = board.start([{}, 5])
@@ -105,7 +107,7 @@ def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
         assert app.batteries[0].status.link == "mend it and restart"
         address = dict(_JBD, dev_name="a4:c1:37:12:34:56")
         app = board.start([address, address, _JK])
-        assert _names(app) == ["a4_c1_37_12_34_56", "jk_pak01"]
+        assert _names(app) == ["a4:c1:37:12:34:56", "jk-pak01"]
         assert app.sentences[0].endswith("dev_name is that of another one; it is left out")
 
 
@@ -134,15 +136,16 @@ def test_more_than_four_take_turns():
 def test_two_of_one_name_are_told_apart_by_their_addresses():
     with _Board() as board:
         app = board.start([_JBD, _JBD])
-        assert _names(app) == ["JBD_SP25S020", ""]  # which one that is nobody knows yet
         first, second = app.batteries
+        assert second.store is None  # which one that is nobody knows yet
         second.link.address = "A4:C1:37:12:3F:56"
         second.link.called = "JBD-SP25S020"
         second.link.connected = True
         second._link_changed(second.link)
+        assert first.name == "JBD-SP25S020"
         assert second.name == "JBD_SP25S020_3F56" == second.store.name
         app = board.start([_JBD, _JBD])
-        assert _names(app) == ["JBD_SP25S020", "JBD_SP25S020_3F56"]
+        assert _names(app) == ["JBD-SP25S020", "JBD_SP25S020_3F56"]
         assert [battery.link.address for battery in app.batteries] == [None, "A4:C1:37:12:3F:56"]
 
 
