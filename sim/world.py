@@ -171,6 +171,10 @@ class World:
             import network
 
             network.world.update(self._config["network"])
+        if self._config.get("radio"):
+            from outside import Outside
+
+            Outside(_PC + self._config["out"])
         if "faults" in self._config:
             self._play(peripherals)
         if self._config["lcd"] != "none":

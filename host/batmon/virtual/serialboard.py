@@ -22,24 +22,25 @@ _RESET = 75  # the exit code of a board that wants to start again
 _DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
 _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
 _CTRL_C = b"\x03"
-FILES = ("flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
+RADIO = ("radio.in", "radio.out")
+FILES = (*RADIO, "flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
 
 
 class SerialBoard:
     """A virtual board whose flash lives in `folder`; a context manager, runs until its end.
 
-    port: the path of its serial port, for mpremote. installed: a new flash holds build/board
-    already, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd" or ""
-    for none in reach. machine, version: what MicroPython says of itself, if not as such a board.
-    size: of the flash volume in bytes. battery, seed, chip, heap and interpreter as `batmon sim`
-    has them. lcd: as 16x2, or none.
+    port: the path of its serial port, for mpremote. installed: a new flash holds build/board, or
+    the tree it names, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd",
+    or "" for none in reach. machine, version: what MicroPython says of itself, if not as such a
+    board. size: of the flash volume in bytes. battery, seed, chip, heap and interpreter as `batmon
+    sim` has them. lcd: as 16x2, or none. radio: a phone outside is in reach, see sim/outside.py.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        installed: bool = False,
+        installed: bool | Path = False,
         settings: dict | None = None,
         bms: str = "jikong",
         battery: str = "van",
@@ -52,14 +53,18 @@ class SerialBoard:
         machine: str | None = None,
         version: tuple[int, int, int] = VERSION,
         interpreter: str = "64",
+        radio: bool = False,
     ):
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         build()
         self._rtc = folder / "rtc.bin"
+        for pipe in RADIO if radio else ():
+            (folder / pipe).unlink(missing_ok=True)
+            os.mkfifo(folder / pipe)
         self._config = configure(
             folder,
-            BOARD if installed else None,
+            BOARD if installed is True else installed or None,
             serial=True,
             realtime=True,
             start_unix=0,
@@ -75,6 +80,7 @@ class SerialBoard:
             machine=machine,
             version=version,
             interpreter=interpreter,
+            radio=radio,
         )
 
     def __enter__(self):
