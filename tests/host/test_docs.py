@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from homeassistant_server import TOKEN, home_assistant
 from shardfiles import anchor, data, write
 from test_flash import firmware
 
@@ -78,9 +79,10 @@ def place(tmp_path_factory):
     influx = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Influx)
     influx.asked = []
     threading.Thread(target=influx.serve_forever, daemon=True).start()
-    with board, influx, pytest.MonkeyPatch.context() as patch:
+    with board, influx, home_assistant() as filled, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("AIOBLE", str(ROOT / "sim"))  # the stand-in
+        patch.setenv("HOME_ASSISTANT_TOKEN", TOKEN)
         ports = [SimpleNamespace(device=board.port, vid=1)]
         patch.setattr(remote.list_ports, "comports", lambda: ports)
         yield SimpleNamespace(
@@ -88,6 +90,7 @@ def place(tmp_path_factory):
             port=board.port,
             influx=f"127.0.0.1:{influx.server_port}",
             asked=influx.asked,
+            filled=filled,
         )
         influx.shutdown()
 
@@ -100,6 +103,7 @@ def test_a_line_of_the_documents(place, line, capfd, tmp_path, monkeypatch):
         command = re.sub(r"/dev/ttyUSB0|COM7|\bPORT\b", place.port, part)
         server = rf"http://\g<1>{place.influx}"
         command = re.sub(r"\bhttps?://(me:password@)?[a-z.]+:8086", server, command)
+        command = command.replace("http://homeassistant.local:8123", place.filled.url)
         words = shlex.split(command)
         _provide(place.folder, words)
         code = program.get(_program(part), _batmon)(place, words)
@@ -141,7 +145,7 @@ def _batmon(place, words: list[str]) -> int:
         with contextlib.redirect_stdout(io.StringIO()) if out else contextlib.nullcontext() as text:
             code = main([name, *rest])
         if name == "send":
-            assert out or len(place.asked) > asked
+            assert out or len(place.asked) > asked or place.filled.rows
     if out:
         out.write_text(text.getvalue())
         assert text.getvalue()

@@ -32,6 +32,7 @@ _CONVERSIONS = {
     ("°C", "°F"): (1.8, 32),
     ("°C", "K"): (1, 273.15),
 }
+_CONVERTED = {ours for ours, _ in _CONVERSIONS}  # units that it would convert for us
 _SAME = 1e-6
 
 
@@ -151,7 +152,7 @@ def fill(server: HomeAssistant, battery: str, where: str, kind: Kind, table) -> 
             f"Home Assistant keeps {where} in {unit}, batmon has {kind.unit}: "
             "choose that unit for the sensor, then run the same command again."
         )
-    have = _rows(server, where, kind)
+    have = _rows(server, where, kind, unit)
     wanted = {
         int(start): {name: float(row[name]) * factor + offset for name in table.columns}
         for start, row in table.iterrows()
@@ -167,7 +168,7 @@ def fill(server: HomeAssistant, battery: str, where: str, kind: Kind, table) -> 
     return len(new)
 
 
-def _rows(server: HomeAssistant, where: str, kind: Kind) -> dict[int, dict]:
+def _rows(server: HomeAssistant, where: str, kind: Kind, unit: str) -> dict[int, dict]:
     """Return by unix second the hours that Home Assistant has, in the unit it keeps."""
     types = ["sum", "state"] if kind.sums else ["mean", "min", "max"]
     result = server.ask(
@@ -176,6 +177,7 @@ def _rows(server: HomeAssistant, where: str, kind: Kind) -> dict[int, dict]:
         statistic_ids=[where],
         period="hour",
         types=types,
+        units={_UNIT_CLASSES[kind.unit]: unit} if kind.unit in _CONVERTED else {},
     )
     rows = {}
     for row in result.get(where, ()):
