@@ -19,6 +19,7 @@ _COARSE_POLLS = const(60)
 _BRIDGED_POLLS = const(15)
 _TEMPERATURE_BAND = const(3)  # half degrees
 _SOC_BAND = const(4)  # tenths of a percent
+_SOC_HALF = const(5)  # what frames tell, and some BMSs
 _SOC_STEP = const(10)  # tenths: what a BMS changes by that tells whole percents
 _SOC_UNKNOWN = const(1275)  # so that 255 is stored
 _BAND_MOST = const(1 << 15)  # so that slopes stay small integers
@@ -81,7 +82,8 @@ class Sampler:
       within 0.1 V when the BMS tells no more than tenths of a volt;
     - cell extremes: within 10 mV of the line;
     - state of charge and temperature: no line is drawn, the frame before holds. The first within
-      half a percent of it, or one percent if that is the BMS's step; the other within 2 degrees;
+      0.4 % of it if the BMS tells tenths, else within half a percent, or one percent if that is
+      the BMS's step; the other within 2 degrees;
     - never more than 30 min or 18 Ah between frames.
     The jitter is what eight of nine changes of current between polls stay below, lately.
 
@@ -128,6 +130,7 @@ class Sampler:
         self._hour_frames = 0
         self._debt = 0  # frames beyond `frames_a_day`, times 24
         self._coarse = 0  # polls in a row that told tenths of a volt
+        self._soc_fine = False  # does the BMS tell less than half percents?
         self._lacked = bytearray(9)  # for how many polls, of each value
         # the last stored frame
         self._start = [0] * _DOORS
@@ -232,6 +235,10 @@ class Sampler:
             rest = i % 1000 * dt_ms + self._rest_mams
             now[_Q] += i // 1000 * dt_ms + rest // 1000
             self._rest_mams = rest % 1000
+        if self._pending and i is not None and not step and self._fades(abs(i), abs(i0)):
+            dt_s = last[_T] - self._t0_s
+            if dt_s:  # a minute may lie in what comes after
+                self._narrow(last, dt_s, _Q, self._band_mas(abs(i), abs(i)))
         if self._pending and (step or not self._fits(now)):
             charge = last[_Q]
             self._store(last)
@@ -265,6 +272,10 @@ class Sampler:
         else:
             self._jitter_ma = jitter - (jitter + 31) // 32
         return change > max(min(usual, _STEP_PERCENT * percent), 3 * jitter // 2)
+
+    def _fades(self, now, before):
+        """Is less flowing than before, as no step, nor as a wobble that comes back?"""
+        return self._percent_ma < before - now < 3 * self._jitter_ma // 4
 
     def _usual_band_mv(self, mv):
         return max(mv // 250, _COARSE_MV if self._coarse == _COARSE_POLLS else 0)
@@ -307,10 +318,14 @@ class Sampler:
         return min(usual << self.widened, 600 * most_ma // 23)
 
     def _soc_is_news(self, soc):
+        if soc % _SOC_HALF:
+            self._soc_fine = True
         change = abs(soc - self._soc0)
         if change <= self._band(_SOC, _SOC_BAND):
             return False
-        return change > _SOC_STEP or change < _SOC_STEP and soc != self._soc_before
+        if self._soc_fine or change > _SOC_STEP:
+            return True
+        return change < _SOC_STEP and soc != self._soc_before  # else it flickers
 
     def _budget(self, hours):
         """Widen or narrow all bands by the frames of the last `hours`, of which one had any."""

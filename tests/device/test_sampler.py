@@ -79,6 +79,16 @@ def test_charge_of_a_tiny_current_is_not_rounded_away():
         assert abs(kept - amps * 2999 * 1.999) < last_s * 0.0006, (amps, kept)
 
 
+def test_charge_that_remains_is_told_at_rest():
+    for amps in (1.234, -0.018, 37.001):
+        polls = ((10000 * k, dict(_steady(amps if k < 50 else 0.0))) for k in range(3000))
+        seen, stored = _run(polls)
+        polled = sum((b[0] - a[0]) * b[2] for a, b in zip(seen, seen[1:])) / 1000
+        stored.pop()  # that of `finish` tells all
+        kept = sum((b[0] - a[0]) * b[2] for a, b in zip(stored, stored[1:]))
+        assert abs(kept - polled) < 0.06, (amps, kept, polled)
+
+
 def test_lines_between_frames_stay_in_their_bands():
     for seed in range(4):
         seen, stored = _run(_day(seed + 10, 3000))

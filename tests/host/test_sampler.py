@@ -139,6 +139,8 @@ def _check(log, capacity, folder):
     assert (np.isnan(soc) == np.isnan(log.soc)).all()
     error = np.nan_to_num(abs(soc - log.soc))
     assert ((error <= 0.5 + 1e-9) | (abs(error - 1) < 1e-9)).all(), "state of charge"
+    tenths = np.maximum.accumulate(np.nan_to_num(np.rint(log.soc * 10) % 5) > 0)
+    assert (error[tenths] <= 0.4 + 1e-9).all(), "state of charge in tenths"
     assert (np.diff(seconds[rows]) * ~gap[rows[1:]]).max() <= 1800 + 120
 
 
@@ -198,6 +200,11 @@ def test_bounds_hold_on_two_hundred_days(tmp_path, seed):
 def test_bounds_hold_on_the_start_of_each_log(tmp_path, path):
     log = _part(polllog.read(path), slice(0, 9000))
     _check(log, _CAPACITY_AH.get(path.name.partition(".")[0], 100), tmp_path)
+
+
+def test_a_minute_after_a_load_that_fades_is_told_as_its_own(tmp_path):
+    path = build.ROOT / "tests/data/logs/ebike16s.csv.gz"  # where a ride wobbled too much for steps
+    _check(_part(polllog.read(path), slice(98800, 99500)), 24, tmp_path)
 
 
 @pytest.mark.campaign
