@@ -182,7 +182,7 @@ class Store(Shards):
             waiting.put(control, 0, now_s)
         error = self._write(now_s)
         if error and error.errno in _FULL and not self._unsure and self._is_full():
-            if self.delete_oldest():
+            if _room().delete_oldest(self):
                 error = self._write(now_s)
         if error:
             self._trouble(error)
@@ -208,7 +208,8 @@ class Store(Shards):
         """Append the buffer to the active shard; return None, or the error if that failed."""
         waiting = self.waiting
         if self._size == 0:
-            waiting.anchor_first(self._first_offset_s, self._first_boot, self.cells)
+            room = _room()
+            room.anchor_first(waiting, self._first_offset_s, self._first_boot, self.cells)
         waiting.mirror()  # in it is exactly what is written: a reset may come right after
         waiting.front = waiting.n
         self._unsure = True  # whatever happens now, the next flush looks first
@@ -224,7 +225,7 @@ class Store(Shards):
     def _open_file(self):
         if self._size == 0:
             self.make_folder()
-            self.make_entry(self.waiting.shard, self.name)
+            _room().make_entry(self, self.waiting.shard, self.name)
         self._file = open(self._active(), "ab")
         if self._file.seek(0, 2) != self._size:
             raise OSError(_EIO)  # something told us wrong: nothing is written behind it
@@ -350,7 +351,9 @@ class Store(Shards):
         """
         self._paused = paused
         self._opened_s = self._safe_s = self._data_s = self._clock.uptime_s()
-        self.waiting.take_back(self._held_file(), self._opened_s)
+        from shards import leftover
+
+        leftover.take_back(self.waiting, self._held_file(), self._opened_s)
         if not self._begin(False):
             self._failed(self._opened_s)
             self._enter()
@@ -360,7 +363,8 @@ class Store(Shards):
 
         `late` if frames of this boot wait already, behind an anchor without its number.
         """
-        from shards import recovery
+        from shards import room  # noqa: F401, I001  first, for recovery imports it: that takes stack
+        from shards import leftover, recovery
 
         found = recovery.Found(self._looks < _LOOKS)
         try:
@@ -371,10 +375,12 @@ class Store(Shards):
             self.events = []  # the next time tells them
             return False
         finally:
-            del sys.modules["shards.recovery"], sys.modules["shards"].recovery  # their memory
+            _forget("leftover")  # their memory
+            _forget("recovery")
+            _forget("room")
         self._looks = 0
         waiting = self.waiting
-        same = waiting.sort_out(found)
+        same = leftover.sort_out(waiting, found)
         self.shared[0] = max(self.shared[0], found.highest)
         waiting.shard = found.number
         waiting.flush = found.flush
@@ -386,7 +392,7 @@ class Store(Shards):
         self.packing_due = bool(self.unsealed) and not paused
         goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
         boot = self.shared[1] or (found.boot if goes_on else found.boot + 1)
-        self.boot = max(boot, waiting.name_boots(boot) - late)
+        self.boot = max(boot, leftover.name_boots(waiting, boot) - late)
         self.shared[1] = self.boot
         self._first_boot = found.boot
         self._ready = True
@@ -410,6 +416,19 @@ class Store(Shards):
         self.anchor()
         if self._paused and self._paused["gap_s"]:
             self.event(frame.GAP, self._paused["gap_s"])
+
+
+def _room():
+    """Return shards/room.py, which is loaded for one use only."""
+    from shards import room
+
+    _forget("room")
+    return room
+
+
+def _forget(module):
+    del sys.modules["shards." + module]
+    delattr(sys.modules["shards"], module)
 
 
 def _flush_at(name, at, number):

@@ -3,9 +3,8 @@
 import os
 from binascii import crc32
 
-from shards import codec, frame
+from shards import codec, frame, room
 from shards.committed import Committed
-from shards.folder import INDEX, known
 
 
 def pack(shards, say):
@@ -22,14 +21,14 @@ def pack(shards, say):
         _write_index(shards)
     except (OSError, codec.ShardError) as exc:
         _trouble(shards, exc)
-    shards.find_oldest()
+    room.find_oldest(shards)
 
 
 def _pack(shards, number, name, good, say):
     size, kind = good, "raw"
     tmp = shards.file(number, name, "tmp")
     try:
-        shards.make_room()
+        room.make_room(shards)
         size = _seal(shards, number, name, good, say)
         kind = "bts"
     except (OSError, MemoryError, codec.ShardError) as exc:
@@ -48,7 +47,7 @@ def _seal(shards, number, name, good, say):
     """Make the sealed form of a shard, read it back, put it in place; return its bytes."""
     raw = shards.file(number, name, "raw")
     tmp = shards.file(number, name, "tmp")
-    shards.make_entry(number, name)
+    room.make_entry(shards, number, name)
     with open(raw, "rb") as f, open(tmp, "wb") as out:
         source = Committed(f, good)
         size = out.write(codec.HEADER)
@@ -64,7 +63,7 @@ def _seal(shards, number, name, good, say):
     if _crc(tmp, lambda part: say(60 + part * 4 // 10)) != (source.crc, source.total):
         raise codec.ShardError("it reads back differently")
     raw_size = os.stat(raw)[6]
-    shards.make_entry(number, name)
+    room.make_entry(shards, number, name)
     os.rename(tmp, shards.file(number, name, "bts"))
     if source.damaged:
         print("%s-%05d: %d frames are damaged, kept as .bad" % (name, number, source.damaged))
@@ -75,7 +74,7 @@ def _seal(shards, number, name, good, say):
         os.remove(raw)
     shards.bytes += size - raw_size
     shards.free += raw_size - size
-    shards.measure(size, source.total)
+    room.measure(shards, size, source.total)
     return size
 
 
@@ -123,11 +122,11 @@ def _write_index(shards):
     lines = []
     for number, name, _, kind in shards.kept:
         if kind == "bts":
-            frames, unix_s = known(shards.path, number)
+            frames, unix_s = room.known(shards.path, number)
             if not frames:
                 frames, unix_s = _look_into(shards.file(number, name, kind))
             lines.append("%d %d %d\n" % (number, frames, unix_s))
-    with open(shards.path + INDEX, "w") as f:
+    with open(shards.path + room.INDEX, "w") as f:
         for line in lines:
             f.write(line)
 

@@ -5,8 +5,8 @@ import struct
 from binascii import crc32
 
 from micropython import const
-from shards import frame
-from shards.folder import STATES, first_unix_s, known
+from shards import frame, room
+from shards.folder import STATES
 
 _READ_FRAMES = const(78)
 _SHORT = ("RAW", "BTS", "TMP")  # what FAT calls a shard without its long name
@@ -81,14 +81,14 @@ def recover(store, found):
         elif found.newest.get(shard[1]) != shard[0]:
             _keep(store, shard, raws[shard], "raw")
     store.kept.sort()
-    store.find_oldest()
+    room.find_oldest(store)
     if found.size and not store.oldest_unix_s:
         active = store.file(found.number, store.name, "raw")
-        store.oldest_unix_s = first_unix_s(active)
+        store.oldest_unix_s = room.first_unix_s(active)
     for number, _, size, kind in store.kept[-1:]:
-        frames = known(store.path, number)[0] if kind == "bts" else 0
+        frames = room.known(store.path, number)[0] if kind == "bts" else 0
         if frames:
-            store.measure(size, frames)
+            room.measure(store, size, frames)
 
 
 def _load_state(store, found, states):
@@ -187,7 +187,7 @@ def _is_whole(store, shard):
 def _rename(store, shard):
     """Set a raw shard aside as .bad; return whether that could be done."""
     try:
-        store.make_entry(*shard)
+        room.make_entry(store, *shard)
         os.rename(store.file(*shard, "raw"), store.file(*shard, "bad"))
         return True
     except OSError as exc:

@@ -7,7 +7,7 @@ from binascii import crc32
 from micropython import const
 from shards import frame
 from shards.committed import Committed
-from shards.folder import known
+from shards.room import known
 
 _MOST = const(49152)  # bytes of a shard that fit into the heap, its newest
 _PIECE = const(256)

@@ -4,7 +4,7 @@ import random
 
 from flash import PowerCut
 from shardlog import DATA, SEED, Clock, StoredEncoder, Volume, data_frame, frames_of
-from shards import codec, frame, packing, recovery, several
+from shards import codec, frame, packing, recovery, room, several
 from shards.folder import Shards
 from store import Store
 
@@ -188,7 +188,7 @@ def test_the_battery_with_most_bytes_gives_first():
             packing.pack(shards, int)
             gone = []
             before = [file for _, file in _files() if file.endswith("bts")]
-            while shards.delete_oldest():
+            while room.delete_oldest(shards):
                 now = [file for _, file in _files() if file.endswith("bts")]
                 gone += [file for file in before if file not in now]
                 before = now
@@ -216,7 +216,7 @@ def test_what_one_deletes_the_others_do_not_count_on():
         first, second, third = life.stores
         n = len(first.unsealed)
         assert n > 3 and first.unsealed is second.unsealed is third.unsealed
-        assert second.delete_oldest() and len(first.unsealed) == n - 1
+        assert room.delete_oldest(second) and len(first.unsealed) == n - 1
 
 
 def test_a_second_battery_of_a_name_gets_the_end_of_its_address():

@@ -92,6 +92,25 @@ def test_what_every_heir_has_of_its_own_goes_unless_somebody_asks_the_base(tmp_p
     assert "told" in left["heir"] and "told" in left["other"]
 
 
+def test_a_method_of_bytes_stays_if_it_is_called_on_such_bytes(tmp_path):
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    own = "".join(f"    def {name}(self):\n        return self\n\n" for name in ("strip", "rstrip"))
+    left = _small(
+        folder,
+        {
+            "low": f"class Frame(bytearray):\n    def __init__(self):\n        pass\n\n{own}"
+            "    def __repr__(self):\n        return ''\n\n",
+            "high": "from low import Frame\n\nclass K:\n    def __init__(self):\n"
+            "        self.frame = Frame()\n\n    def go(self):\n        frame = self.frame\n"
+            "        frame.rstrip()\n        return ' a '.strip()\n",
+        },
+        "from high import K\nK().go()\n",
+    )
+    assert "rstrip" in left["low"] and "__init__" in left["low"]
+    assert "def strip" not in left["low"] and "__repr__" not in left["low"]
+
+
 def test_derived_values_are_plain_and_what_drivers_decide_is_not(tmp_path):
     for name, exact in (("jikong_bms", False), ("topband_bms", True)):
         folder = tmp_path / name / "aiobmsble"

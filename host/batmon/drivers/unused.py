@@ -2,7 +2,8 @@
 
 A definition stays if its name occurs anywhere in code that stays, whatever is meant by it there:
 too much may stay, nothing that is used can go. Before that go methods that every class which is
-nobody's base has a method of its own for, if nobody asks a base for them.
+nobody's base has a method of its own for, if nobody asks a base for them; what a class has in the
+place of a method of bytes that nobody calls on what holds one; and what only prints an object.
 """
 
 import ast
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_PRINTING = ("__repr__", "__str__")
 
 
 def drop(folder: Path, users: Iterable[Path]) -> None:
@@ -20,7 +22,7 @@ def drop(folder: Path, users: Iterable[Path]) -> None:
     others = [ast.parse(path.read_text(encoding="utf-8")) for path in users]
     for tree in others:
         uses.of_all(tree, outside=True)
-    uses.hidden = _hidden([*trees.values(), *others])
+    uses.hidden = _hidden([*trees.values(), *others]) | _uncalled([*trees.values()])
     while True:
         before = uses.size()
         for tree in trees.values():
@@ -46,10 +48,12 @@ class _Uses:
         return len(self.names) + len(self.attributes)
 
     def of_all(self, tree: ast.AST, outside: bool = False) -> None:
-        """Add what occurs in `tree`; the private parts of a class outside are no driver's."""
+        """Add what occurs in `tree`. Outside, the private parts of a class are no driver's, nor is
+        a name by itself, if it is not imported."""
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                self.names.add(node.id)
+                if not outside:
+                    self.names.add(node.id)
             elif isinstance(node, ast.Attribute):
                 own = outside and node.attr.startswith("_") and _last(node.value) == "self"
                 if not own:
@@ -63,7 +67,7 @@ class _Uses:
         """Whether what is defined as `name` stays; a function cannot see its class's names."""
         if node in self.hidden:
             return False
-        special = name.startswith("__") and name.endswith("__")
+        special = name.startswith("__") and name.endswith("__") and name not in _PRINTING
         return special or name in self.attributes or (not inside_class and name in self.names)
 
 
@@ -106,6 +110,36 @@ def _hidden(trees: list[ast.Module]) -> set[ast.AST]:
         for method, node in _methods(klass).items()
         if not method.startswith("__") and method not in asked and overridden(name, method)
     }
+
+
+def _uncalled(trees: list[ast.Module]) -> set[ast.AST]:
+    """Return the methods of bytes that classes of bytes have of their own, and nobody calls.
+
+    Objects of such a class are in attributes and variables that are set to one, or to another such.
+    """
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)
+               and "bytearray" in map(_last, node.bases)]  # fmt: skip
+    holders = {klass.name for klass in classes}
+    while True:
+        before = len(holders)
+        for node in nodes:
+            if isinstance(node, ast.Assign) and _words(node.value) & holders:
+                holders |= {_last(target) for target in node.targets} - {""}
+        if len(holders) == before:
+            break
+    called = {node.attr for node in nodes
+              if isinstance(node, ast.Attribute) and _words(node.value) & holders}  # fmt: skip
+    return {
+        method
+        for klass in classes
+        for name, method in _methods(klass).items()
+        if hasattr(bytearray, name) and not name.startswith("__") and name not in called
+    }
+
+
+def _words(node: ast.AST) -> set[str]:
+    return {_last(part) for part in ast.walk(node)}
 
 
 def _methods(node: ast.ClassDef) -> dict[str, ast.AST]:
