@@ -208,7 +208,10 @@ class Store(Shards):
         """Append the buffer to the active shard; return None, or the error if that failed."""
         waiting = self.waiting
         if self._size == 0:
-            room = _room()
+            try:
+                room = _room()
+            except OSError as exc:
+                return exc  # not even the program can be read
             room.anchor_first(waiting, self._first_offset_s, self._first_boot, self.cells)
         waiting.mirror()  # in it is exactly what is written: a reset may come right after
         waiting.front = waiting.n
