@@ -24,7 +24,7 @@ _RADIO_CYCLE = const(3)  # failures in a row, and twice, four times as many: rad
 _HOPELESS_S = const(7200)  # without a sample after there were some: only a reset is left
 _HOPELESS_NEVER_S = const(86_400)  # the same if this boot has never seen one
 
-_SEARCH = (("link", "search"), ("bleak", "scanner"))
+_SEARCH = (("link", "search"), ("bleak", "scanner"), ("bleak", "uuids"))
 
 
 class _NotFound(BleakError):

@@ -3,6 +3,7 @@
 # No asyncio.wait_for in here: cancelled from outside, it cancels its caller a second time.
 import asyncio
 import errno
+import sys
 import time
 
 import bluetooth
@@ -11,19 +12,11 @@ from micropython import const
 
 from . import radio
 from .exc import BleakCharacteristicNotFoundError, BleakError
-from .gatt import (
-    BleakGATTCharacteristic,
-    BleakGATTService,
-    BleakGATTServiceCollection,
-    to_stack,
-)
+from .gatt import BleakGATTCharacteristic
 
 _SERVICE_RESULT = const(9)
-_SERVICE_DONE = const(10)
 _CHARACTERISTIC_RESULT = const(11)
-_CHARACTERISTIC_DONE = const(12)
 _DESCRIPTOR_RESULT = const(13)
-_DESCRIPTOR_DONE = const(14)
 _READ_RESULT = const(15)
 _READ_DONE = const(16)
 _WRITE_DONE = const(17)
@@ -31,8 +24,6 @@ _NOTIFY = const(18)
 _INDICATE = const(19)
 _MTU_EXCHANGED = const(21)
 
-_MTU_MS = const(1000)
-_PLAIN = const(4)  # peers that are remembered
 _OPERATION_MS = const(5000)  # longer than the supervision timeout: a vanished peer shows first
 _CANCEL_MS = const(1000)
 _HANG_UP_MS = const(6000)
@@ -66,8 +57,8 @@ class BleakClient:
         self._owner = None  # the task that owns the link
         self._closing = False  # and that cleans up now, or has
         self._services = None
-        self._mtu = None
-        self._operation = asyncio.Lock()
+        self.mtu = None  # as the stack told it
+        self.operation = asyncio.Lock()
         self._awaited = None  # the event that ends the operation
         self._status = None  # with which it ended
         self._found = None  # what it brought
@@ -85,7 +76,7 @@ class BleakClient:
         if event == _NOTIFY or event == _INDICATE:
             self.on_data(data[1], data[2])
         elif event == _MTU_EXCHANGED:
-            self._mtu = data[1]
+            self.mtu = data[1]
         elif event == self._awaited:
             self._status = data[-1]
         elif event == _SERVICE_RESULT or event == _CHARACTERISTIC_RESULT:
@@ -116,7 +107,7 @@ class BleakClient:
     @property
     def mtu_size(self):
         """ATT MTU in bytes."""
-        return self._mtu or 23
+        return self.mtu or 23
 
     async def connect(self):
         """Connect and discover. Raises BleakError or asyncio.TimeoutError, and leaves nothing
@@ -135,7 +126,7 @@ class BleakClient:
             raise
         in_time = False
         try:
-            in_time = await _until(self._settled, self._timeout_ms)
+            in_time = await until(self._settled, self._timeout_ms)
         finally:
             if self._services is None:
                 await self.disconnect()
@@ -159,14 +150,14 @@ class BleakClient:
             self._terminate()
             if not await self._gone(_HANG_UP_MS):
                 self.on_link(None)
-            if await _until(owner.done, _CANCEL_MS):
+            if await until(owner.done, _CANCEL_MS):
                 return
         if not self._closing:  # still connecting, or hanging in a callback
             try:
                 await asyncio.sleep_ms(0)  # a task that was never started could not clean up
             finally:
                 owner.cancel()
-        await _until(owner.done, _HANG_UP_MS + _CANCEL_MS)
+        await until(owner.done, _HANG_UP_MS + _CANCEL_MS)
 
     async def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
@@ -179,7 +170,7 @@ class BleakClient:
             self._ring = radio.take_ring()
         self._callbacks[char.handle] = (char, callback)  # first: some peers send at once
         try:
-            await self._subscribe(char, b"\x01\x00" if notify else b"\x02\x00")
+            await _discovery().subscribe(self, char, b"\x01\x00" if notify else b"\x02\x00")
         except BaseException:
             self._callbacks.pop(char.handle, None)
             raise
@@ -188,13 +179,13 @@ class BleakClient:
         """End what start_notify began. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
         if self._callbacks.pop(char.handle, None):
-            await self._subscribe(char, b"\x00\x00")
+            await _discovery().subscribe(self, char, b"\x00\x00")
 
     async def read_gatt_char(self, char_specifier):
         """The value as a bytearray. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
-        async with self._operation:
-            found = await self._do(_READ_DONE, radio.ble.gattc_read, char.handle)
+        async with self.operation:
+            found = await self.do(_READ_DONE, radio.ble.gattc_read, char.handle)
         return bytearray(b"".join(found))
 
     async def write_gatt_char(self, char_specifier, data, response=None):
@@ -206,8 +197,8 @@ class BleakClient:
             raise BleakError("%s cannot be written" % char.uuid)
         if len(data) > self.mtu_size - 3:
             raise BleakError("%d bytes are too long to write" % len(data))
-        async with self._operation:
-            await self._write(char.handle, data, answers if response is None else response)
+        async with self.operation:
+            await self.write(char.handle, data, answers if response is None else response)
 
     # operations
 
@@ -221,24 +212,13 @@ class BleakClient:
             raise BleakCharacteristicNotFoundError(specifier)
         return char
 
-    async def _subscribe(self, char, value):
-        async with self._operation:
-            found = await self._do(
-                _DESCRIPTOR_DONE,
-                radio.ble.gattc_discover_descriptors,
-                char.handle,
-                char.end_handle,
-            )
-            if not found:
-                raise BleakError("%s cannot notify" % char.uuid)
-            await self._write(found[0], value, True)
-
-    def _write(self, handle, data, response):
+    def write(self, handle, data, response):
         awaited = _WRITE_DONE if response else None
-        return self._do(awaited, radio.ble.gattc_write, handle, data, 1 if response else 0)
+        return self.do(awaited, radio.ble.gattc_write, handle, data, 1 if response else 0)
 
-    async def _do(self, awaited, start, *args):
+    async def do(self, awaited, start, *args):
         # One operation of the stack, until the event `awaited`; returns what events brought.
+        # Whoever may not be alone has the lock `operation`.
         left = _TRIES
         while True:
             if self.conn_handle is None:  # lost while the operation before this one went on
@@ -258,7 +238,7 @@ class BleakClient:
         if awaited is None:
             return None
         try:
-            await _until(self._answered, _OPERATION_MS)
+            await until(self._answered, _OPERATION_MS)
         finally:
             unanswered = self._status is None
             # given up: a late answer would be taken for that of the next operation
@@ -291,7 +271,7 @@ class BleakClient:
             radio.attempt = None
             if self.pair:
                 await self.pair()
-            self._services = await self._discover()
+            self._services = await _discovery().services(self, self._wanted)
             turn.release()
             turn = None
             await self._pump()
@@ -312,35 +292,6 @@ class BleakClient:
                     turn.release()
             if was_up and self._on_disconnected:
                 await self._call(self._on_disconnected, self)
-
-    async def _discover(self):
-        ble = radio.ble
-        self._mtu = None
-        plain = radio.plain
-        addr = self.peer.addr
-        if addr in plain:
-            plain.remove(addr)
-        else:
-            try:
-                ble.gattc_exchange_mtu(self.conn_handle)
-                await _until(lambda: self._mtu or self.conn_handle is None, _MTU_MS)
-                if not self._mtu:
-                    plain.append(addr)
-                    del plain[:-_PLAIN]
-            except (OSError, ValueError, TypeError):
-                pass  # not needed: any size of notification will do
-        found = []
-        for uuid in self._wanted or (None,):
-            uuid = uuid and to_stack(uuid)
-            found += await self._do(_SERVICE_DONE, ble.gattc_discover_services, uuid)
-        services = []
-        for start, end, uuid in sorted(found):
-            chars = await self._do(
-                _CHARACTERISTIC_DONE, ble.gattc_discover_characteristics, start, end
-            )
-            chars = [BleakGATTCharacteristic(*char) for char in sorted(chars)]
-            services.append(BleakGATTService(uuid, chars))
-        return BleakGATTServiceCollection(services)
 
     async def _pump(self):
         # Hands out notifications as long as the link lasts.
@@ -384,7 +335,7 @@ class BleakClient:
         return True
 
     async def _gone(self, timeout_ms):
-        return await _until(lambda: self.conn_handle is None, timeout_ms)
+        return await until(lambda: self.conn_handle is None, timeout_ms)
 
     async def _hang_up(self):
         # Leave neither an attempt nor a link behind in the stack.
@@ -396,7 +347,7 @@ class BleakClient:
                     wait_ms = _CANCEL_MS
                 except OSError:
                     pass  # no attempt, or its success is on its way to us
-                await _until(lambda: self._failed or self.conn_handle is not None, wait_ms)
+                await until(lambda: self._failed or self.conn_handle is not None, wait_ms)
             radio.attempt = None
         if self._terminate():
             await self._gone(_HANG_UP_MS)
@@ -413,7 +364,19 @@ class BleakClient:
             radio.give_back(ring)
 
 
-async def _until(condition, timeout_ms):
+def _discovery():
+    # What a link needs only at its beginning: its memory is free when that is over.
+    import bleak.uuids  # isort: split - first, not from within the other: that takes stack
+    import bleak.discovery
+
+    discovery = bleak.discovery
+    for name in ("uuids", "discovery"):
+        del sys.modules["bleak." + name]
+        delattr(bleak, name)
+    return discovery
+
+
+async def until(condition, timeout_ms):
     # True as soon as the condition holds, False if it does not in time.
     start = time.ticks_ms()
     while not condition():

@@ -1,17 +1,7 @@
 # A peer and what it offers: services and characteristics, and the UUIDs by which they are found
-# UUIDs are text, as drivers have them, and bluetooth.UUID, as the stack wants them.
-import bluetooth
-
 from .exc import BleakError
 
-_BASE = "-0000-1000-8000-00805f9b34fb"  # 16 and 32-bit ones stand for one of this range
-_PROPERTIES = (
-    (0x02, "read"),
-    (0x04, "write-without-response"),
-    (0x08, "write"),
-    (0x10, "notify"),
-    (0x20, "indicate"),
-)
+BASE = "-0000-1000-8000-00805f9b34fb"  # 16 and 32-bit ones stand for one of this range
 
 
 class BLEDevice:
@@ -26,18 +16,18 @@ class BLEDevice:
 class BleakGATTCharacteristic:
     """`uuid`, `handle` (of the value), `properties` (list of names)."""
 
-    def __init__(self, end_handle, handle, bits, uuid):
-        self.uuid = from_stack(uuid)
+    def __init__(self, uuid, handle, end_handle, properties):
+        self.uuid = uuid
         self.handle = handle
-        self.end_handle = max(end_handle, handle + 2)  # some stacks do not tell it
-        self.properties = [name for bit, name in _PROPERTIES if bits & bit]
+        self.end_handle = end_handle
+        self.properties = properties
 
 
 class BleakGATTService:
     """`uuid`, `characteristics` in the order of their handles."""
 
     def __init__(self, uuid, characteristics):
-        self.uuid = from_stack(uuid)
+        self.uuid = uuid
         self.characteristics = characteristics
 
 
@@ -73,21 +63,5 @@ def normalize_uuid_str(uuid):
     if len(uuid) == 4:
         uuid = "0000" + uuid
     if len(uuid) == 8:
-        uuid += _BASE
+        uuid += BASE
     return uuid.lower()
-
-
-def to_stack(text):
-    """UUID text -> bluetooth.UUID, a short one if possible: the stack tells them apart."""
-    text = normalize_uuid_str(text)
-    if text.startswith("0000") and text.endswith(_BASE):
-        return bluetooth.UUID(int(text[4:8], 16))
-    return bluetooth.UUID(text)
-
-
-def from_stack(uuid):
-    """bluetooth.UUID or its 2, 4 or 16 bytes, little endian -> 36 lower-case characters."""
-    text = "".join("%02x" % b for b in reversed(bytes(uuid)))
-    if len(text) <= 8:
-        return normalize_uuid_str(text)
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -9,7 +9,8 @@ from micropython import const
 
 from . import radio
 from .exc import BleakError
-from .gatt import BLEDevice, from_stack
+from .gatt import BLEDevice
+from .uuids import from_stack
 
 _SCAN_US = const(30000)  # interval and window: listen all the time
 _WAITING = const(16)  # advertisements that nobody has looked at yet; the oldest go first

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.firmware import aioble, publicnames, rom, shorten, spelling, trace
+from batmon.firmware import aioble, publicnames, rom, shorten, spelling, texts, trace
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 from batmon.version import VERSION
@@ -39,6 +39,16 @@ PACKAGES = ("app", "link", "sampling", "screen", "shards", "sinks")
 # Runs on a board once, before anything else is there.
 _NOT_ON_BOARD = ("install.py",)
 _NO_LINES = ("-O3",)
+# Loaded for a moment: for the start, a search, a link's beginning, a new shard, an error.
+_MOMENTARY = (
+    *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
+    *(f"app/{name}.py" for name in ("safemode", "settings", "start", "update")),
+    *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
+    *(f"lib/{name}.py" for name in ("bleak/discovery", "bleak/scanner", "bleak/uuids", "boards")),
+    *(f"link/{name}.py" for name in ("advice", "search")),
+    *(f"screen/{name}.py" for name in ("alarms", "panel")),
+    *(f"shards/{name}.py" for name in ("leftover", "recovery", "room")),
+)
 # Of sim/: the stand-ins for what a board's firmware has.
 _HARDWARE = ("bluetooth", "esp32", "machine", "network", "socket", "time")
 _AIOBLE = "lib/aioble/"
@@ -147,7 +157,7 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", p
     """Have the jobs take sources with short names, in `folder`, and leave out line numbers."""
     sources = {job.name: job.source.read_bytes() for job in jobs.values()}
     hardware = [path for path in sorted((ROOT / "sim").glob("*.py")) if path.stem in _HARDWARE]
-    makers = [Path(maker.__file__) for maker in (shorten, publicnames, spelling, rom, trace)]
+    makers = [Path(maker.__file__) for maker in (shorten, publicnames, spelling, rom, texts, trace)]
     key = _digest(
         *(path.read_bytes() for path in (*makers, *hardware)),
         VERSION.encode(),
@@ -155,22 +165,23 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", p
     )
     made = f"short {folder.name}"
     if state.translated.get(made) != key or not folder.exists():
-        texts = {name: source.decode() for name, source in sources.items()}
-        kept = {name: texts.pop(name) for name in _BOARD_SOURCES if name in texts}
+        tree = {name: source.decode() for name, source in sources.items()}
+        kept = {name: tree.pop(name) for name in _BOARD_SOURCES if name in tree}
         try:
-            shortened = shorten.shorten(texts, kept, _AIOBLE)
+            tree |= {name: texts.in_one(tree[name]) for name in _MOMENTARY if name in tree}
+            shortened = shorten.shorten(tree, kept, _AIOBLE)
         except SyntaxError as error:
             what = f"SyntaxError in line {error.lineno}: {error.msg}"
             raise UserError(f"{error.filename} does not compile: {what}.", 1) from None
-        texts, longs = shortened.texts, shortened.by_module()
+        tree, longs = shortened.texts, shortened.by_module()
         if public:
             others = [path.read_text(encoding="utf-8") for path in hardware]
-            texts, public = publicnames.shorten_public(texts, kept.values(), others)
+            tree, public = publicnames.shorten_public(tree, kept.values(), others)
             for name, known in longs.items():
                 words = spelling.words([shortened.texts[name]])
                 known |= {short: long for long, short in public.items() if long in words}
         shutil.rmtree(folder, ignore_errors=True)
-        for name, text in (kept | texts).items():
+        for name, text in (kept | tree).items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
