@@ -4,7 +4,6 @@
 import asyncio
 import errno
 import sys
-import time
 
 import bluetooth
 from aioble import Device, stop
@@ -27,7 +26,6 @@ _MTU_EXCHANGED = const(21)
 _OPERATION_MS = const(5000)  # longer than the supervision timeout: a vanished peer shows first
 _CANCEL_MS = const(1000)
 _HANG_UP_MS = const(6000)
-_LOOK_MS = const(10)
 _BUSY_MS = const(20)  # until the stack may have buffers again
 _TRIES = const(6)
 _LATE_MS = const(30)
@@ -126,7 +124,7 @@ class BleakClient:
             raise
         in_time = False
         try:
-            in_time = await until(self._settled, self._timeout_ms)
+            in_time = await radio.until(self._settled, self._timeout_ms)
         finally:
             if self._services is None:
                 await self.disconnect()
@@ -150,14 +148,14 @@ class BleakClient:
             self._terminate()
             if not await self._gone(_HANG_UP_MS):
                 self.on_link(None)
-            if await until(owner.done, _CANCEL_MS):
+            if await radio.until(owner.done, _CANCEL_MS):
                 return
         if not self._closing:  # still connecting, or hanging in a callback
             try:
                 await asyncio.sleep_ms(0)  # a task that was never started could not clean up
             finally:
                 owner.cancel()
-        await until(owner.done, _HANG_UP_MS + _CANCEL_MS)
+        await radio.until(owner.done, _HANG_UP_MS + _CANCEL_MS)
 
     async def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
@@ -238,7 +236,7 @@ class BleakClient:
         if awaited is None:
             return None
         try:
-            await until(self._answered, _OPERATION_MS)
+            await radio.until(self._answered, _OPERATION_MS)
         finally:
             unanswered = self._status is None
             # given up: a late answer would be taken for that of the next operation
@@ -335,7 +333,7 @@ class BleakClient:
         return True
 
     async def _gone(self, timeout_ms):
-        return await until(lambda: self.conn_handle is None, timeout_ms)
+        return await radio.until(lambda: self.conn_handle is None, timeout_ms)
 
     async def _hang_up(self):
         # Leave neither an attempt nor a link behind in the stack.
@@ -347,7 +345,7 @@ class BleakClient:
                     wait_ms = _CANCEL_MS
                 except OSError:
                     pass  # no attempt, or its success is on its way to us
-                await until(lambda: self._failed or self.conn_handle is not None, wait_ms)
+                await radio.until(lambda: self._failed or self.conn_handle is not None, wait_ms)
             radio.attempt = None
         if self._terminate():
             await self._gone(_HANG_UP_MS)
@@ -374,13 +372,3 @@ def _discovery():
         del sys.modules["bleak." + name]
         delattr(bleak, name)
     return discovery
-
-
-async def until(condition, timeout_ms):
-    # True as soon as the condition holds, False if it does not in time.
-    start = time.ticks_ms()
-    while not condition():
-        if time.ticks_diff(time.ticks_ms(), start) >= timeout_ms:
-            return False
-        await asyncio.sleep_ms(_LOOK_MS)
-    return True

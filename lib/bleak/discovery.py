@@ -3,7 +3,6 @@
 from micropython import const
 
 from . import radio
-from .client import until
 from .exc import BleakError
 from .gatt import BleakGATTCharacteristic, BleakGATTService, BleakGATTServiceCollection
 from .uuids import from_stack, to_stack
@@ -51,7 +50,7 @@ async def _exchange_mtu(client):
         return
     try:
         radio.ble.gattc_exchange_mtu(client.conn_handle)
-        await until(lambda: client.mtu or client.conn_handle is None, _MTU_MS)
+        await radio.until(lambda: client.mtu or client.conn_handle is None, _MTU_MS)
         if not client.mtu:
             plain.append(addr)
             del plain[:-_PLAIN]

@@ -1,6 +1,7 @@
 # The radio: who switches it on, who may use it, and what it tells
 # Its handler runs on the stack's own task: it copies and flags, and cannot raise.
 import asyncio
+import time
 
 import bleradio
 from aioble import central, core
@@ -11,6 +12,7 @@ _DISCONNECT = const(8)
 _GATTC_FIRST = const(9)
 _GATTC_LAST = const(21)
 _RING_SIZE = const(1792)  # bytes: 7 notifications of 244, or 21 of 80
+_LOOK_MS = const(10)
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
 ble = core.ble
@@ -95,6 +97,16 @@ def take_ring():
 
 def give_back(ring):
     _rings.append(ring)
+
+
+async def until(condition, timeout_ms):
+    # True as soon as the condition holds, False if it does not in time.
+    start = time.ticks_ms()
+    while not condition():
+        if time.ticks_diff(time.ticks_ms(), start) >= timeout_ms:
+            return False
+        await asyncio.sleep_ms(_LOOK_MS)
+    return True
 
 
 def _irq(event, data):
