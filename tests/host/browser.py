@@ -9,7 +9,7 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import websocket
@@ -26,6 +26,7 @@ class Browser:
         self._socket = websocket.create_connection(url, timeout=_ANSWER_S, suppress_origin=True)
         self._id = 0
         self.complaints: list[str] = []
+        self._bound: dict[str, Callable[[str], None]] = {}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
@@ -50,6 +51,8 @@ class Browser:
                 self.complaints.append(str(params["args"]))
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 self.complaints.append(params["entry"]["text"])
+            case "Runtime.bindingCalled":
+                self._bound[params["name"]](params["payload"])
             case "Network.requestWillBeSent":
                 url = params["request"]["url"]
                 if not url.startswith(("file:", "data:", "blob:")):
@@ -75,6 +78,12 @@ class Browser:
     def visit(self, url: str):
         """Open an address."""
         self._call("Page.navigate", url=url)
+
+    def inject(self, script: str, name: str, called: Callable[[str], None]):
+        """Run a script in every page before its own, which may call `name` with a text."""
+        self._bound[name] = called
+        self._call("Runtime.addBinding", name=name)
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def run(self, script: str):
         """Return the value of a JavaScript expression; waits if it is a promise."""

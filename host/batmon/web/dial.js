@@ -48,11 +48,11 @@ class Dials {
     div.classList.toggle("stale", !connected || age > STALE_S);
     percent.textContent = soc === null ? "–" : Math.round(soc);
     values.volts.textContent = voltage === null ? "– V" : `${voltage.toFixed(2)} V`;
-    values.amps.textContent = current === null ? "– A" : `${current.toFixed(Math.abs(current) < 10 ? 2 : 1)} A`;
+    values.amps.textContent = current === null ? "– A" : `${current.toFixed(Math.abs(current) < 10 ? 2 : 1)} A`.replace("-", "−");
     const which = (cell) => (cell ? ` (${cell})` : "");
     values.cells.textContent = low === null ? "" : `cells ${low}${which(lowCell)} to ${high}${which(highCell)} mV`;
     values.warmth.textContent = [temperature === null ? "" : `${temperature} °C`,
-      voltage === null || current === null ? "" : `${Math.round(voltage * current)} W`,
+      voltage === null || current === null ? "" : `${Math.round(voltage * current)} W`.replace("-", "−"),
       age > STALE_S && age < 65535 ? `${duration(age)} ago` : ""].filter((words) => words).join(", ");
   }
 

@@ -25,7 +25,7 @@ class Board {
   constructor(device, heard, said, gone) {
     Object.assign(this, { device, heard, said });
     this.name = device.name ?? "board";
-    this.writes = this.turn = Promise.resolve();
+    this.writes = this.turn = this.reads = Promise.resolve();
     device.addEventListener("gattserverdisconnected", () => {
       this.fail(new Lost("the board is out of reach"));
       clearInterval(this.alive);
@@ -115,8 +115,13 @@ class Board {
     await this.request(CLOCK, number32(Math.floor(ms / 1000)), number16(ms % 1000));
   }
 
-  // The bytes of a file from `offset` on, `most` of them; `take(bytes)` gets each part in order.
-  async read(name, offset, most, take) {
+  // The bytes of a file from `offset` on, `most` of them; `take(bytes)` gets each part in order. One
+  // read at a time.
+  read(name, offset, most, take) {
+    return this.reads = this.reads.catch(() => {}).then(() => this.readNow(name, offset, most, take));
+  }
+
+  async readNow(name, offset, most, take) {
     let sequence = 0, credits = WINDOW, crc = 0, count = 0, timer;
     const ended = new Promise((resolve, reject) => {
       const patient = () => {
