@@ -12,6 +12,7 @@ from batmon.version import VERSION
 _COMMANDS = (
     "install",
     "pull",
+    "doctor",
     "export",
     "report",
     "web",

@@ -1,9 +1,12 @@
 """What a board says of itself: its MicroPython, its flash, its memory, and which batmon it has."""
 
+import re
 from dataclasses import dataclass
 
 from batmon.board.remote import Remote
 
+# What a board says of a sample it has taken; no name from the air can say it.
+SAMPLE = re.compile(r"(-?[0-9.]+|--) V  (.* )?[1-9][0-9]* frames$")
 SYSTEM = 8_000  # bytes of the system's memory that Bluetooth takes for a connection
 
 _FACTS = """

@@ -15,9 +15,6 @@ from batmon.version import VERSION, parts
 _HEAP = 110_000
 _LOG_VERSION = "/data/version"  # docs/FORMAT.md
 
-# What a board says of a sample it has taken; no name from the air can say it.
-_SAMPLE = re.compile(r"(-?[0-9.]+|--) V  (.* )?[1-9][0-9]* frames$")
-
 
 def install(
     port: str | None, options: argparse.Namespace, ask_bthome: Callable[[], bool] | None = None
@@ -117,7 +114,7 @@ def _follow(board, seconds: int):
         if not line:
             continue
         print(f"  {line}", flush=True)
-        if _SAMPLE.match(line):
+        if identity.SAMPLE.match(line):
             print("The first sample has come; the board logs.")
             return
         if line.startswith("conn.py: ") or "safe mode" in line:
