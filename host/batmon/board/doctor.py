@@ -51,7 +51,7 @@ def _pc() -> str:
             lines.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             lines.append(f"{name} is not there")
-    found = [f"{p.device} ({p.description})" for p in list_ports.comports() if p.vid is not None]
+    found = [str(p) for p in list_ports.comports() if p.vid is not None]
     lines.append(f"boards on USB: {', '.join(found) or 'none'}")
     return "\n".join(lines)
 
