@@ -88,6 +88,25 @@ def _digest(path):
     return hexlify(digest.digest()).decode()
 
 
+def blocking(image):
+    """Return of which blocks, each spoilt alone, littlefs then finds no room to write."""
+    found = []
+    for block in range(len(image) // _BLOCK):
+        sheet = Sheet(image)
+        sheet.seek(block * _BLOCK)
+        sheet.write(b"\xff" * _BLOCK)
+        try:
+            vfs.mount(vfs.VfsLfs2(sheet), "/")
+        except OSError:
+            continue  # nothing can be read either
+        try:
+            os.statvfs("/")
+        except OSError:
+            found.append(block)
+        vfs.umount("/")
+    return found
+
+
 def put(new, gone):
     """Write files, given as {path: file of the PC}; remove `gone`."""
     for path in gone:
@@ -166,9 +185,12 @@ def main():
         request = json.load(f)
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix("/"), _PC)
-    if "cuts" in request:
+    if "cuts" in request or "blocking" in request:
         with open(_PC + request["image"], "rb") as f:
             image = f.read()
+    if "blocking" in request:
+        _answer(blocking(image))
+    elif "cuts" in request:
         code = compile(request["program"], "update.py", "exec")
         for at, again in request["cuts"]:
             _answer(cuts(image, lambda: exec(code, {}), at, again))

@@ -29,6 +29,11 @@ def damaged(image: Path) -> tuple[dict[str, str | None] | None, bool]:
     return tuple(_ask(image, {"damaged": True})[0])
 
 
+def blocking(image: Path) -> list[int]:
+    """Return of which blocks, each spoilt alone, littlefs then finds no room to write."""
+    return _ask(image, {"blocking": True})[0]
+
+
 def read(image: Path, path: str) -> str:
     """Return the text of a file in an image."""
     return _ask(image, {"read": path})[0]

@@ -17,10 +17,13 @@ import shardfiles
 from test_campaign import note
 
 import batmon
+from batmon.board.remote import Remote
+from batmon.console import UserError
 from batmon.firmware.build import build
 from batmon.log import shards
 from batmon.paths import BOARD
 from batmon.virtual import process
+from batmon.virtual.serialboard import SerialBoard
 
 _SIZE = 512 << 10
 _BLOCK = 4096
@@ -35,7 +38,7 @@ _SHARDS = {1: 2600, 2: 3000, 3: 2400, 4: 1500}  # frames by number; the last is 
 _UNREADABLE = 11  # the event
 _DELETED = 4
 _MEND = re.compile(r"nothing can be logged, (\S+) cannot be read: delete it, and install batmon")
-_SLICE = 3  # blocks that may hold anything, beside those that keep littlefs from writing
+_SLICE = 2  # blocks that may hold anything, beside those that keep littlefs from writing
 
 SEED = os.environ.get("SEED") or f"{random.SystemRandom().randrange(1 << 32):08x}"
 
@@ -48,14 +51,16 @@ class Board:
         self._tree = folder / "tree"
         build()
         shutil.copytree(BOARD, self._tree)
-        for driver in (self._tree / "aiobmsble/bms").iterdir():
-            if driver.stem not in ("__init__", _DRIVER):
-                driver.unlink()  # for there is room for the log otherwise
+        for path in [*(self._tree / "aiobmsble/bms").iterdir(), *(self._tree / "sinks").iterdir()]:
+            if path.stem not in ("__init__", _DRIVER):
+                path.unlink()  # so that there is room for a log
+        (self._tree / "names.txt").unlink()
         self.run(1, 0)
         written = _write_shards(folder)
         flashimage.put(folder / "flash.img", written, ["/data/jk_pak01-00001.raw"])
         self.run(12, _BEGIN_MS)
         self.image = (folder / "flash.img").read_bytes()
+        self.blocking = flashimage.blocking(folder / "flash.img")
         self.files = flashimage.files(folder / "flash.img")
         self.frames = _frames(folder / "data")
 
@@ -77,7 +82,7 @@ class Board:
         records, words = [], []
         try:
             records.append(process.run(config, records.append, words.append))
-        except process.UserError as error:  # it cannot run without some files
+        except UserError as error:  # it cannot run without some files
             words.append(str(error))
         return records, "\n".join(words)
 
@@ -186,18 +191,32 @@ def _contents(rng: random.Random) -> list[bytes]:
 def test_a_lost_block_of_a_shard_or_of_anything(board):
     print(f"random choices: repeat them with SEED={SEED}")
     rng = random.Random(SEED)
-    wanted = {".bts": 1, ".raw": 1, "": _SLICE}  # so many that hit, and keep all from writing
-    for block in rng.sample(range(_BLOCKS), _BLOCKS):
-        content = rng.choice(_contents(rng))
-        _, hit, writes = board.hit(block, content)
-        kind = Path(min(hit)).suffix if hit and not writes else ""
-        if wanted.get(kind, 0):
-            wanted[kind] -= 1
-            became = board.check(block, content)
-            assert became == "mended" or not kind, (block, became)
-        if not any(wanted.values()):
+    kinds = {}  # of files that keep littlefs from writing: the first block found of each
+    for block in rng.sample(board.blocking, len(board.blocking)):
+        _, hit, _ = board.hit(block, b"\xff" * _BLOCK)
+        kinds.setdefault(Path(min(hit)).suffix, block)
+    for kind in (".bts", ".raw"):
+        assert board.check(kinds[kind], rng.choice(_contents(rng))) == "mended"
+    for block in rng.sample(range(_BLOCKS), _SLICE):
+        board.check(block, rng.choice(_contents(rng)))
+
+
+def test_an_unreadable_program_file_is_named_and_installed_again(board, tmp_path, standin):
+    for block in board.blocking:
+        image, hit, _ = board.hit(block, b"\xff" * _BLOCK)
+        if hit == {"/shards/model.py"}:
             break
-    assert not any(wanted.values())
+    else:
+        raise AssertionError("no block of that file keeps littlefs from writing")
+    with SerialBoard(tmp_path, size=_SIZE) as serial:
+        (tmp_path / "flash.img").write_bytes(image)
+        serial.power_cycle()
+        with Remote(serial.port) as link:
+            with pytest.raises(UserError, match=r"/shards/model\.py on the board cannot be read"):
+                link.hashes()
+            link.run("import os\nos.remove('/shards/model.py')")
+            assert "/shards/model.py" not in link.hashes()
+            link.run("with open('/new', 'wb') as f:\n f.write(bytes(5000))")
 
 
 @pytest.mark.campaign

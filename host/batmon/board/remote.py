@@ -55,12 +55,16 @@ def _walk(folder):
                 _walk(path)
             continue
         digest = hashlib.sha256()
-        with open(path, 'rb') as file:
-            while True:
-                n = file.readinto(_view)
-                if not n:
-                    break
-                digest.update(_view[:n])
+        try:
+            with open(path, 'rb') as file:
+                while True:
+                    n = file.readinto(_view)
+                    if not n:
+                        break
+                    digest.update(_view[:n])
+        except OSError:
+            print('unreadable', path)
+            continue
         print(binascii.hexlify(digest.digest()).decode(), path)
 _view = memoryview(bytearray(512))
 _walk('')
@@ -304,6 +308,12 @@ def _digests(said: str) -> dict[str, str]:
     found = {}
     for line in said.splitlines():
         digest, path = line.split(" ", 1)
+        if digest == "unreadable":
+            raise UserError(
+                f"{path} on the board cannot be read, a block of its flash is spoilt: delete it"
+                f" with `mpremote rm :{path}`, then run this again.",
+                1,
+            )
         if len(digest) != 64 or path[0] != "/":
             raise ValueError(line)
         found[path] = digest
