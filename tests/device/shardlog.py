@@ -155,8 +155,13 @@ def frames_of(file, data, strict=True):
 
 def stored_numbers(newest=0, strict=True):
     """Return the numbers of the data frames of those files, in order."""
+    return numbers_of(_stored(newest, strict))
+
+
+def numbers_of(frames):
+    """Return the numbers of the data frames among these."""
     out = []
-    for f in _stored(newest, strict):
+    for f in frames:
         if frame.kind(f, 0) == 0:
             low, high = struct.unpack_from("<HH", f, 8)
             out.append(high << 16 | low)
