@@ -46,7 +46,7 @@ class App:
     async def run(self):
         """Start everything and run for ever."""
         if self.settings["lcd.fitted"]:
-            asyncio.create_task(self.keep("display", self._show))
+            asyncio.create_task(self.keep("display", self.show))
         self._configure()
         if "phone" in self.settings:  # first of all that use the radio
             asyncio.create_task(self.keep("phone", self._serve_phone))
@@ -65,6 +65,12 @@ class App:
                 why = battery.store.message
         self._hang_up()
         print("stopped: " + why if why else "stopped, everything is stored")
+
+    def pause(self, minutes=10):
+        """Leave the BMS to others for so long, then start again; at the REPL, after Ctrl-C."""
+        from app import pause
+
+        pause.pause(self, minutes)
 
     def _hang_up(self):
         for sink in self.sinks:
@@ -99,7 +105,10 @@ class App:
             _forget("app", "claim")
             _forget("app", "known")
         battery = self.batteries[0]
-        battery.setup(self.conn.BmsLink, driver, name, capacity, name, address, called)
+        make = self.conn.BmsLink
+        if "link.share_s" in want:
+            from link.shared import Shared as make
+        battery.setup(make, driver, name, capacity, name, address, called)
 
     def open(self, battery):
         """Know what only the log of a battery tells, which is open now."""
@@ -175,7 +184,8 @@ class App:
 
     # ---- beside it
 
-    async def _show(self):
+    async def show(self):
+        """Draw what there is, for ever; True if there is no such display."""
         want = self.settings
         try:
             lcd = _display(want)

@@ -16,6 +16,7 @@ secret           ""              secret           -    password of the BMS, if i
 pairing          "off"            pairing          -    Bluetooth pairing, if the BMS wants it: "off", "just works", or the six digits of its PIN
 batteries        conn.py         batteries        -    several batteries: a list of {...}, or "all"; see BATTERIES.md
 poll_s           2               1.0..60.0        s    from one poll of the BMS to the next
+link.share_s     0               0|10..3600       s    leave the BMS to other apps between two polls, which come so far apart; 0: stay connected
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 phone            "auto"          phone            -    phones may connect, see PHONE.md: "on", "off", on with six digits as their code; auto: on with S3, C6 or PSRAM
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
@@ -97,6 +98,10 @@ def in_use(settings):
     off = [key for key in ("influx", "mqtt") if not settings[key + ".host"]]
     if len(off) == 2:
         off.append("wifi")
+    if settings["link.share_s"]:
+        settings["poll_s"] = settings["link.share_s"]  # everybody knows when data are old
+    else:
+        off.append("link")
     if not settings["bthome"]:
         off.append("bthome")
     if not _phone(settings):

@@ -120,7 +120,7 @@ class BmsLink:
                     if wait_ms > 0:
                         await asyncio.sleep_ms(wait_ms)
                 self._due_ms = time.ticks_add(time.ticks_ms(), self._poll_ms)
-                if self.connected and not getattr(self._bms, "is_connected", True):
+                if self._given and not getattr(self._bms, "is_connected", True):
                     raise BleakError("link lost")  # the driver would dial where nobody is
                 sample = await asyncio.wait_for(self._bms.async_update(), _UPDATE_S)
                 if self._judge(sample):

@@ -366,3 +366,32 @@ def test_alarms_are_told_beyond_the_limits_that_are_set():
         board.live(10, "lost", 100)
         # it would light the display for as long as the BMS is away
         assert battery.status.alarm == ""
+
+
+def test_a_pause_at_the_repl_is_shown_and_ends_in_a_start():
+    for wrong in (0, 51, 2.5, "ten", None):
+        with _Board() as board:
+            board.live(10)
+            board.app.stop()
+            start_ms = vclock.now_ms()
+            board.app.pause(wrong)  # says so, and returns
+            assert vclock.now_ms() == start_ms
+    with _Board() as board:
+        board.live(10)
+        board.app.stop()
+        start_ms = vclock.now_ms()
+        shown = []
+
+        def look():
+            shown.append(board.battery.status.link)
+            vclock.call_later(60_000, look)
+
+        vclock.call_later(30_000, look)
+        try:
+            board.app.pause(3)
+            raise AssertionError("the board has to start again")
+        except machine.Reset:
+            pass
+        assert shown == ["paused, %d min left" % n for n in (3, 2, 1)]
+        assert 179_000 <= vclock.now_ms() - start_ms <= 182_000
+        vclock._events.clear()

@@ -585,3 +585,57 @@ async def _fewest_tasks():
         await asyncio.sleep_ms(130)
         least = min(least, tasks.count())
     return least
+
+
+async def test_a_shared_link_leaves_the_bms_to_others_between_polls():
+    from link.shared import Shared
+
+    peer = _peer()
+    said = []
+    samples = []
+    link = Shared(jikong_bms.BMS, "jk-pak01", 400_000)
+    link._on_change = lambda link: said.append(link.text)
+
+    async def poll():
+        async for sample in link:
+            samples.append(vclock.now_ms())
+            assert sample["voltage"] > 10
+
+    task = asyncio.create_task(poll())
+    free = turns = 0
+    for _ in range(2000):
+        await asyncio.sleep(1)
+        free += not peer.connected
+        if _ % 100 == 99:
+            assert link.turns > turns or link.samples == 0  # the watchdog is not to bite
+            turns = link.turns
+    task.cancel()
+    steps = [b - a for a, b in zip(samples, samples[1:])]
+    assert 5 <= len(samples) <= 6 and all(395_000 < step < 415_000 for step in steps), steps
+    assert free > 1900 and link.connects == 1 and link.connected
+    assert said == ["looking for jk-pak01", "connecting to jk-pak01", "connected"]
+    assert not link.failures
+
+
+async def test_a_shared_link_comes_back_when_others_had_the_bms():
+    from link.shared import Shared
+
+    peer = _peer()
+    link = Shared(jikong_bms.BMS, "jk-pak01", 60_000)
+    samples = []
+
+    async def poll():
+        async for _ in link:
+            samples.append(vclock.now_ms())
+
+    task = asyncio.create_task(poll())
+    await asyncio.sleep(200)
+    n = len(samples)
+    assert n >= 3
+    air.remove(peer)  # connected to somebody else: it advertises no longer
+    await asyncio.sleep(300)
+    assert len(samples) <= n + 1 and not link.connected
+    air.add(peer)
+    await asyncio.sleep(200)
+    assert len(samples) >= n + 3 and link.connected
+    task.cancel()
