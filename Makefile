@@ -37,6 +37,7 @@ lint: dev
 
 campaign: dev
 	@sh host/micropython32.sh
+	@sh host/homeassistant.sh
 	@$(PY) -m pytest -n $(JOBS) -m campaign
 
 drivers-check: dev
