@@ -29,6 +29,7 @@ _STOP = const(7)
 _VALUES = const(0xC0)  # what comes without being an answer
 _WORDS = const(0xC1)
 _END = const(0xC2)
+_FLASH = const(8)  # a status: it cannot be read
 
 # On their way to the phone at most: pieces of a file, live values and words, and an answer. The
 # stack has 12 buffers; should the phone vanish, those are taken, and the BMS needs the others.
@@ -64,12 +65,13 @@ async def run(batteries, sinks, clock, folder, code, sentences):
         core.register_irq_handler(_phone.on_event, _phone.on_shutdown)
         bleradio.setup.append(_phone.register)
         _phone.register()
-    from sinks import phonecode
+    from sinks import phoneask
 
-    _phone.lock = phonecode.Lock(folder, clock, code)
-    words = "phone: the code is " + _phone.lock.code
+    phoneask.lock(_phone, code)
+    _forget()
+    words = "phone: the code is " + _phone.code
     print(words)
-    if _phone.lock.fresh:
+    if _phone.fresh:
         sentences.append(words)
     sinks.append(_phone)
     try:
@@ -85,14 +87,17 @@ class Phone:
         self.batteries = batteries
         self.clock = clock
         self.folder = folder
-        self.lock = None
+        self.code = None  # six digits; `fresh` until they were used once
+        self.fresh = True
+        self.wrong = 0  # codes in a row, and the uptime at which proofs are looked at again
+        self.open_s = 0
         self.session = 0  # grows when a phone comes or goes
         self.proven = False
         self.nonce = None
         self.stopped = False
         self.reading = False
         self.seen = {}  # by battery: the alarm that somebody has acknowledged
-        self.buf = bytearray(_MTU_MOST - 3)
+        self._buf = bytearray(_MTU_MOST - 3)
         self._conn = None
         self._mtu = 23
         self._ask = self._answer = None  # handles of the values
@@ -168,7 +173,7 @@ class Phone:
             if self.session != there or told_ms and time.ticks_diff(now_ms, told_ms) > _RETRY_MS:
                 there = self.session
                 told_ms = None if self._invite() else now_ms
-            if words in sentences and (not self.lock.fresh or self.clock.uptime_s() > _SHOWN_S):
+            if words in sentences and (not self.fresh or self.clock.uptime_s() > _SHOWN_S):
                 sentences.remove(words)
             if self._conn is None:
                 await asyncio.sleep_ms(_AWAY_MS)
@@ -201,13 +206,44 @@ class Phone:
 
     async def _do(self):
         request, self._request = self._request, None
-        from sinks import phoneask  # here for as long as a phone asks
+        session = self.session
+        from sinks import phoneask
 
+        said, source, n, credits = phoneask.answer(self, request)
+        del phoneask
+        _forget()  # its memory is for what is sent now
         try:
-            await phoneask.answer(self, request)
+            if credits is None:
+                if source:
+                    self.reading = True
+                    said = await self._checked(said, source, n, session)
+            elif source:
+                self.reading = True
+                self.stopped = False
+            if said and await self.notify(said, session) and source and credits is not None:
+                await self._send(source, n, credits, session)
+        except OSError:
+            pass  # of the flash: without an end the phone knows that something is missing
         finally:
-            if not self.reading:  # which another request may come amid
-                del sys.modules["sinks.phoneask"], sys.modules["sinks"].phoneask
+            if source:
+                source.close()
+                self.reading = False
+
+    async def _checked(self, said, source, n, session):
+        """Return an answer with the CRC-32 of `n` bytes of `source`, or what it is without."""
+        view = memoryview(self._buf)
+        crc = 0
+        try:
+            while n and self.session == session:
+                size = source.readinto(view[: min(n, len(view))])
+                if not size:
+                    break
+                crc = crc32(view[:size], crc)
+                n -= size
+                await asyncio.sleep_ms(0)
+        except OSError:
+            return bytes((said[0], _FLASH))
+        return said + struct.pack("<I", crc)
 
     # ---- sending
 
@@ -218,16 +254,16 @@ class Phone:
                 bleradio.ble.gatts_notify(self._conn, self._answer, data)
                 return True
             except OSError as exc:
-                if exc.errno not in (errno.ENOMEM, errno.EAGAIN, errno.EBUSY, errno.EALREADY):
+                if exc.errno != errno.ENOMEM:
                     return False
             await asyncio.sleep_ms(_BUSY_MS)
         return False
 
-    async def send(self, source, n, credits, session):
+    async def _send(self, source, n, credits, session):
         """Send at most `n` bytes of `source`, which has readinto, as the phone gives credits."""
         self._spent = 0
         self._granted = min(credits, _WINDOW)
-        view = memoryview(self.buf)
+        view = memoryview(self._buf)
         crc = sent = sequence = 0
         while sent < n:
             while self._granted <= self._spent:
@@ -241,7 +277,7 @@ class Phone:
             size = source.readinto(view[1 : 1 + min(self._mtu - 4, n - sent)])
             if not size or self.stopped:
                 break
-            self.buf[0] = sequence
+            self._buf[0] = sequence
             sequence = sequence + 1 & 127
             crc = crc32(view[1 : 1 + size], crc)
             sent += size
@@ -327,3 +363,7 @@ def _scaled(x, times, offset, unknown):
     if x is None or x != x or abs(x) > 1e6:
         return unknown
     return max(0, min(unknown - 1, round(x * times) + offset))
+
+
+def _forget():
+    del sys.modules["sinks.phoneask"], sys.modules["sinks"].phoneask

@@ -1,12 +1,12 @@
-# What a phone asks for, and who may: imported for a request and dropped after it
-# docs/PHONE.md has every byte. sinks/phone.py is the phone.
+# What a phone asks for, and who may: imported for a request and dropped before anything is sent
+# docs/PHONE.md has every byte. sinks/phone.py is the phone. The code keeps neighbours out; it does
+# not stop somebody who records the radio.
+import hashlib
 import json
 import os
 import struct
 import time
-from binascii import crc32
 
-import asyncio
 import machine
 from micropython import const
 from shards import frame
@@ -33,6 +33,11 @@ _BUSY = const(7)
 _FLASH = const(8)
 _NOT_NOW = const(9)
 
+_CODE = const("/phone")  # files; the second is written for a wrong code, and may be torn then
+_TRIES = const("/phone.tries")
+_TRIES_MOST = const(5)
+_SHUT_S = const(60)
+_BLOCK_BYTES = const(64)  # of SHA-256
 _PROOF_BYTES = const(16)
 _NONCE_BYTES = const(12)
 _PAUSE_MOST_S = const(3600)
@@ -45,13 +50,38 @@ _KINDS = ("raw", "bts", "bad")
 _SIZES = {_HELLO: 1, _PROVE: 1 + _PROOF_BYTES, _STOP: 1, _CLOCK: 7, _PAUSE: 3, _ACKNOWLEDGE: 2}
 
 
-async def answer(phone, request):
-    """Do what the bytes `request` of `phone` ask and answer; raises nothing for what is in them."""
-    session = phone.session
+def lock(phone, code):
+    """Know the code that `phone` is asked for: `code` if it is six digits, else the board's own."""
+    tries = _read_text(phone.folder + _TRIES)
+    phone.fresh = tries is None
+    phone.wrong = int(tries) if tries and tries.isdigit() else 0
+    # a restart must not be a way around
+    phone.open_s = phone.clock.uptime_s() + _SHUT_S if phone.wrong >= _TRIES_MOST else 0
+    phone.code = code if code.isdigit() else _read_text(phone.folder + _CODE) or ""
+    if len(phone.code) != 6 or not phone.code.isdigit():
+        number = os.urandom(3)
+        number = number[0] << 16 | number[1] << 8 | number[2]
+        phone.code = "%06d" % (number % 1_000_000)
+        phone.fresh = True
+        try:
+            os.mkdir(phone.folder)
+        except OSError:
+            pass  # it is there
+        _write_text(phone.folder + _CODE, phone.code)
+
+
+def answer(phone, request):
+    """Do what the bytes `request` ask; return (answer, file to read, bytes of it, credits or None).
+
+    The answer is None for what is no request. A file is to be sent where there are credits, else
+    the CRC-32 of its bytes comes behind the answer. Raises nothing for what is in the request.
+    """
     op = request[0] if request else 0
     if not 0 < op < _OPS_END:
-        return  # no request at all
+        return None, None, 0, None
     body = b""
+    source = credits = None
+    n = 0
     if op not in (_CHECK, _READ) and op not in _SIZES:
         status = _UNKNOWN
     elif len(request) != _SIZES.get(op, len(request)):
@@ -61,38 +91,77 @@ async def answer(phone, request):
     elif op == _HELLO:
         phone.nonce = os.urandom(_NONCE_BYTES)
         status = _GOOD
-        body = struct.pack("<BH", _VERSION, phone.lock.wait_s()) + phone.nonce
+        body = struct.pack("<BH", _VERSION, _wait_s(phone)) + phone.nonce
     elif op == _PROVE:
         status, body = _prove(phone, request[1:])
     elif op == _CHECK or op == _READ:
         if phone.reading:
             status = _BUSY
+        elif op == _READ:
+            status, source, n, credits = _read(phone, request)
         else:
-            phone.reading = True
-            try:
-                if op == _READ:
-                    await _read(phone, request, session)
-                    return
-                status, body = await _check(phone, request)
-            finally:
-                phone.reading = False
+            status, source, n = _check(phone, request)
     else:
         status = _GOOD if op == _STOP else _act(phone, op, request)
-    await phone.notify(bytes((op | 0x80, status)) + body, session)
+    return bytes((op | 0x80, status)) + body, source, n, credits
+
+
+# ---- the code
+
+
+def _wait_s(phone):
+    """Return for how many seconds no proof is looked at."""
+    return max(0, phone.open_s - phone.clock.uptime_s())
 
 
 def _prove(phone, proof):
     nonce, phone.nonce = phone.nonce, None  # each serves once
-    wait_s = phone.lock.wait_s()
-    if wait_s:
-        return _SHUT, struct.pack("<H", wait_s)
+    if _wait_s(phone):
+        return _SHUT, struct.pack("<H", _wait_s(phone))
     if nonce is None:
         return _MALFORMED, b""
-    phone.proven = phone.lock.opens(nonce, proof)
-    if phone.proven:
+    if proof == prove(phone.code, nonce):
+        phone.proven = True
+        if phone.wrong or phone.fresh:
+            phone.wrong = 0
+            phone.fresh = False
+            _write_text(phone.folder + _TRIES, "0")
         return _GOOD, b""
-    wait_s = phone.lock.wait_s()
-    return (_SHUT, struct.pack("<H", wait_s)) if wait_s else (_CODE_WRONG, b"")
+    if phone.wrong >= _TRIES_MOST:  # the minute is over
+        phone.wrong = 0
+    phone.wrong += 1
+    _write_text(phone.folder + _TRIES, str(phone.wrong))
+    if phone.wrong < _TRIES_MOST:
+        return _CODE_WRONG, b""
+    phone.open_s = phone.clock.uptime_s() + _SHUT_S
+    return _SHUT, struct.pack("<H", _SHUT_S)
+
+
+def prove(code, nonce):
+    """Return the first 16 bytes of HMAC-SHA-256 (RFC 2104) of `nonce` under the digits `code`."""
+    key = code.encode()
+    key += bytes(_BLOCK_BYTES - len(key))
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in key) + nonce).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in key) + inner).digest()[:_PROOF_BYTES]
+
+
+def _read_text(path):
+    try:
+        with open(path) as f:
+            return f.read(16).strip()
+    except (OSError, UnicodeError):
+        return None
+
+
+def _write_text(path, text):
+    try:
+        with open(path, "w") as f:
+            f.write(text + "\n")
+    except OSError as exc:
+        print("phone: flash error %d" % exc.errno)
+
+
+# ---- what changes something
 
 
 def _act(phone, op, request):
@@ -130,58 +199,44 @@ def _act(phone, op, request):
 # ---- files
 
 
-async def _read(phone, request, session):
-    """Answer, then send; the name is the rest of the request."""
-    status = _MALFORMED
-    source = None
-    if len(request) > 10:
-        offset, n, credits = struct.unpack_from("<IIB", request, 1)
-        name = _name(request, 10)
-        try:
-            if name == "info":
-                source = _Text(_info(phone))
-            elif name == "list":
-                source = _Text(_list(phone.folder))
-            elif _ours(name):
-                source = open(phone.folder + "/" + name, "rb")
-                source.seek(min(offset, _FAR))  # more is no position on a board
-            status = _GOOD if source else _NO_FILE
-        except OSError as exc:
-            status = _NO_FILE if exc.errno == _ENOENT else _FLASH
-    try:
-        phone.stopped = False
-        if await phone.notify(bytes((_READ | 0x80, status)), session) and source:
-            await phone.send(source, n, credits, session)
-    except OSError:
-        pass  # of the flash: without an end the phone knows that something is missing
-    finally:
-        if source:
-            source.close()
+def _read(phone, request):
+    """Return (status, source, bytes, credits); the name is the rest of the request."""
+    if len(request) <= 10:
+        return _MALFORMED, None, 0, None
+    offset, n, credits = struct.unpack_from("<IIB", request, 1)
+    name = _name(request, 10)
+    if name == "info":
+        return _GOOD, _Text(_info(phone)), n, credits
+    if name == "list":
+        return _GOOD, _Text(_list(phone.folder)), n, credits
+    status, source = _open(phone, name)
+    if source:
+        source.seek(min(offset, _FAR))  # more is no position on a board
+    return status, source, n, credits
 
 
-async def _check(phone, request):
-    """Return (status, body) with the CRC-32 of the first bytes of a file."""
+def _check(phone, request):
+    """Return (status, source, bytes)."""
     if len(request) < 6:
-        return _MALFORMED, b""
+        return _MALFORMED, None, 0
     (n,) = struct.unpack_from("<I", request, 1)
-    name = _name(request, 5)
+    status, source = _open(phone, _name(request, 5))
+    if source and n > source.seek(0, 2):
+        source.close()
+        return _MALFORMED, None, 0  # it has fewer
+    if source:
+        source.seek(0)
+    return status, source, n
+
+
+def _open(phone, name):
+    """Return (status, file of the log or None)."""
     if not _ours(name):
-        return _NO_FILE, b""
-    view = memoryview(phone.buf)
-    session = phone.session
-    crc = 0
+        return _NO_FILE, None
     try:
-        with open(phone.folder + "/" + name, "rb") as f:
-            while n and phone.session == session:
-                size = f.readinto(view[: min(n, len(view))])
-                if not size:
-                    return _MALFORMED, b""  # it has fewer
-                crc = crc32(view[:size], crc)
-                n -= size
-                await asyncio.sleep_ms(0)
+        return _GOOD, open(phone.folder + "/" + name, "rb")
     except OSError as exc:
-        return _NO_FILE if exc.errno == _ENOENT else _FLASH, b""
-    return _GOOD, struct.pack("<I", crc)
+        return _NO_FILE if exc.errno == _ENOENT else _FLASH, None
 
 
 def _name(request, at):

@@ -5,7 +5,7 @@ import time
 from binascii import crc32
 
 import phone as air_phone
-from sinks import phonecode
+from sinks import phoneask
 
 HELLO, PROVE, LIVE, CHECK, READ, CREDITS, STOP, CLOCK, PAUSE, ACKNOWLEDGE = range(1, 11)
 
@@ -78,7 +78,7 @@ class Client(air_phone.Phone):
     async def prove(self, code):
         """Return the status."""
         _, hello = await self.ask(HELLO)
-        return (await self.ask(PROVE, phonecode.prove(code, hello[3:])))[0]
+        return (await self.ask(PROVE, phoneask.prove(code, hello[3:])))[0]
 
     async def read(self, name, offset=0, n=0xFFFFFFFF, timeout_ms=20_000):
         """Return (status, data); `data` stays in self.data when it breaks off with Gone."""

@@ -27,7 +27,7 @@ from phone_client import (
     Client,
     Gone,
 )
-from sinks import phone, phonecode
+from sinks import phone, phoneask
 
 _DATA = "/flash/data"
 _CODE = "271828"
@@ -273,7 +273,7 @@ async def test_codes_proofs_and_the_door():
         client = await _connected(code=None)
         _, hello = await client.ask(HELLO)
         assert hello[0] == 1 and hello[1:3] == b"\0\0" and len(hello) == 15
-        proof = phonecode.prove(_CODE, hello[3:])
+        proof = phoneask.prove(_CODE, hello[3:])
         assert await client.ask(PROVE, proof[:15]) == (2, b"")
         assert await client.ask(PROVE, proof) == (0, b"")
         # the same once more: its nonce has been used
@@ -324,7 +324,7 @@ async def test_a_code_is_made_once_and_shown_until_it_was_used():
 
 def test_the_proof_is_hmac_sha_256():
     # made with CPython's hmac
-    assert phonecode.prove("271828", bytes(range(12))).hex() == "a6f2d1ba7b6384484e58e8c39c0c8c9e"
+    assert phoneask.prove("271828", bytes(range(12))).hex() == "a6f2d1ba7b6384484e58e8c39c0c8c9e"
 
 
 async def test_clock_pause_and_alarm():
