@@ -32,7 +32,7 @@ class App:
         self.common = None  # what logs share, if there are several batteries
         self.clock = Clock(paused["uptime_s"] if paused else 0)
         self.errors = ErrorLog(_DATA, self.clock)
-        self.settings, self.sentences = _settings()
+        self.settings, self.sentences = _once("setup").settings()
         why = self.errors.why()
         self._restarted = "restarted: " + why if why else ""
         if why:
@@ -47,7 +47,7 @@ class App:
         """Start everything and run for ever."""
         if self.settings["lcd.fitted"]:
             asyncio.create_task(self.keep("display", self.show))
-        self._configure()
+        _once("setup").configure(self)
         if "phone" in self.settings:  # first of all that use the radio
             asyncio.create_task(self.keep("phone", self._serve_phone))
         for battery in self.batteries:
@@ -79,37 +79,6 @@ class App:
             if battery.link:
                 battery.link.close()
 
-    # ---- start
-
-    def _configure(self):
-        """Make link, sampler and store from conn.py and the settings; say what is wrong."""
-        want = self.settings
-        from app import choice, claim, known  # for the start only
-
-        try:
-            claim.claim(_DATA)
-            if want["batteries"] or hasattr(self.conn, "BATTERIES"):
-                from app import several
-
-                search = several.configure(self)
-                if search:
-                    asyncio.create_task(self.keep("search", search))
-                return
-            driver, name, capacity = choice.choose(self.conn, want)
-            address, called = known.read(_DATA, name)
-        except ValueError as exc:
-            self._refuse(str(exc))
-            return
-        finally:
-            _forget("app", "choice")
-            _forget("app", "claim")
-            _forget("app", "known")
-        battery = self.batteries[0]
-        make = self.conn.BmsLink
-        if "link.share_s" in want:
-            from link.shared import Shared as make
-        battery.setup(make, driver, name, capacity, name, address, called)
-
     def open(self, battery):
         """Know what only the log of a battery tells, which is open now."""
         self.errors.boot = battery.store.boot
@@ -121,11 +90,6 @@ class App:
         """Say on the REPL and on the display what the user should know."""
         print(sentence)
         self.sentences.append(sentence)
-
-    def _refuse(self, sentence):
-        self.sentences.insert(0, sentence)
-        self.batteries[0].status.link = "mend it and restart"
-        print(sentence)
 
     # ---- when something fails
 
@@ -156,57 +120,25 @@ class App:
         finally:  # whatever is broken: RTC memory keeps what is not stored
             self.errors.restart(reason)
 
-    def _pack(self, battery):
-        """Pause, for shards are full, and packing them takes the memory; see app/packing.py."""
-        battery.store.packing_due = False  # tried once for each shard that fills
-        if not battery.flush():
-            return  # a volume in trouble has to wait
-        from app import packing
-
-        try:
-            packing.request(battery.store, self.clock)
-        except OSError as exc:
-            print("the log is packed later: flash error %d" % exc.errno)
-            return
+    def leave(self):
+        """Let go of everything and reset the board, for all that is to be stored is."""
         self._hang_up()  # the BMS learns of it at once, and takes the next link sooner
         machine.reset()  # a soft one would keep what WiFi has taken
-
-    def _mend(self, battery):
-        """Start again if nothing can be written, for a file cannot be read; see app/mending.py."""
-        battery.store.unreadable = False
-        from app import mending
-
-        try:
-            if mending.request():
-                self.restart("a file on flash cannot be read")
-        finally:
-            _forget("app", "mending")
 
     # ---- beside it
 
     async def show(self):
         """Draw what there is, for ever; True if there is no such display."""
-        want = self.settings
-        try:
-            lcd = _display(want)
-        except ValueError as exc:
-            print("%s; going on without display" % exc)
+        parts = _once("setup").display(self)
+        if not parts:
             return True
-        pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
-        if self.common:
-            from screen.several import Several
-
-            picture = light = Several(want, self.batteries)
-        else:
-            picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
-            link = self.batteries[0].link
-            step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
-            light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
+        lcd, picture, light, missing = parts
         # before the start, so that the glyphs go in slices too
         await self._draw(lcd, picture, light)
         await lcd.start()
         if not lcd.present:
-            print("no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins)
+            print(missing)
+        del parts, missing
         while True:
             await lcd.tick()
             if lcd.present:
@@ -221,10 +153,7 @@ class App:
         await lcd.draw(picture.render(battery.sample, battery.status, now_s), pages.GLYPHS)
 
     async def _tell(self):
-        from app import outputs
-
-        _forget("app", "outputs")
-        outputs.start(self)
+        _once("outputs").start(self)
         return True
 
     async def _serve_phone(self):
@@ -241,10 +170,10 @@ class App:
             alive = True
             for battery in self.batteries:
                 alive = battery.tick(now_s) and alive
-                if battery.store and battery.store.packing_due and now_s >= _PACK_S:
-                    self._pack(battery)
-                if battery.store and battery.store.unreadable:
-                    self._mend(battery)
+                store = battery.store
+                may_pack = now_s >= _PACK_S
+                if store and (store.unreadable or store.packing_due and may_pack):
+                    _once("trouble").see_to(self, battery, may_pack)
             if now_s >= _WHY_S and self._restarted in self.sentences:
                 self.sentences.remove(self._restarted)
             if watchdog:
@@ -270,27 +199,9 @@ class App:
             await asyncio.sleep(_RESTART_S)
 
 
-def _settings():
-    """Load the settings and forget their table, which takes memory; print what was refused."""
-    from app import settings
-
-    loaded, sentences = settings.load()
-    for sentence in sentences:
-        print(sentence)
-    loaded = settings.with_names(settings.in_use(loaded))
-    _forget("app", "settings")
-    return loaded, sentences[:1]
-
-
-def _display(want):
-    """Make the LCD and forget how; ValueError for pins that there are not."""
-    from screen import panel
-
-    _forget("screen", "panel")
-    return panel.make(want)
-
-
-def _forget(package, module):
-    """Let go of a module: both who imports it anew and its package know of it."""
-    del sys.modules[package + "." + module]
-    delattr(sys.modules[package], module)
+def _once(name):
+    """Return a module of app/ that is loaded for this use only: its memory is free after it."""
+    module = getattr(__import__("app." + name), name)
+    del sys.modules["app." + name]
+    delattr(sys.modules["app"], name)
+    return module

@@ -119,7 +119,7 @@ def watch_imports():
     plain = builtins.__import__
     loading = []
 
-    def watched(name, globals=None, locals=None, names=(), level=0):
+    def watched(name, globals=None, locals=None, names=None, level=0):
         if level:  # relative to whom, the interpreter would look up here: make it absolute
             package = loading[-1].split(".")[0] if loading else "aioble"  # in whose functions
             name = package + "." + name if name else package

@@ -5,6 +5,7 @@ import os
 import flash
 import machine
 import vfs
+from app import setup
 from app.app import App
 
 _IMAGE = "/tmp/batmon-test-several.img"
@@ -43,7 +44,7 @@ class _Board:
         app = App(conn)
         app.settings["batteries"] = batteries
         app.settings["lcd.fitted"] = False
-        app._configure()
+        setup.configure(app)
         return app
 
 

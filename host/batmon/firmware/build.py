@@ -42,7 +42,8 @@ _NO_LINES = ("-O3",)
 # Loaded for a moment: for the start, a search, a link's beginning, a new shard, an error.
 _MOMENTARY = (
     *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
-    *(f"app/{name}.py" for name in ("safemode", "settings", "start", "update")),
+    *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
+    *(f"app/{name}.py" for name in ("trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
     *(f"lib/{name}.py" for name in ("bleak/discovery", "bleak/scanner", "bleak/uuids", "boards")),
     *(f"link/{name}.py" for name in ("advice", "search")),

@@ -1,0 +1,83 @@
+# What the app does once, at its start: settings, batteries, display
+# Each part of it is loaded for that; what they load in turn is let go of here.
+import asyncio
+import sys
+
+from screen import pages
+
+_DATA = "/data"
+
+
+def settings():
+    """Return (the settings, what is wrong with them: a sentence or none); print all of that."""
+    from app import settings
+
+    loaded, sentences = settings.load()
+    for sentence in sentences:
+        print(sentence)
+    loaded = settings.with_names(settings.in_use(loaded))
+    _forget("app", "settings")
+    return loaded, sentences[:1]
+
+
+def configure(app):
+    """Make link, sampler and store from conn.py and the settings; say what is wrong."""
+    want = app.settings
+    from app import choice, claim, known
+
+    try:
+        claim.claim(_DATA)
+        if want["batteries"] or hasattr(app.conn, "BATTERIES"):
+            from app import several
+
+            search = several.configure(app)
+            if search:
+                asyncio.create_task(app.keep("search", search))
+            return
+        driver, name, capacity = choice.choose(app.conn, want)
+        address, called = known.read(_DATA, name)
+    except ValueError as exc:
+        app.sentences.insert(0, str(exc))
+        app.batteries[0].status.link = "mend it and restart"
+        print(app.sentences[0])
+        return
+    finally:
+        _forget("app", "choice")
+        _forget("app", "claim")
+        _forget("app", "known")
+    battery = app.batteries[0]
+    make = app.conn.BmsLink
+    if "link.share_s" in want:
+        from link.shared import Shared as make
+    battery.setup(make, driver, name, capacity, name, address, called)
+
+
+def display(app):
+    """Return (LCD, what it shows, its light, words for when it is not there), or None."""
+    from screen import panel
+
+    _forget("screen", "panel")
+    want = app.settings
+    try:
+        lcd = panel.make(want)
+    except ValueError as exc:
+        print("%s; going on without display" % exc)
+        return None
+    if app.common:
+        from screen.several import Several
+
+        picture = light = Several(want, app.batteries)
+    else:
+        picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
+        link = app.batteries[0].link
+        step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
+        light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
+    pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
+    missing = "no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins
+    return lcd, picture, light, missing
+
+
+def _forget(package, module):
+    """Let go of a module: both who imports it anew and its package know of it."""
+    del sys.modules[package + "." + module]
+    delattr(sys.modules[package], module)

@@ -1,0 +1,38 @@
+# What only a start of its own can do: packing full shards, and mending a flash that takes nothing
+# Loaded when the store says that it is due.
+import sys
+
+
+def see_to(app, battery, may_pack):
+    """Pause for what `battery`'s store needs, if that can be; app/packing.py, app/mending.py."""
+    store = battery.store
+    if store.unreadable:
+        store.unreadable = False
+        _mend(app)
+    if store.packing_due and may_pack:
+        store.packing_due = False  # tried once for each shard that fills
+        if battery.flush():  # a volume in trouble has to wait
+            _pack(app, store)
+
+
+def _mend(app):
+    from app import mending
+
+    try:
+        if mending.request():
+            app.restart("a file on flash cannot be read")
+    finally:
+        del sys.modules["app.mending"], sys.modules["app"].mending
+
+
+def _pack(app, store):
+    from app import packing
+
+    try:
+        packing.request(store, app.clock)
+    except OSError as exc:
+        print("the log is packed later: flash error %d" % exc.errno)
+        return
+    finally:
+        del sys.modules["app.packing"], sys.modules["app"].packing
+    app.leave()
