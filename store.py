@@ -2,9 +2,7 @@
 # docs/FORMAT.md specifies the files, the RTC memory, and what recovery makes of every state.
 import gc
 import os
-import struct
 import sys
-from binascii import crc32
 
 from micropython import const
 from shards import frame
@@ -19,7 +17,6 @@ _CLOCK_STEP_S = const(2)
 _RATE_S = const(3600)  # a shorter uptime says nothing about the present rate
 _DAY_S = const(86400)
 _FULL = (28, 13)  # ENOSPC; EACCES is what FAT says when a folder cannot grow
-_ENOENT = const(2)
 _EIO = const(5)
 _CORRUPT = const(84)  # what littlefs says of a file that it cannot read, and then of all writing
 _LOOKS = const(10)  # for what is on flash, before a shard is left as it is
@@ -272,7 +269,7 @@ class Store(Shards):
         """
         self._close()
         try:
-            size, count = _flush_at(self._active(), self._size, self.waiting.flush)
+            size, count = _room().flush_at(self._active(), self._size, self.waiting.flush)
         except OSError as exc:
             self._looks += 1
             if self._looks < _LOOKS:
@@ -432,26 +429,3 @@ def _room():
 def _forget(module):
     del sys.modules["shards." + module]
     delattr(sys.modules["shards"], module)
-
-
-def _flush_at(name, at, number):
-    """Return (bytes of the file, frames of the flush `number` that begins at byte `at`).
-
-    No frames if it is not there whole or does not end the file; 0 bytes if there is no file, and
-    `at` does not say that there was. Raises OSError.
-    """
-    data = bytearray((SLOTS + 1) * frame.SIZE)
-    try:
-        with open(name, "rb") as f:
-            size = f.seek(0, 2)
-            f.seek(at)
-            n = f.readinto(data) - frame.SIZE
-    except OSError as exc:
-        if exc.errno == _ENOENT and at == 0:
-            return 0, 0
-        raise
-    if n < 0 or n % frame.SIZE or frame.kind(data, n) != frame.COMMIT:
-        return size, 0
-    _, _, crc, count, flush = struct.unpack_from("<HHIHH", data, n)
-    whole = count * frame.SIZE == n and flush == number & 0xFFFF and size == at + n + frame.SIZE
-    return size, count if whole and crc32(memoryview(data)[:n]) == crc else 0

@@ -1,5 +1,7 @@
 # What the display says: sample and state in, the characters of the glass out
 # Every number keeps its columns; a refresh takes no memory, so that it never wakes the collector.
+import sys
+
 from micropython import const
 
 # Eight custom glyphs of 8 bytes: chr(0)..chr(5) a battery that fills, chr(6) heart, chr(7) delta.
@@ -22,7 +24,7 @@ _PAGE_S = const(4)
 _STALE_S = const(15)  # older data are marked
 _GONE_S = const(600)  # older data are not shown
 _LOW_SOC = const(10)
-_DEGREE = b"\xdf"  # in the usual character ROM, A00
+_DEGREE = const(0xDF)  # in the usual character ROM, A00
 _REST_A = 0.05  # no time to empty or full below this current
 
 # What the last line turns through, _PAGE_S for each: Volts and amps, Cells, Which cells, Time
@@ -187,13 +189,13 @@ class Screen:
         self._put(b" % ")
         if self.cols >= _WIDE:
             self._number(n[_DEG], 3)
-            self._put(_DEGREE)
+            self._sign(_DEGREE)
         if n[_W] is not None and abs(n[_W]) > 9999:
             self._number(n[_HW], 6, 1, True)
             self._put(b"kW")
         else:
             self._number(n[_W], 6, 0, True)
-            self._put(b" W")
+            self._unit(0x57)  # W
 
     def _line(self, row, page, status):
         n = self._n
@@ -201,20 +203,20 @@ class Screen:
         self._at = row * self.cols
         if page == _VOLTS:
             self._number(n[_CV], 5, 2)
-            self._put(b" V")
+            self._unit(0x56)  # V
             self._at += self.cols - 15
             self._number(n[_CA], 6, 2, True)
-            self._put(b" A")
+            self._unit(0x41)  # A
         elif page == _CELLS:
             self._number(n[_LOW], 4)
-            self._put(b"/")
+            self._sign(0x2F)  # /
             self._number(n[_HIGH], 4)
             self._put(b"mV  \x07" if wide else b"mV ")
             if wide:
                 self._spread(b"mV")
             else:
                 self._number(n[_DEG], 3)
-                self._put(_DEGREE)
+                self._sign(_DEGREE)
         elif page == _WHICH:
             if n[_LOW_AT] is None:
                 self._put(b"cells unknown" if n[_LOW] is None else b"which: not told")
@@ -240,11 +242,11 @@ class Screen:
             self._number(status.days_stored, 5)
             self._put(b"d room")
             self._number(status.days_left, 5)
-            self._put(b"d")
+            self._sign(0x64)  # d
         else:
             self._put(b"room for")
             self._number(status.days_left, 5)
-            self._put(b" d")
+            self._unit(0x64)  # d
 
     def _spread(self, unit):
         n = self._n
@@ -261,12 +263,12 @@ class Screen:
             self._put(b"--h--")
         elif minutes < 6000:
             self._number(minutes // 60, 2)
-            self._put(b"h")
+            self._sign(0x68)  # h
             self._number(minutes % 60 // 10, 1)
             self._number(minutes % 10, 1)
         else:
             self._number(min(minutes // 1440, 9999), 4)
-            self._put(b"d")
+            self._sign(0x64)  # d
 
     def _frames(self, frames):
         # 8 characters
@@ -283,17 +285,17 @@ class Screen:
             self._put(b"-- min")
         elif seconds < 100:
             self._number(seconds, 2)
-            self._put(b" s")
+            self._unit(0x73)  # s
         elif seconds < 6000:
             self._number(seconds // 60, 2)
             self._put(b" min")
         elif seconds < 360000:
             self._number(seconds // 3600, 2)
-            self._put(b" h")
+            self._unit(0x68)  # h
         else:
             days = seconds // 86400
             self._number(days, 2 if days < 100 else 4)
-            self._put(b" d")
+            self._unit(0x64)  # d
 
     def _left(self, n):
         # left-aligned in two columns
@@ -330,6 +332,16 @@ class Screen:
         self._at = at - len(dashes)
         self._put(dashes)
 
+    def _unit(self, code):
+        # behind a blank
+        self._at += 1
+        self._sign(code)
+
+    def _sign(self, code):
+        # a text of one character would take 32 bytes of memory
+        self.text[self._at] = code
+        self._at += 1
+
     def _put(self, words):
         # one by one: on MicroPython 1.25 a slice takes memory
         text = self.text
@@ -343,7 +355,10 @@ class Screen:
         # the lines of `words`, made when they change
         if words != self._said[i]:
             self._said[i] = words
-            self._lines[i] = _wrap(words, self.cols)
+            from screen import wrap  # they hardly ever do
+
+            del sys.modules["screen.wrap"], sys.modules["screen"].wrap
+            self._lines[i] = wrap.wrap(words, self.cols)
         return self._lines[i]
 
     def _take(self, sample):
@@ -443,32 +458,3 @@ def _scaled(value, scale):
 
 def _minutes(hours):
     return max(0, int(round(hours * 60))) if _is_number(hours) else None
-
-
-def _wrap(words, cols):
-    # lines of whole words; what is longer than the glass is broken, what it lacks is a "?"
-    lines = []
-    for sentence in words.split("\n"):
-        line = b""
-        first = len(lines)
-        for word in sentence.split():
-            word = bytes(ord(c) if " " < c < "~" else 0x3F for c in word)
-            if line and len(line) + 1 + len(word) <= cols:
-                line += b" " + word
-                continue
-            if line:
-                lines.append(line)
-            while len(word) > cols:
-                lines.append(word[:cols])
-                word = word[cols:]
-            line = word
-        if line:
-            # a rest such as "4 s" takes words along, or its page would say nothing
-            while len(lines) > first and 3 * len(line) < 2 * cols:
-                before, space, word = lines[-1].rpartition(b" ")
-                if not space or len(word) + 1 + len(line) > cols:
-                    break
-                lines[-1] = before
-                line = word + space + line
-            lines.append(line)
-    return lines

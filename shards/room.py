@@ -1,11 +1,12 @@
-# What is hardly ever done with the shards of a folder: a new one, and room for it; loaded for that
-# docs/FORMAT.md specifies the files. `shards` is a folder.Shards, `waiting` a Waiting.
+# What is hardly ever done with shards: a new one, room for it, a flush that was cut off; loaded for
+# that. docs/FORMAT.md specifies the files. `shards` is a folder.Shards, `waiting` a Waiting.
 import os
 import struct
+from binascii import crc32
 
 from micropython import const
 from shards import frame
-from shards.waiting import check_of
+from shards.waiting import SLOTS, check_of
 
 INDEX = "/index"  # of the sealed shards, see docs/FORMAT.md
 _ENOENT = const(2)
@@ -136,6 +137,29 @@ def first_unix_s(raw):
     except OSError:
         pass  # it stays unknown
     return frame.unix_s(first)
+
+
+def flush_at(name, at, number):
+    """Return (bytes of the file, frames of the flush `number` that begins at byte `at`).
+
+    No frames if it is not there whole or does not end the file; 0 bytes if there is no file, and
+    `at` does not say that there was. Raises OSError.
+    """
+    data = bytearray((SLOTS + 1) * frame.SIZE)
+    try:
+        with open(name, "rb") as f:
+            size = f.seek(0, 2)
+            f.seek(at)
+            n = f.readinto(data) - frame.SIZE
+    except OSError as exc:
+        if exc.errno == _ENOENT and at == 0:
+            return 0, 0
+        raise
+    if n < 0 or n % frame.SIZE or frame.kind(data, n) != frame.COMMIT:
+        return size, 0
+    _, _, crc, count, flush = struct.unpack_from("<HHIHH", data, n)
+    whole = count * frame.SIZE == n and flush == number & 0xFFFF and size == at + n + frame.SIZE
+    return size, count if whole and crc32(memoryview(data)[:n]) == crc else 0
 
 
 def _make_empty(name):

@@ -47,7 +47,7 @@ _MOMENTARY = (
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
     *(f"lib/{name}.py" for name in ("bleak/discovery", "bleak/scanner", "bleak/uuids", "boards")),
     *(f"link/{name}.py" for name in ("advice", "search")),
-    *(f"screen/{name}.py" for name in ("alarms", "panel")),
+    *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("leftover", "recovery", "room")),
 )
 # Of sim/: the stand-ins for what a board's firmware has.
