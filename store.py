@@ -321,14 +321,7 @@ class Store(Shards):
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
         self._state_due = True
-        for name in self.states:  # one after the other: a cut spoils one at most
-            try:
-                with open(self.path + name, "w") as f:
-                    f.write("%d %d\n" % (self.boot, self.shared[0]))
-            except OSError as exc:
-                print("store: cannot write %s%s (error %d)" % (self.path, name, exc.errno))
-                return  # nor touch the other one
-        self._state_due = False
+        self._state_due = not _room().save_state(self)
 
     def _count_days(self, now_s):
         unix_s = self._clock.unix_s()

@@ -17,7 +17,6 @@ _PACK_S = const(120)  # of uptime before shards are packed that an earlier boot 
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _STARVED = const(3)  # times without memory within so long, and the board starts again
 _STARVED_S = const(180)
-_REPL_WATCHDOG_MS = const(3_600_000)
 
 
 class App:
@@ -56,15 +55,7 @@ class App:
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
-        if self.settings["watchdog_s"]:
-            # it cannot be switched off, but files can be copied in peace
-            machine.WDT(timeout=_REPL_WATCHDOG_MS)
-        why = ""
-        for battery in self.batteries:
-            if not battery.flush():
-                why = battery.store.message
-        self._hang_up()
-        print("stopped: " + why if why else "stopped, everything is stored")
+        _once("trouble").stop(self)
 
     def pause(self, minutes=10):
         """Leave the BMS to others for so long, then start again; at the REPL, after Ctrl-C."""
@@ -72,7 +63,7 @@ class App:
 
         pause.pause(self, minutes)
 
-    def _hang_up(self):
+    def hang_up(self):
         for sink in self.sinks:
             sink.close()
         for battery in self.batteries:
@@ -122,7 +113,7 @@ class App:
 
     def leave(self):
         """Let go of everything and reset the board, for all that is to be stored is."""
-        self._hang_up()  # the BMS learns of it at once, and takes the next link sooner
+        self.hang_up()  # the BMS learns of it at once, and takes the next link sooner
         machine.reset()  # a soft one would keep what WiFi has taken
 
     # ---- beside it

@@ -13,6 +13,7 @@ from micropython import const
 _MOST = const(5)
 _ESCAPE_MS = const(1500)
 _COLLECT_BYTES = const(4000)  # taken between two collections: the heap's large holes stay large
+_NEED = "the start", 110_000, 64_000  # of the system: for Bluetooth, and to double the heap
 _SHARED = (  # texts that many modules have
     "battery_level",
     "cell_voltages",
@@ -114,7 +115,7 @@ def _bluetooth_first():
 
     try:
         if machine.reset_cause() == machine.SOFT_RESET:
-            bleradio.claim(bleradio.START)
+            bleradio.claim(_NEED)
         bleradio.on()
     except bleradio.Short as exc:
         if machine.reset_cause() != machine.SOFT_RESET:

@@ -1,6 +1,24 @@
-# What only a start of its own can do: packing full shards, and mending a flash that takes nothing
-# Loaded when the store says that it is due.
+# When the app ends: for Ctrl-C, or for a start that packs full shards or mends the flash
+# Loaded then.
 import sys
+
+import machine
+from micropython import const
+
+_REPL_WATCHDOG_MS = const(3_600_000)
+
+
+def stop(app):
+    """Store what is not stored yet and let the radio go."""
+    if app.settings["watchdog_s"]:
+        # it cannot be switched off, but files can be copied in peace
+        machine.WDT(timeout=_REPL_WATCHDOG_MS)
+    why = ""
+    for battery in app.batteries:
+        if not battery.flush():
+            why = battery.store.message
+    app.hang_up()
+    print("stopped: " + why if why else "stopped, everything is stored")
 
 
 def see_to(app, battery, may_pack):

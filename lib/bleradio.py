@@ -15,7 +15,6 @@ _PLENTY = const(1 << 20)
 ON = "Bluetooth", 45_000, 32_000  # people's figures are 32 to 45 kB
 LINK = "a Bluetooth connection", 8_000, 4_000  # a few kB; died at 392 bytes elsewhere
 WIFI = "WiFi", 56_000, 40_000  # 40 kB or so, kept until a hard reset, and what a link needs
-START = "the start", 110_000, 64_000  # Bluetooth, and the heap doubled
 
 ble = bluetooth.BLE()
 setup = []  # called after every activation, in this order: security, services, advertising
@@ -34,7 +33,7 @@ def left():
 
 
 def claim(need):
-    """Raise Short when the system has less than `need`: ON, LINK, START or the like."""
+    """Raise Short when the system has less than `need`: ON, LINK or the like."""
     what, free, largest = need
     free_now, largest_now = left()
     if free_now < free or largest_now < largest:

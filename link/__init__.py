@@ -150,16 +150,13 @@ class BmsLink:
 
     async def _find(self):
         bleradio.claim(bleradio.LINK)
-        named = self.driver and self.name
-        what = self.name if named else "a BMS" + (" named " + self.name if self.name else "")
-        self._say("looking for " + what)
         from link import search
 
         for package, module in _SEARCH:
             del sys.modules[package + "." + module]  # when this ends, their memory is free
             delattr(sys.modules[package], module)
-        find = search.by_name if named else search.any_bms
-        device, why = await find(self, self.found)
+        self._say(search.aim(self))
+        device, why = await search.find(self)
         if device is None:
             raise _NotFound(why)
         self.found = device.address

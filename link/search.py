@@ -13,6 +13,19 @@ _FEW_S = const(5)  # where links of other batteries wait for their turn to scan 
 _NEAREST = const(16)  # advertisers among which a BMS is looked for
 
 
+def aim(link):
+    """Return what is looked for, in words."""
+    what = link.name
+    if not link.driver or not what:
+        what = "a BMS" + (" named " + what if what else "")
+    return "looking for " + what
+
+
+def find(link):
+    """Return what finds it, to be awaited: by_name or any_bms."""
+    return (by_name if link.driver and link.name else any_bms)(link, link.found)
+
+
 async def by_name(link, address):
     """Return (the BLEDevice of `link.name`, ""), or (None, what there is in its place).
 

@@ -55,6 +55,18 @@ def anchor_first(waiting, unix_offset_s, boot, cells):
     waiting.check = check_of(waiting.buffer, waiting.n)
 
 
+def save_state(store):
+    """Write the last boot and shard number, of a Store; return whether that was done."""
+    for name in store.states:  # one after the other: a cut spoils one at most
+        try:
+            with open(store.path + name, "w") as f:
+                f.write("%d %d\n" % (store.boot, store.shared[0]))
+        except OSError as exc:
+            print("store: cannot write %s%s (error %d)" % (store.path, name, exc.errno))
+            return False  # nor is the other one touched
+    return True
+
+
 def measure(shards, size, frames):
     """Learn from a sealed shard what a frame takes; a file takes whole blocks."""
     blocks = (size + shards.block - 1) // shards.block

@@ -207,7 +207,7 @@ class BleakClient:
             return specifier
         char = self._services.get_characteristic(specifier)
         if not char:
-            raise BleakCharacteristicNotFoundError(specifier)
+            raise BleakCharacteristicNotFoundError("no characteristic %s" % specifier)
         return char
 
     def write(self, handle, data, response):

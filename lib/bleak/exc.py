@@ -8,6 +8,3 @@ class BleakError(Exception):
 
 class BleakCharacteristicNotFoundError(BleakError):
     """The peer has no such characteristic."""
-
-    def __init__(self, char_specifier):
-        super().__init__("Characteristic %s was not found!" % char_specifier)

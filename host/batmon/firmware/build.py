@@ -3,6 +3,7 @@
 build/translated  the drivers of aiobmsble as MicroPython source
 build/short       all that runs on the board with shortened names, and names.txt, which tells them;
                   public ones too where it is for a real board, with aioble
+build/bleak-…     lib/bleak without what the chosen drivers never call
 build/aioble      aioble without what nobody calls, if it is to be on the board
 build/board       what is copied onto a board: a few sources, everything else compiled to .mpy
 build/sim, sim32  the virtual board, compiled as well, for each interpreter there is; to native code
@@ -53,6 +54,7 @@ _MOMENTARY = (
 # Of sim/: the stand-ins for what a board's firmware has.
 _HARDWARE = ("bluetooth", "esp32", "machine", "network", "socket", "time")
 _AIOBLE = "lib/aioble/"
+_BLEAK = "lib/bleak/"
 # The code generators need to know the CPU; as source, one tree serves every board.
 _NATIVE = (b"micropython.viper", b"micropython.native", b"micropython.asm_")
 
@@ -95,6 +97,8 @@ def build(
         state = _State()
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
+        if only:
+            _cut_bleak(jobs, BUILD / f"bleak-{drivers.name}")
         if radio:
             jobs |= _aioble_jobs(out, radio)
         if short:
@@ -127,6 +131,19 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
         for source in sorted((tree / folder).rglob("*.py")):
             _add(jobs, out, source, source.relative_to(tree).as_posix(), native=native)
     return jobs
+
+
+def _cut_bleak(jobs: dict[Path, _Job], folder: Path):
+    """Have the jobs take lib/bleak without what neither the chosen drivers nor the board call."""
+    from batmon.drivers import unused
+
+    ours = [job for job in jobs.values() if job.name.startswith(_BLEAK)]
+    users = [job.source for job in jobs.values() if job not in ours and job.source.suffix == ".py"]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for job in ours:
+        job.source = Path(shutil.copy(job.source, folder / Path(job.name).name))
+    unused.drop(folder, users)
 
 
 def _aioble_jobs(out: Path, radio: Path) -> dict[Path, _Job]:
