@@ -88,7 +88,8 @@ class LCD:
         # one transaction: RS low, a command in 4 bytes, RS high, 4 bytes for every character
         self._buf = bytearray(6 + 4 * cols)
         view = memoryview(self._buf)
-        self._parts = tuple(view[: 6 + 4 * n] for n in range(cols + 1))
+        # of no character, of one, of even numbers of them: each part takes 32 bytes of memory
+        self._parts = tuple(view[: 6 + 4 * n] for n in [0, 1] + list(range(2, cols + 1, 2)))
         self._three = view[:3]
         self._one = view[:1]
 
@@ -279,21 +280,29 @@ class LCD:
         for i in range(count):
             if whole or want[start + i] != have[start + i]:
                 if first >= 0 and (i - last > _REACH or i - first >= self.cols):
-                    self._run(want, have, start + first, last - first + 1, command + first)
+                    self._run(want, have, start, first, last, command)
                     first = -1
                 if first < 0:
                     first = i
                 last = i
         if first >= 0:
-            self._run(want, have, start + first, last - first + 1, command + first)
+            self._run(want, have, start, first, last, command)
 
-    def _run(self, want, have, start, count, command):
-        self._frame(command)
+    def _run(self, want, have, start, first, last, command):
+        # one more character if they are three, five and so on; a row has an even number
+        if last > first and not last - first & 1:
+            if first & 1:
+                first -= 1
+            else:
+                last += 1
+        count = last - first + 1
+        start += first
+        self._frame(command + first)
         idle = self._idle | self._rs
         self._buf[5] = idle  # RS alone, one byte before E rises
         for i in range(count):
             self._put(6 + 4 * i, want[start + i], idle)
-        self._send(self._parts[count])
+        self._send(self._parts[(count >> 1) + 1])
         for i in range(start, start + count):
             have[i] = want[i]
 

@@ -126,3 +126,20 @@ def test_the_standin_takes_no_less_memory_than_the_original(tmp_path):
     names = [int(n) for n in re.findall(r"n_total_bytes=(\d+)", said)]
     taken = int(re.search(r"takes (\d+)", said)[1]) - (names[1] - names[0])
     assert taken >= _ORIGINAL
+
+
+def test_what_only_logs_or_needs_another_part_goes():
+    text = (
+        "class C:\n"
+        "    def services(self):\n"
+        "        from .client import ClientDiscover\n\n"
+        "        return ClientDiscover(self)\n\n"
+        "    def connect(self):\n"
+        "        from .central import _connect\n\n"
+        "        log_info('connect')\n"
+        "        return _connect(self)\n"
+    )
+    bare = aioble._bare(text)
+    assert "services" not in bare and "log_info" not in bare and "_connect(self)" in bare
+    assert bare.count("\n") == text.count("\n")
+    compile(bare, "a", "exec")

@@ -7,6 +7,7 @@ environment takes DIR/aioble instead, whatever that is. The build compiles it as
 Its other parts are never installed: its peripheral role ends all events when a phone connects.
 """
 
+import ast
 import hashlib
 import http.client
 import json
@@ -99,14 +100,44 @@ def _fetch(index: str) -> dict[str, bytes]:
 
 
 def cut(folder: Path, target: Path, users: Iterable[Path]) -> list[Path]:
-    """Write the files of `folder`/aioble to `target`, without what the sources `users` and they
-    themselves never call; return their paths."""
+    """Write the files of `folder`/aioble to `target`, and return their paths.
+
+    Without what the sources `users` and they themselves never call, what needs another part of
+    aioble, and what only tells of itself.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in FILES:
-        shutil.copy(folder / "aioble" / name, target / name)
+        text = (folder / "aioble" / name).read_text(encoding="utf-8")
+        (target / name).write_text(_bare(text), encoding="utf-8")
     unused.drop(target, users)
     return [target / name for name in FILES]
+
+
+def _bare(text: str) -> str:
+    """Return a source of aioble's without log_info, and without what needs a part of it that is not
+    taken; the lines stay where they are."""
+    lines = text.split("\n")
+    for node in ast.walk(ast.parse(text)):
+        start = node.lineno - 1 if isinstance(node, ast.stmt) else 0
+        if isinstance(node, ast.Expr) and _calls(node.value, ("log_info", "log_warn")):
+            instead = "pass"
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+            isinstance(part, ast.ImportFrom) and part.level and f"{part.module}.py" not in FILES
+            for part in node.body
+        ):
+            start = min([start, *(decorator.lineno - 1 for decorator in node.decorator_list)])
+            instead = ""
+        else:
+            continue
+        for line in range(start, node.end_lineno):
+            lines[line] = ""
+        lines[start] = " " * node.col_offset + instead
+    return "\n".join(lines)
+
+
+def _calls(node: ast.AST, names: tuple[str, ...]) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") in names
 
 
 if __name__ == "__main__":
