@@ -24,8 +24,8 @@ from batmon.firmware import rom, spelling
 KNOWN = frozenset(
     """
 Device LCM1602 MJKDZ Store VERSION async_update batteries connected connected_s connects dropped
-duration_ms failures flushes implausible interval_us longest_gap_s refused samples scan silent_s
-status tick timeout_ms unix_offset_s window_us
+duration_ms failures flushes implausible interval_us longest_gap_s pause refused samples scan
+silent_s status tick timeout_ms unix_offset_s window_us
 """.split()
 )
 
