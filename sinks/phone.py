@@ -65,10 +65,7 @@ async def run(batteries, sinks, clock, folder, code, sentences):
         core.register_irq_handler(_phone.on_event, _phone.on_shutdown)
         bleradio.setup.append(_phone.register)
         _phone.register()
-    from sinks import phoneask
-
-    phoneask.lock(_phone, code)
-    _forget()
+    _phone.lock(code)
     words = "phone: the code is " + _phone.code
     print(words)
     if _phone.fresh:
@@ -151,6 +148,13 @@ class Phone:
             self._request = request
 
     # ---- the loop
+
+    def lock(self, code):
+        """Know the code that is asked for."""
+        from sinks import phoneask
+
+        phoneask.lock(self, code)
+        _forget()
 
     def register(self):
         """Offer the service; again after each activation of the radio."""
