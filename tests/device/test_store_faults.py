@@ -1,6 +1,8 @@
 # A volume that is full or fails, and sealing that goes wrong: what was stored stays whole
 import os
 
+import vfs
+from faultyfs import SAME, FaultyFs
 from shardlog import (
     DATA,
     MOUNT,
@@ -18,6 +20,7 @@ from shardlog import (
     stored_numbers,
 )
 from shards import codec, folder, frame, room
+from store import Store
 
 _UNIX = 1_780_272_000
 
@@ -150,6 +153,44 @@ def test_the_oldest_shard_makes_room_when_others_take_it():
         assert got == list(range(got[0], 8500)) and got[0] > 0
         assert events()[0] == (frame.SHARD_DELETED, 1, events()[0][2])
     finally:
+        volume.remove()
+
+
+def test_an_error_that_says_full_deletes_nothing_while_there_is_room():
+    encoder = codec.Encoder
+    codec.Encoder = StoredEncoder
+    volume = Volume("lfs2", 512 * 1024)
+    os.mkdir(DATA)
+    fs = FaultyFs(DATA)
+    vfs.mount(fs, "/data")
+    try:
+        clock = Clock(_UNIX)
+        store = Store("/data", "jk-pak01", clock)
+        store.open()
+        log(store, clock, 0, 6000)
+        pack(store)
+        files = shard_files()
+        assert len(store.kept) == 1
+        number = 6000
+        for errno in (28, 13):  # ENOSPC; EACCES is what FAT says
+            at = 0
+            failed = True
+            while failed:
+                at += 1
+                log(store, clock, number, 1)
+                number += 1
+                fs.fail(at, lambda: OSError(errno), SAME)
+                store.flush()
+                failed = fs.failed
+                fs.stop()
+                clock.now_s += 60
+                assert store.flush(), (errno, at, store.message, failed)
+            assert at > 2
+        assert shard_files()[:1] == files[:1] and stored_numbers() == list(range(number))
+        assert not [code for code, _, _ in events() if code == frame.SHARD_DELETED]
+    finally:
+        codec.Encoder = encoder
+        vfs.umount("/data")
         volume.remove()
 
 
