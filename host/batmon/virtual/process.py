@@ -89,10 +89,10 @@ def board_command(config: Path) -> list[str]:
     return [program, "-X", heap, f"{settings['sim']}/board.py", str(config)]
 
 
-def machine_name(chip: str, release: int = 0) -> str:
+def machine_name(chip: str, release: int = 0, psram: bool = False) -> str:
     """Return what a board with that chip says of itself; release 1: before MicroPython 1.29."""
     name = CHIPS[chip]["names"][-release]
-    return f"Generic {name} module with {name}"
+    return f"Generic {name} module with {'SPIRAM with ' if psram else ''}{name}"
 
 
 def run(config: Path, on_record: Callable[[dict], None], on_words: Callable[[str], None]) -> dict:

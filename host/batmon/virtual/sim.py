@@ -110,6 +110,7 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
         seed=args.seed,
         chip=args.chip,
         heap=args.heap,
+        machine=None if args.heap == process.HEAP else process.machine_name(args.chip, psram=True),
         realtime=args.realtime,
         interpreter=args.interpreter,
         start_unix=start_unix,
