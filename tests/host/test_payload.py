@@ -179,3 +179,38 @@ def test_what_is_in_a_group_with_secrets_is_never_shown():
         with pytest.raises(UserError) as raised:
             payload.wishes(cli.make_parser().parse_args(["install", "--set", f"wifi={word}"]))
         assert "wifi is not right" in str(raised.value) and word not in str(raised.value)
+
+
+_VAN = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
+
+
+def test_add_puts_batteries_behind_that_of_conn_py():
+    house = payload._battery("jbd,my, house,99.5")
+    assert house == {"bms": "jbd_bms", "dev_name": "my, house", "capacity_ah": 99.5}
+    settings = payload._with([house], {"poll_s": 4}, _CONN)
+    assert settings == {"poll_s": 4, "batteries": [_VAN, house]}
+    larger = house | {"capacity_ah": 120}
+    bow = payload._battery("daly_bms,bow,50")
+    settings = payload._with([larger, bow], settings, _CONN)
+    assert settings["batteries"] == [_VAN, larger, bow]
+    # what settings.json said of the first goes first, and moves into the list
+    settings = payload._with([house], {"dev_name": "other", "capacity_ah": 100}, _CONN)
+    other = _VAN | {"dev_name": "other", "capacity_ah": 100}
+    assert settings == {"batteries": [other, house]}
+    for text, sentence in (
+        ("jbd", "must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100"),
+        ("jbd,a,many", "must be MAKE,NAME,AH"),
+        ("jbd,a,0", "capacity_ah is 0, must be a number from 1 to 10000"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            payload._battery(text)
+
+
+def test_the_drivers_of_several_are_those_of_each():
+    jbd = {"bms": "jbd_bms", "dev_name": "a"}
+    assert payload._drivers(_CONN, {"batteries": [_VAN, jbd]}) == ["jbd_bms", "jikong_bms"]
+    assert payload._drivers(_CONN, {"batteries": [jbd]}) == ["jbd_bms", "jikong_bms"]
+    assert payload._drivers(_CONN, {"batteries": "all"}) is None
+    assert payload._drivers(_CONN, {"batteries": [jbd, {"dev_name": "b"}]}) is None
+    listed = 'BATTERIES = (("daly_bms", "a", 5), ("jbd_bms", "b"))\n' + payload._halves(_CONN)[1]
+    assert payload._drivers(listed, None) == ["daly_bms", "jbd_bms"]

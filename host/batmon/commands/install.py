@@ -90,6 +90,13 @@ def add_parser(subparsers):
     add("--bms", metavar="NAME", help="make of the BMS, as in docs/BMS.md, e.g. jikong")
     add("--name", help='Bluetooth name of the BMS; "" takes the nearest of any make')
     add("--capacity", type=_capacity, metavar="AH", help="design capacity of the battery")
+    add(
+        "--add",
+        action="append",
+        default=[],
+        metavar="MAKE,NAME,AH",
+        help="one more battery, see docs/BATTERIES.md; may be said again",
+    )
     add("--pin", action="store_true", help="pair with the BMS by its PIN (asked for)")
     add("--lcd", choices=("16x2", "16x4", "20x2", "20x4", "none"), help="size of the display")
     add("--wifi", metavar="SSID", help='WiFi network; "" switches WiFi off')

@@ -13,6 +13,7 @@ def _run(args) -> int:
         what = problems[0].removeprefix("settings.json: poll_s").partition(";")[0]
         raise UserError(f"--poll-s{what}.")
     kind = {"interpreter": args.interpreter, "chip": args.chip, "heap": args.heap}
+    kind["batteries"] = args.batteries
     result = soak(args.days, args.seed, not args.calm, args.poll_s, **kind)
     if args.json:
         print(json.dumps(result))
@@ -36,6 +37,8 @@ def _print(result: dict):
     print(f"  polls answered     {result['calm_polls_percent']} % in calm,", end="")
     print(f" {result['reachable_polls_percent']} % of all while the BMS was in reach")
     print(f"  longest gap        {result['longest_gap_s']} s, faults included")
+    for gap_s in result["others"]:
+        print(f"  another battery    longest gap {gap_s} s")
     print(f"  left behind        {result['leaked_connections']} connections,", end="")
     print(f" {result['tasks_left']} tasks, {result['heap_growth_bytes']} bytes of heap")
     print(f"  stored and wrong   {result['wrong_samples']} samples")
@@ -58,6 +61,14 @@ def add_parser(subparsers):
     add("--seed", type=seed, default=1, metavar="N", help="another sequence of faults (1)")
     add("--poll-s", type=float, default=8, metavar="S", help="seconds between polls (8)")
     add("--heap", type=heap, default="chip", metavar="SIZE", help="as for `sim` (%(default)s)")
+    add(
+        "--batteries",
+        type=int,
+        choices=range(1, 5),
+        default=1,
+        metavar="N",
+        help="so many on the board, of which the first has the faults (1)",
+    )
     add("--calm", action="store_true", help="without faults")
     add_board(parser)
     add("--json", action="store_true", help="print the figures as one JSON object, nothing else")

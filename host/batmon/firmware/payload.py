@@ -97,6 +97,9 @@ def files(
     """
     settings = _settings(read, wanted)
     conn = _conn(read, was, options)
+    added = [_battery(text) for text in getattr(options, "add", ())]
+    if added:
+        settings = _with(added, settings or {}, conn)
     drivers = None if options.all_drivers else _drivers(conn, settings)
     chip = _cpu(mpy)
     # Two boards may be installed at the same time: every choice has its folder.
@@ -114,7 +117,7 @@ def files(
                 " flash a current one."
             )
     content[CONN] = conn.encode()
-    if wanted:
+    if wanted or added:
         content[SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
     return content
 
@@ -161,6 +164,40 @@ def _settings(read: Callable[[str], bytes], wanted: dict) -> dict | None:
         else:
             settings[group] = {name: value}
     return settings
+
+
+def _battery(text: str) -> dict:
+    """Return the battery that `--add` names, as settings.json has it; raises UserError."""
+    make, _, rest = text.partition(",")
+    name, _, capacity = rest.rpartition(",")
+    try:
+        ah = float(capacity)
+    except ValueError:
+        raise UserError(f"--add {text} must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100.") from None
+    make = make if make.endswith("_bms") else f"{make}_bms"
+    entry = {"bms": make, "dev_name": name, "capacity_ah": int(ah) if ah == int(ah) else ah}
+    if problem := settingsdoc.load().battery_problem(entry):
+        raise UserError(f"--add {text}: {problem}.")
+    return entry
+
+
+def _with(added: list[dict], settings: dict, conn: str) -> dict:
+    """Return settings that list these batteries too; the first of a list is that of conn.py."""
+    batteries = settings.get("batteries")
+    if not isinstance(batteries, list):
+        make = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
+        name = re.search(r"""^dev_name *= *(["'])(.*?)\1""", conn, re.M)
+        capacity = re.search(r"^DESIGN_CAP *= *([0-9.]+)", conn, re.M)
+        if not (make and name and capacity):
+            raise UserError("--add needs the three lines at the top of conn.py for the first one.")
+        ah = float(capacity[1])
+        first = {"bms": make[1], "dev_name": name[2], "capacity_ah": int(ah) if ah % 1 == 0 else ah}
+        for key in first:
+            first[key] = settings.pop(key, first[key])
+        batteries = [first]
+    for one in added:  # again: with another capacity
+        batteries = [b for b in batteries if b.get("dev_name") != one["dev_name"]] + [one]
+    return settings | {"batteries": batteries}
 
 
 def _conn(read: Callable[[str], bytes], was: dict[str, str], options: argparse.Namespace) -> str:
@@ -218,6 +255,17 @@ def _drivers(conn: str, settings: dict | None) -> list[str] | None:
     """Return the driver modules that conn.py and the settings name, None for all."""
     settings = settings or {}
     imported = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
+    batteries = settings.get("batteries")
+    listed = re.search(r"^BATTERIES *=", conn, re.M)
+    if batteries or listed:
+        if batteries:
+            known = isinstance(batteries, list)
+            makes = {one.get("bms") for one in batteries if isinstance(one, dict)} if known else ()
+        else:
+            makes = set(re.findall(r"""["'](\w+_bms)["']""", _halves(conn)[0]))
+        if imported and makes:
+            makes.add(imported[1])  # conn.py is loaded in any case
+        return sorted(makes) if makes and None not in makes and "" not in makes else None
     name = re.search(r"""^dev_name *= *(["'])\1""", conn, re.M)
     if not imported or (name and not settings.get("dev_name")) or settings.get("dev_name") == "":
         return None  # whichever BMS is there

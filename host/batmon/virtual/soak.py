@@ -13,7 +13,7 @@ from batmon.console import UserError
 from batmon.firmware.build import build
 from batmon.log.stream import read
 from batmon.paths import BUILD
-from batmon.virtual import process
+from batmon.virtual import process, sim
 
 POLL_S = 8
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
@@ -37,12 +37,16 @@ def soak(
     interpreter: str = "64",
     chip: str = process.CHIP,
     heap: str = process.HEAP,
+    batteries: int = 1,
 ) -> dict:
     """Run the board for `days` and return the figures; `missed` lists the targets not reached.
 
-    Raises UserError when the board crashes.
+    Of several `batteries` the first has the faults, and the figures are its own; `others` tells how
+    long the longest gap in the polls of each of the others was. Raises UserError when the board
+    crashes.
     """
     kind = ("" if faults else "calm-") + ("" if interpreter == "64" else f"{interpreter}-bit-")
+    kind += "" if batteries == 1 else f"{batteries}-"
     out = BUILD / "soak" / f"{kind}{seed}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -59,6 +63,8 @@ def soak(
         interpreter=interpreter,
         settings={"poll_s": poll_s, "lcd": {"fitted": False}},
     )
+    if batteries > 1:
+        _add_batteries(config, batteries)
     healed = []
     looks = {"first_hour": [], "end": []}
     starved = []
@@ -83,10 +89,24 @@ def soak(
             raise UserError(f"{error} Its last words are in {out}/repl.txt.", error.code) from None
     result = _figures(end, healed, looks, poll_s)
     result |= {"seed": seed, "seconds": round(time.monotonic() - began, 1), "out": str(out)}
+    result["others"] = [link["longest_gap_s"] for link in end["links"][1:]]
     result["wrong_samples"] = _wrong(out)
     result["memory_errors"] = len(starved)
     result["missed"] = _missed(result)
     return result
+
+
+def _add_batteries(config: Path, count: int):
+    """Let the board of a configuration have so many Jikongs, all of them vans'."""
+    several = sim.several(",".join(["jikong"] * count), "van")
+    for one in several:
+        one["capacity_ah"] = 280
+    changed = json.loads(config.read_text())
+    changed["bms"] = ",".join(one["bms"] for one in several)
+    changed["battery"] = ",".join(one["battery"] for one in several)
+    changed["names"] = [one["dev_name"] for one in several]
+    changed["settings"]["batteries"] = sim.entries(several)
+    config.write_text(json.dumps(changed, indent=2))
 
 
 def _figures(end: dict, healed: list[tuple[str, float]], looks: dict, poll_s: float) -> dict:
@@ -138,6 +158,7 @@ def _wrong(out: Path) -> int:
     import pandas as pd
 
     table = read(out / "data")
+    table = table[table["battery"] == "jk_pak01"]  # which has the faults, if there are others
     told = pd.read_csv(out / "truth.csv")
     if not len(table) or not len(told):
         return len(table)
