@@ -176,3 +176,15 @@ def test_a_bank_is_one_and_its_batteries_keep_their_numbers(broadcasts):
             assert found.keys() == {f"battery_{i + 1}" for i in range(len(expected))}
             for i, soc in enumerate(expected):
                 assert abs(found[f"battery_{i + 1}"] - soc) <= 0.5001
+
+
+def test_polls_and_frames_are_as_without_on_the_smallest_chip(run, tmp_path):
+    logs = []
+    for bthome in (False, True):
+        _, words, _ = run(30, settings={"poll_s": 8, "bthome": bthome}, chip="esp32")
+        assert "Traceback" not in words  # and memory did not run out
+        shards = {path.name: path.read_bytes() for path in (tmp_path / "data").glob("*.[rb]*")}
+        logs.append(((tmp_path / "truth.csv").read_bytes(), shards))
+        (tmp_path / "flash.img").unlink()
+        (tmp_path / "truth.csv").unlink()
+    assert logs[0] == logs[1] and logs[0][1]
