@@ -274,9 +274,11 @@ class Faults:
         impostor = _Impostor(peer.battery)
         if abs(impostor.current_ma) < 1000:
             impostor.current_ma = -5000
-        self._told(vclock.now_ms(), impostor)
+        true = _Impostor(impostor)  # what can be of what it sends, whatever is made of it
+        told = self._told
+        told(vclock.now_ms(), true)
         self._set("battery", impostor)
-        self._set("on_sample", None)
+        self._set("on_sample", lambda t_ms, _: told(t_ms, true))
 
     # ---- what is left behind
 

@@ -297,6 +297,22 @@ def test_cell_voltages(tab, low, high, fine):
     assert _counted(tab, _log(time, low=lows, high=highs))["answers"]["alarms"]["fine"] is True
 
 
+def test_alarms_of_the_bms(tab):
+    rows = _log(_START + 60 * np.arange(100))
+    happened = [
+        (_START + 60, _START + 60, "alarm", "alarm: cell undervoltage"),
+        (_START + 120, _START + 120, "alarm", "alarm over after 60 s"),
+        (_START + 130, _START + 130, "alarm", "no longer: cell undervoltage"),
+        (_START + 180, _START + 180, "health", "weak signal"),
+    ]
+    for told, fine in (([], True), (happened[1:], True), (happened, False)):
+        data = report.data([report.battery("house", rows, cells=4, happened=told)], "UTC")
+        (found,) = json.loads(tab.run(f"all({data})"))
+        (said,) = (each for each in found["answers"] if each["id"] == "alarms")
+        assert said["fine"] is fine and said["question"] == "Alarms since 2026-01-05"
+    assert said["words"] == "1 alarm of the BMS, last 2026-01-05: alarm: cell undervoltage"
+
+
 def _steps(n, apart_s=2, volts_per_amp=0.005, rounded=None):
     time, current = [], []
     for i in range(n):

@@ -18,8 +18,7 @@ from batmon.virtual import process, sim
 POLL_S = 8
 # From what the BMS said to its frame, in seconds. Answers may be late, and when the same is said
 # again and again, the link takes a minute to know that it is not true any more.
-# A BMS whose values freeze is believed after one reconnection, so they may be minutes old.
-_EARLIEST_S, _LATEST_S = -2, 1800
+_EARLIEST_S, _LATEST_S = -2, 180
 
 _MEDIAN_S = 15
 _WORST_S = 150

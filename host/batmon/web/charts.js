@@ -43,17 +43,20 @@ function timeTicks(from, to, zone) {
   return { unit: "second", at: [from, to] };
 }
 
-function timeWords(unit, t, before, zone) {
-  const iso = zone.iso(t), new_ = (n) => before === null || zone.iso(before).slice(0, n) !== iso.slice(0, n);
+// The words of a label; a date stands where it begins, and at the first label if the next has the same.
+function timeWords(unit, t, before, after, zone) {
+  const iso = zone.iso(t), differs = (other, n) => zone.iso(other).slice(0, n) !== iso.slice(0, n);
+  const new_ = (n) => before === null || differs(before, n);
   const year = iso.slice(0, 4), day = `${Number(iso.slice(8, 10))} ${MONTHS[Number(iso.slice(5, 7)) - 1]}`;
   if (!zone.clock) {
     const on = zone.date(t);
     return unit === "day" || unit === "month" ? on : iso.slice(11, unit === "second" ? 19 : 16) + (new_(10) ? `\n${on}` : "");
   }
+  const dated = before === null ? after === null || !differs(after, 10) : new_(10);
   if (unit === "year") return year;
   if (unit === "month") return MONTHS[Number(iso.slice(5, 7)) - 1] + (new_(4) ? `\n${year}` : "");
   if (unit === "day") return day + (new_(4) ? `\n${year}` : "");
-  return iso.slice(11, unit === "second" ? 19 : 16) + (new_(10) ? `\n${day} ${year}` : "");
+  return iso.slice(11, unit === "second" ? 19 : 16) + (dated ? `\n${day} ${year}` : "");
 }
 
 // Round numbers to label, four to six of them, the first and last not within the values.
@@ -71,7 +74,7 @@ function axes(zone) {
   const axis = { stroke: () => ink("soft"), grid: { stroke: () => ink("line") }, ticks: { stroke: () => ink("line") } };
   return [
     { ...axis, splits: (u, k, low, high) => { u.ticks = timeTicks(low, high, zone); return u.ticks.at; },
-      values: (u, at) => at.map((t, i) => timeWords(u.ticks.unit, t, i ? at[i - 1] : null, zone)) },
+      values: (u, at) => at.map((t, i) => timeWords(u.ticks.unit, t, at[i - 1] ?? null, at[i + 1] ?? null, zone)) },
     { ...axis, size: 54, splits: (u, k, low, high) => valueTicks(low, high),
       values: (u, at) => {
         const digits = Math.max(...at.map((value) => (String(value).split(".")[1] ?? "").length));

@@ -142,15 +142,20 @@ function answerTemperature({ moments, months }, zone) {
     words: said.join("; ") || "no warning" };
 }
 
-function answerAlarms({ moments }, zone) {
-  const base = { id: "alarms", question: "Cell voltages", see: "extremes",
-    rule: `Marked when a cell is at ${(CELL_HIGH_MV / 1000).toFixed(2)} V or more, or ${(CELL_LOW_MV / 1000).toFixed(2)} V or less, for ${duration(CELL_FINE_S)} in all.` };
-  if (!moments.has_cells) return { ...base, see: "detail", value: "–", words: "the BMS tells none" };
+function answerAlarms({ moments, alarms, first }, zone) {
+  const base = { id: "alarms", question: `Alarms since ${zone.date(first)}`, see: alarms.length ? "story" : "extremes",
+    rule: `Marked when the BMS raised an alarm, as far as the log tells, or a cell is at ${(CELL_HIGH_MV / 1000).toFixed(2)} V or more, or ${(CELL_LOW_MV / 1000).toFixed(2)} V or less, for ${duration(CELL_FINE_S)} in all.` };
   const said = [];
+  if (alarms.length) {
+    const [at, , , words] = alarms.reduce((a, b) => (b[0] >= a[0] ? b : a));
+    said.push(`${plural(alarms.length, "alarm")} of the BMS, last ${zone.date(at)}: ${words}`);
+  }
   for (const [name, words] of [["cell_low", "too low"], ["cell_high", "too high"]])
     if (moments[name].seconds >= CELL_FINE_S)
-      said.push(`${words} for ${duration(moments[name].seconds)}, last ${zone.date(moments[name].last)}`);
-  return { ...base, fine: !said.length, value: said.length ? "Look" : "No alarm", words: said.join("; ") || "none too low or too high" };
+      said.push(`a cell ${words} for ${duration(moments[name].seconds)}, last ${zone.date(moments[name].last)}`);
+  if (!said.length && !moments.has_cells)
+    return { ...base, see: "detail", value: "–", words: "none of the BMS; it tells no cells" };
+  return { ...base, fine: !said.length, value: said.length ? "Look" : "None", words: said.join("; ") || "and no cell too low or too high" };
 }
 
 function answerReturned({ returned, cycles, in_wh, out_wh }) {
@@ -172,5 +177,6 @@ function answerResistance({ resistance }) {
 async function count(battery, tz) {
   const rows = await Rows.of(battery), zone = new Zone(tz, battery.clock);
   const found = figures(rows, zone, battery.cells, battery.several);
+  found.alarms = (battery.happened ?? []).filter(([, , kind, words]) => kind === "alarm" && /^alarm(?! over)/.test(words));
   return { rows, zone, found, answers: answers(found, zone) };
 }
