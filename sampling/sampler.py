@@ -69,10 +69,12 @@ class Sampler:
       held since the poll before). Currents are rounded to 8 significant bits, of which 1 or 2 are
       left out where they are worth less than 1/32 % of `capacity_ah`, that is by 0.4 % or, small
       ones, 1.6 % at most; below 1/512 % of it as A to a power of two. What this leaves goes to the
-      next frames, to each no more than 3 % of its own charge; what `finish` returns tells all;
+      next frames, to each no more than 3 % of its own charge; what `finish` returns tells all
+      (if the last poll is stored already, that frame's rounding stays);
     - current: at every poll the charge drawn as a line between frames is within 30 s x (0.3 % of
       `capacity_ah` as A + 5 % of the mean + half the jitter) of the polled one, and within 30 s x
-      (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of its value;
+      (1 % + 15 %), so that any minute's mean is within 1 % of `capacity_ah` + 15 % of what flowed
+      in it, either way (a load that wobbled and ends may leave a tenth more to the minute after);
     - a step: between two polls more than 1 % of `capacity_ah` + 15 % of the larger + the jitter,
       or more than 5 % of `capacity_ah`; but what is less than 1.5 x the jitter is none, it
       wobbles. The poll before it is stored when it is seen, so that its time is exact, and so is

@@ -113,7 +113,8 @@ def _check(log, capacity, folder):
     runs = np.cumsum(gap[rows])
     rounding = np.zeros(runs[-1] + 1)  # the last frame of each run has nobody to carry it on
     carries = np.isfinite(step)
-    rounding[runs[carries]] = ((step / 2 + 0.001) * np.maximum(interval_s, 1))[carries]
+    most_a = 4 * step + capacity / 6400 + 0.001  # half of the last of 8 bits, or what is small
+    rounding[runs[carries]] = (most_a * np.maximum(interval_s, 1))[carries]
     assert abs(kept[-1] - polled[-1]) <= rounding.sum() + 1e-3, "charge"
     assert abs(kept[-1] - polled[-1]) <= 2e-4 * moved[-1] + rounding.sum() + 1e-3
 
@@ -122,7 +123,7 @@ def _check(log, capacity, folder):
 
     # half of the changes beyond the band are noise, which widens it
     if np.median(abs(np.diff(np.nan_to_num(log.current)))) < capacity / 200:
-        _check_minutes(log, stored, capacity, polled, kept, gap)
+        _check_minutes(log, capacity, polled, kept, moved, gap)
 
     half = _half_step(log.voltage)
     coarse = (np.round(log.voltage * 1000) % 100 == 0).mean() > 0.95
@@ -158,8 +159,8 @@ def _steps(log, capacity):
     return known & before & is_step & (change > 1.5 * jitter) | (known != before)
 
 
-def _check_minutes(log, stored, capacity, polled, kept, gap):
-    """Any minute's mean is within 1 % of the capacity + 15 % of the value."""
+def _check_minutes(log, capacity, polled, kept, moved, gap):
+    """Any minute's mean is within 1 % of the capacity + 15 % of what flowed."""
     t = log.time_s - log.time_s[0]
     starts = np.arange(len(log))
     ends = np.searchsorted(t, t + 60 - 1e-6)
@@ -171,7 +172,8 @@ def _check_minutes(log, stored, capacity, polled, kept, gap):
     spans = t[ends] - t[starts]
     mean = (polled[ends] - polled[starts]) / spans
     mean_kept = (kept[ends] - kept[starts]) / spans
-    bound = capacity / 100 + 0.15 * abs(mean) + 0.001 + abs(mean_kept) / 1024
+    flowed = (moved[ends] - moved[starts]) / spans
+    bound = capacity / 100 + 0.15 * flowed + 0.001 + abs(mean_kept) / 1024
     worst = (abs(mean_kept - mean) - bound).argmax()
     assert (abs(mean_kept - mean) <= bound).all(), (
         f"minute from poll {starts[worst]}: {mean[worst]} told as {mean_kept[worst]} A"
