@@ -15,6 +15,7 @@ _POLLING = 90_000  # bytes
 _PEAK = 104_000
 _LARGEST_ALLOC = 1536
 _LARGEST_FREE = 8000
+_PHONE = 7200  # more with one that is connected and reads; 6,500 is to do
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,8 @@ def test_less_than_is_in_use_does_not_fit(board):
 @pytest.mark.campaign
 def test_large_pieces_stay_free(board):
     assert board.largest_free() >= _LARGEST_FREE
+
+
+@pytest.mark.campaign
+def test_a_phone_that_reads_the_log_fits(board):
+    assert board.modules(phone=True)["polling"] - board.polling <= _PHONE
