@@ -52,7 +52,8 @@ def test_one_that_is_away_delays_no_poll_of_the_other(tmp_path):
     # nobody else is heard: now and then the radio is switched off and on for its sake
     assert first["link"]["longest_gap_s"] <= 2 * 4 + 8, first
     assert first["link"]["failures"].get("link lost", 0) <= 4, first
-    assert first["charge_error_percent"] <= _PERCENT
+    missed_ah = first["truth_charge_out_ah"] - first["charge_out_ah"]
+    assert abs(missed_ah) <= 0.05, first  # of so short a time 2 % are less
     assert second["link"]["connects"] == 2 and second["link"]["failures"]["not found"] >= 20
     # it is found again within half a minute
     assert second["link"]["longest_gap_s"] <= 800 + 30, second
