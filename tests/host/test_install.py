@@ -259,8 +259,8 @@ def test_too_old(tmp_path):
 @pytest.mark.parametrize(
     "name, version, block, bluetooth, flash, sentence",
     [
-        ("micropython", 26, 40_000, True, 1 << 21, "needs 110 kB of memory and Bluetooth 8 kB"),
-        ("micropython", 26, 58_000, True, 1 << 21, "needs 110 kB of memory and Bluetooth 8 kB"),
+        ("micropython", 26, 40_000, True, 1 << 21, "needs 104 kB of memory and Bluetooth 8 kB"),
+        ("micropython", 26, 50_000, True, 1 << 21, "needs 104 kB of memory and Bluetooth 8 kB"),
         ("micropython", 26, 70_000, False, 1 << 21, "has no Bluetooth"),
         ("micropython", 26, 70_000, True, 0, "has no file system"),
         ("micropython", 24, 70_000, True, 1 << 21, "1.24.0 is too old, 1.25 is needed"),
