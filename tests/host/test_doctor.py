@@ -5,7 +5,7 @@ import random
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batmon.board import doctor, remote
@@ -36,7 +36,7 @@ def _file(secret: str, place: int, rnd: random.Random) -> str:
         {odd: [secret, {odd: {odd: secret}}]},
         {rnd.choice(_HARMLESS): {"text": secret}},
         {"lcd": {"cols": secret}},
-        {"bms": [secret]},
+        {"bms": [secret], "batteries": [{"dev_name": "van", "secret": secret}, secret]},
     ][place % 8]
     whole = json.dumps({"dev_name": "jk", **given}, ensure_ascii=rnd.random() < 0.5)
     if place < 8:
@@ -51,6 +51,7 @@ def test_no_secret_is_in_it(secret, place, rnd):
     forms = [secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], printable(secret)]
     said = "\n".join(f"x {rnd.choice(forms)} y{form}{form}z" for form in forms)
     document = doctor.text({"settings": text, "errors.txt": said, "words": secret}, hidden)
+    assume(secret not in doctor._known())  # the name of a setting is told in any case
     for form in forms:
         assert len(form) < 4 or form not in document, (form, document)
 

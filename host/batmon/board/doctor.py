@@ -114,12 +114,17 @@ def shown(settings: str) -> tuple[str, set[str]]:
             raise ValueError
     except (ValueError, RecursionError):
         texts = re.findall(r'"((?:[^"\\]|\\.)*)(?:"|$)|([^\s"{}:,]+)', settings)
-        known = {word for key in settingsdoc.kinds() for word in (key, *key.split("."))}
-        hidden = {text for pair in texts for text in pair} - known
+        hidden = {text for pair in texts for text in pair} - _known()
         hidden |= {_unescaped(text) for text in hidden}
         return "not valid JSON; it is not shown, for it may hold passwords", hidden
     kinds, lines, hidden = settingsdoc.kinds(), [], set()
     for key, value in _flat(given):
+        if key == "batteries" and isinstance(value, list):  # each with settings of its own
+            for number, one in enumerate(value, 1):
+                told, more = shown(json.dumps(one))
+                lines += [f"battery {number}, {line}" for line in told.splitlines()]
+                hidden |= more
+            continue
         if key not in kinds:
             lines.append(f"{key}: an unknown key; its value is not shown")
         elif not _harmless(kinds[key]):
@@ -130,7 +135,12 @@ def shown(settings: str) -> tuple[str, set[str]]:
             lines.append(f"{key}: {json.dumps(value, ensure_ascii=False)}")
             continue
         hidden |= set(_texts(value))
-    return "\n".join(lines), hidden
+    return "\n".join(lines), hidden - _known()
+
+
+def _known() -> set[str]:
+    """Return the names of settings, which are no secrets."""
+    return {word for key in settingsdoc.kinds() for word in (key, *key.split("."))}
 
 
 def _harmless(kind: str) -> bool:
