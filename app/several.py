@@ -13,11 +13,13 @@ from shards.several import Common
 _KEYS = ("bms", "dev_name", "capacity_ah", "secret")
 _MOST = const(8)
 _LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
-# Bytes of heap that the app has to have with one battery, two on an ESP32 ran out of memory; what
-# another one of a make that is loaded already may take; and one of a make that is not.
-_FIRST = const(105_000)
-_SAME = const(8_000)
-_OTHER = const(14_000)
+# Bytes of heap: of one battery without display (85 kB were measured), of what several share (4) and
+# of what the start takes for a moment; of a display; of another battery of a make that is loaded
+# already (9.4); and of a make that is not (14.1).
+_FIRST = const(98_000)
+_DISPLAY = const(15_000)
+_SAME = const(9_500)
+_OTHER = const(14_500)
 _PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
 _SHORT = "this board's memory is enough for %d of the batteries, %d of %d are left out"
 
@@ -107,6 +109,8 @@ def _chosen(app, given, where):
     """
     chosen, problems = [], []
     room = int(boards.row()[4]) * 1000 - _FIRST
+    if app.settings["lcd.fitted"]:
+        room -= _DISPLAY
     for entry in given:
         problem = settings.battery_problem(entry)
         place = "%s: battery %d" % (where, 1 + len(chosen) + len(problems))

@@ -114,9 +114,9 @@ def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
 
 def test_more_than_the_memory_is_enough_for_are_left_out():
     for chip, given, fit in (
-        ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 1),
+        ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
         ("ESP32C3", [_JK, _JBD, _JBD], 1),
-        ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 3),
+        ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 4),
     ):
         with _Board(chip) as board:
             app = board.start(given)

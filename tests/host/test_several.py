@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import random
 
 import pytest
 
 from batmon.firmware.build import build
 from batmon.paths import BUILD
-from batmon.virtual import process, sim
+from batmon.virtual import process, sim, soak
 
 _DAY_S = 86_400
 # of a battery's charge and frames, beside what it has alone
@@ -78,3 +79,21 @@ def test_two_of_which_one_is_away_at_night(tmp_path):
     assert first["charge_error_percent"] <= _PERCENT
     assert abs(first["frames"] - alone["frames"]) <= alone["frames"] * _PERCENT / 100
     assert first["link"]["samples"] >= alone["link"]["samples"] - 20
+
+
+def test_faults_of_one_leave_nothing_behind_and_the_other_goes_on():
+    _soak(0.1)
+
+
+@pytest.mark.campaign
+def test_a_month_of_faults_of_one_of_two():
+    _soak(30)
+
+
+def _soak(days):
+    seed = random.SystemRandom().randrange(1, 1_000_000)  # any must do
+    result = soak.soak(days, seed, chip="s3", batteries=2)
+    assert result["missed"] == [], result
+    (gap_s,) = result["others"]
+    # a radio that is deaf, or does not hang up, is switched off and on
+    assert gap_s <= 60, result
