@@ -52,6 +52,8 @@ class Battery:
         self.link = None
         self.sampler = None
         self.store = None
+        self.counted = None  # lifetime counters as shards/counters.py names them, hours old
+        self._watch = None
         self._app = app
         self._turns = 0  # of the link, and when they grew last
         self._turned_s = 0
@@ -70,6 +72,10 @@ class Battery:
         want = app.settings
         self.name = self._called = name
         self.sampler = Sampler(max(1, int(capacity_ah)))
+        if want["events"]:
+            from sampling.watch import Watch
+
+            self._watch = Watch(want["poll_s"])
         if log:
             self._open_store(log)
         self.link = make(
@@ -124,12 +130,29 @@ class Battery:
                 self.store.hold(self.sampler.held)
             self.status.beats += 1
             self.status.alarm = self._alarm(sample)
+            if self._watch:
+                news = self._watch.poll(self.sample_s, sample, self.status.alarm, self.sampler)
+                self._tell(news)
             for sink in self._app.sinks:
                 sink.sample(self, now_ms, sample)
             first = self.store.frames and not self._report_s  # whoever installs waits for it
             if first or self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
+
+    def _tell(self, news):
+        """Let the log know what the watch has found; for a while after a fault each poll."""
+        watch = self._watch
+        if news:
+            try:
+                from app import events
+            except MemoryError:
+                return  # the next poll finds the same
+
+            events.put(watch, self.store, self.link.driver, news, self.sample_s)
+            del sys.modules["app.events"], sys.modules["app"].events
+        elif watch.fresh and self.sample_s <= watch.until_s:
+            self.store.append(memoryview(watch.frames)[watch.cursor :])
 
     def _count_cells(self, sample):
         """Note over how many cells the index in frames counts; at once where it needs that."""
@@ -234,6 +257,7 @@ class Battery:
         limits = want["alarm.soc"] or want["alarm.cell_low_mv"]
         limits = limits or want["alarm.cell_high_mv"] or want["alarm.temperature_c"]
         limits = limits or want["alarm.temperature_low_c"] != _NO_LIMIT_C
+        limits = limits or sample.get("dischrg_mosfet") in (False, 0)
         if not (limits or sample.get("problem_code") or sample.get("problem")):
             return ""
         from screen import alarms

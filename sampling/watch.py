@@ -1,5 +1,5 @@
 # Watches what a BMS tells besides its values for change, and keeps the last two minutes of polls
-# 2 kB with its ring for polls of 2 s. app/happened.py, loaded when something changes, tells it.
+# 2 kB with its ring for polls of 2 s. app/events.py, loaded when something changes, tells it.
 from micropython import const
 from shards import frame
 

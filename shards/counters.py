@@ -148,7 +148,7 @@ class Counters:
         size = min(f.readinto(data), end - n[_AT]) // frame.SIZE * frame.SIZE
         for i in range(0, size, frame.SIZE):
             if frame.kind(data, i) == frame.COMMIT:
-                crc, count = struct.unpack_from("<IH", data, i + 4)
+                crc, count = struct.unpack_from("<HHIHH", data, i)[2:4]
                 first = i - count * frame.SIZE
                 if first < 0 or crc32(memoryview(data)[first:i]) != crc:
                     continue
@@ -171,7 +171,7 @@ class Counters:
             n[_UNIX] += passed_s
         kind = frame.kind(buf, offset)
         if kind == frame.ANCHOR:
-            unix_s, boot = struct.unpack_from("<IH", buf, offset + 4)
+            unix_s, boot = struct.unpack_from("<HHIHBBB", buf, offset)[2:4]
             if boot != self._boot:
                 self._boot = boot
                 self._running = False
@@ -180,9 +180,9 @@ class Counters:
         elif kind == frame.EVENT and buf[offset + 4] == frame.GAP:
             self._running = False
         elif kind == 0:
-            self._take_data(*struct.unpack_from("<HHBBHH", buf, offset + 2))
+            self._take_data(*struct.unpack_from("<HHHBBHHB", buf, offset))
 
-    def _take_data(self, voltage, current, _, soc, low_mv, high_mv):
+    def _take_data(self, _t, voltage, current, _c, soc, low_mv, high_mv, _i):
         n = self._n
         if self._running and self._since_s > 0:
             n[_LOGGED_S] += self._since_s
@@ -239,8 +239,11 @@ class Counters:
 
     def encode(self):
         """Return the bytes of the file."""
-        data = struct.pack(
+        data = bytearray(_BYTES)
+        struct.pack_into(
             _LAYOUT,
+            data,
+            0,
             _MAGIC,
             *self._n,
             self._since_s,
@@ -252,7 +255,8 @@ class Counters:
             self._least_soc,
             self._running | self._armed << 1,
         )
-        return data + struct.pack("<I", crc32(data))
+        struct.pack_into("<I", data, _BYTES - 4, crc32(memoryview(data)[: _BYTES - 4]))
+        return data
 
     def decode(self, data):
         """Take what `encode` returned; the data are whole."""

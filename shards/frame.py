@@ -24,7 +24,7 @@ TAIL_CUT = 8  # bytes cut from a torn shard, -
 GAP = 9  # seconds without samples before the next data frame, -
 WIDENED = 10  # how many times wider than usual what is skipped may be from now on, -
 SHARD_UNREADABLE = 11  # its number, its bytes
-# 12 to 17 tell what happened: app/happened.py
+# 12 to 17 tell what happened: app/events.py
 
 
 def pack_data(

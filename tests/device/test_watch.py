@@ -5,7 +5,7 @@ import sys
 from binascii import crc32
 
 import half
-from app import happened
+from app import events as telling
 from sampling.sampler import Sampler
 from sampling.watch import Watch
 from shardlog import Clock, Volume, open_store, stored_frames
@@ -49,7 +49,7 @@ class _Board:
         self.store.append(self.sampler.frames, self.sampler.poll(now_s * 1000, sample))
         news = self.watch.poll(now_s, sample, alarm, self.sampler)
         if news:
-            happened.tell(self.watch, self.store, _Jikong.BMS, news, now_s)
+            telling.put(self.watch, self.store, _Jikong.BMS, news, now_s)
         elif self.watch.fresh and now_s <= self.watch.until_s:
             self.store.append(memoryview(self.watch.frames)[self.watch.cursor :])
         self.store.tick()

@@ -13,6 +13,7 @@ pytestmark = [
 
 _POLLING = 90_000  # bytes
 _PEAK = 104_000
+_EVENTS = 2_500  # more with what happened
 _LARGEST_ALLOC = 1536
 _LARGEST_FREE = 8000
 _PHONE = 7200  # more with one that is connected and reads; 6,500 is to do
@@ -23,12 +24,16 @@ def board(tmp_path_factory):
     tree = BUILD / "board-heap"
     heap.build_board(tree)
     bench = heap.Bench(tmp_path_factory.mktemp("heap"), tree)
-    bench.polling = bench.modules()["polling"]
+    bench.polling = bench.modules(settings={"events": False})["polling"]
     return bench
 
 
 def test_polling_fits(board):
     assert board.polling <= _POLLING
+
+
+def test_what_happened_fits(board):
+    assert board.modules()["polling"] <= board.polling + _EVENTS
 
 
 def test_short_names_change_nothing(board, tmp_path):

@@ -35,7 +35,7 @@ _EVENTS = (
 )
 
 
-def tell(watch, store, driver, news, now_s):
+def put(watch, store, driver, news, now_s):
     """Store what `news`, as Watch.poll returns it, says; with a fault the records of its ring.
 
     `driver` is the BMS class: codes of alarms mean nothing without.
