@@ -17,6 +17,7 @@ _TELL_S = const(1800)
 _DAYS_LEAST = const(200)  # that the volume lasts, at so many bytes for a frame
 _FRAME_BYTES = const(4)
 _NO_LIMIT_C = const(-40)
+_NEWS_H = const(24)  # so long the display tells of a fault that is over
 
 
 class Status:
@@ -28,6 +29,7 @@ class Status:
     age_s = None
     message = ""
     alarm = ""
+    past = ""
     frames = 0
     days_stored = None
     days_left = None
@@ -54,6 +56,9 @@ class Battery:
         self.store = None
         self.counted = None  # lifetime counters as shards/counters.py names them, hours old
         self._watch = None
+        self._fault = ""  # the last one in words, its uptime, and how many hours ago it is told
+        self._fault_s = 0
+        self._fault_h = 0
         self._app = app
         self._turns = 0  # of the link, and when they grew last
         self._turned_s = 0
@@ -143,13 +148,18 @@ class Battery:
     def _tell(self, news):
         """Let the log know what the watch has found; for a while after a fault each poll."""
         watch = self._watch
-        if news:
+        over = watch.why and self.sample_s > watch.until_s
+        if news or over:
             try:
                 from app import events
             except MemoryError:
                 return  # the next poll finds the same
-
-            events.put(watch, self.store, self.link.driver, news, self.sample_s)
+            if over:
+                self._fault = events.past(watch, self.store.cells)
+                self._fault_s = self.sample_s
+                self._fault_h = -1
+            if news:
+                events.put(watch, self.store, self.link.driver, news, self.sample_s)
             del sys.modules["app.events"], sys.modules["app"].events
         elif watch.fresh and self.sample_s <= watch.until_s:
             self.store.append(memoryview(watch.frames)[watch.cursor :])
@@ -249,6 +259,15 @@ class Battery:
             status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
+        if self._fault:
+            hours = (now_s - self._fault_s) // 3600
+            if hours != self._fault_h:
+                self._fault_h = hours
+                if hours >= _NEWS_H:
+                    self._fault = status.past = ""
+                else:
+                    when = "%d h ago" % hours if hours else "lately"
+                    status.past = when + "\n" + self._fault
         return now_s
 
     def _alarm(self, sample):

@@ -1,5 +1,6 @@
 # Tells the log what has changed: alarms, switches, health; and the minutes around a fault
 # Loaded when sampling/watch.py finds something, and forgotten again. docs/FORMAT.md has the codes.
+import struct
 import sys
 from binascii import crc32
 
@@ -64,6 +65,28 @@ def put(watch, store, driver, news, now_s):
         if watch.claim(now_s):
             _record(watch, store, now_s)
         store.flush()  # the battery may be about to switch this board off
+
+
+def past(watch, cells):
+    """Return in words the last fault, and how far a cell of `cells` (0 unknown) went in it."""
+    why, watch.why = watch.why, ""
+    ring = watch.frames
+    lowest = highest = 0  # where they are
+    high_mv = low_mv = 0
+    for at in range(0, len(ring), frame.SIZE):
+        low, high = struct.unpack_from("<HH", ring, at + 8)
+        if frame.kind(ring, at) and low != frame.UNKNOWN_U16:
+            if not low_mv or low < low_mv:
+                low_mv = low
+                lowest = ring[at + 12] & 15
+            if high > high_mv:
+                high_mv = high
+                highest = ring[at + 12] >> 4
+    if not low_mv:
+        return why
+    high = "over" in why or "high" in why
+    number = " %d" % ((highest if high else lowest) + 1) if 0 < cells <= 16 else ""
+    return "%s\ncell%s %.2f V" % (why, number, (high_mv if high else low_mv) / 1000)
 
 
 def _fault(watch, news):

@@ -27,6 +27,7 @@ class Status:
     age_s = 1
     message = ""
     alarm = ""
+    past = ""
     frames = 48213
     days_stored = 48
     days_left = 131

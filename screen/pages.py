@@ -83,9 +83,9 @@ class Screen:
         sample: the BMS driver's dict (V, A, W, %, degC, Ah, s) or None, a new one for new
         data; missing, absurd or NaN values become dashes. status: link (words), beats
         (samples so far), age_s (of the sample, or None), message (sentence for the user or
-        ""), alarm (words, a line for each, or ""), frames (stored), days_stored, days_left,
-        flushed_s (since the last flush; these three may be None). tick_s: seconds of any
-        clock; pages turn with it.
+        ""), alarm (words, a line for each, or ""), past (the same of a fault that is over),
+        frames (stored), days_stored, days_left, flushed_s (since the last flush; these three
+        may be None). tick_s: seconds of any clock; pages turn with it.
         """
         text = self.text
         for i in range(len(text)):
@@ -141,9 +141,9 @@ class Screen:
 
     def _values(self, status, tick_s, turn):
         stale = status.age_s is None or status.age_s > self._stale_s
-        alarm = self._wrapped(2, status.alarm)
+        alarm = self._wrapped(2, status.alarm or status.past)
         # a picture that moves would look alive
-        self._head(status.beats, alarm, stale, tick_s)
+        self._head(status.beats, status.alarm, stale, tick_s)
         if self.rows > 2:
             self._line(1, _VOLTS, status)
             self._line(2, _CELLS, status)

@@ -148,7 +148,7 @@ class Jikong(air.Peripheral):
         struct.pack_into(
             "<IIIIBBHIBB", frame, 174,
             b.remaining_mah, b.design_mah, b.cycles, b.charge_out_mas // 3600,
-            100, 0, 0, vclock.now_ms() // 1000, 1, 1,
+            100, 0, 0, vclock.now_ms() // 1000, 1, getattr(b, "discharges", 1),
         )  # fmt: skip
         frame[214] = (1 << min(3, len(temps))) - 1  # which sensors are there
         struct.pack_into("<H", frame, 234, voltage_mv // 10)

@@ -53,6 +53,31 @@ def make_sense_wire():
     return jbd.make(battery, "wire")
 
 
+def make_night():
+    """A Jikong, 16 in series, whose 7th cell is empty first.
+
+    After three minutes it falls from 3.05 to 2.41 V within 40 s; then the BMS switches discharge
+    off, until the sun has charged it: nights are short, 20 minutes.
+    """
+    off_s = 224
+    on_s = off_s + 1200
+
+    def change(battery, t_s):
+        battery.problem = 0x800 if off_s <= t_s < on_s else 0  # cell under-volt
+        battery.discharges = 0 if battery.problem else 1
+        if t_s < off_s:
+            battery.current_ma = -20000 - t_s % 9 * 50
+            low = 3050 - max(0, t_s - off_s + 44) * 16
+        else:
+            # rests, and is charged in the end
+            battery.current_ma = 8000 if t_s > on_s - 300 else 0
+            low = 2900 + max(0, t_s - on_s + 300)
+        battery.cells_mv[6] = max(2410, min(3250, low))
+        battery.voltage_mv = sum(battery.cells_mv)
+
+    return jikong.make(Fixed([3080 + c % 4 for c in range(16)], change=change), "night")
+
+
 def make_cells20():
     """A JBD, 20 in series: the 8th is the lowest, the 19th the highest."""
     cells = [3300] * 20

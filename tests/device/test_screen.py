@@ -31,6 +31,7 @@ class Status:
     age_s = 1
     message = ""
     alarm = ""
+    past = ""
     frames = 1234
     days_stored = 45
     days_left = 123

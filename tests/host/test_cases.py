@@ -6,6 +6,7 @@ Inputs: sim/odd.py, tests/data/cases and tests/data/vectors.
 import copy
 import csv
 import json
+import re
 
 import pytest
 
@@ -261,3 +262,24 @@ def test_a_link_that_flaps_does_not_fill_the_log(odd, tmp_path):
     log = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("*.raw"))
     assert 200 < len(log) // 13 < 12 * 60 * 4, len(log) // 13
     assert len(seen.rows) > 60
+
+
+def test_a_night_in_which_one_cell_is_empty_first(odd, tmp_path, capsys):
+    """The fault stands in words in the table, the report, on the REPL and on the display."""
+    seen = odd("night", "night", 30, driver="jikong_bms", lcd="16x2")
+    assert "discharge off" in seen.words and "discharge on" in seen.words
+    for words in ("cell under-volt", "discharge is o", "cell 7 2.41 V", "lately"):
+        assert words in seen.glass, words
+    out = tmp_path / "night.csv"
+    assert main(["export", str(tmp_path / "data"), "-o", str(out), "--events"]) == 0
+    with open(tmp_path / "night.events.csv") as file:
+        told = [(row["kind"], row["what"]) for row in csv.DictReader(file)]
+    (fault,) = [what for kind, what in told if kind == "fault"]
+    assert "discharge switched off" in fault and "alarm: cell under-volt" in fault
+    fell = re.search(r"cell 7 fell from 3.05 to 2.4\d V within (\d+) s", fault)
+    assert 34 <= int(fell[1]) <= 44
+    assert ("switch", "discharge switched on after 20 min") in told
+    assert ("alarm", "alarm over after 20 min") in told
+    assert any(kind == "health" and "16 cells" in what for kind, what in told)
+    assert main(["report", str(tmp_path / "data"), "-o", str(tmp_path / "night.html")]) == 0
+    assert fault in (tmp_path / "night.html").read_text(encoding="utf-8")

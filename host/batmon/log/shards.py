@@ -24,6 +24,8 @@ _COMPANIONS = {
     "state", "state.bak", "index", "packing", "unreadable", "version", "errors.txt", "errors.old",
     "restart.txt", "names.txt", "bms", *(f"bms{n}" for n in range(1, 8)), "phone", "phone.tries",
 }  # fmt: skip
+# And of one battery there: the frame that was held, lifetime counters.
+_OF_BATTERY = (".held", ".sum", ".sum2")
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory and the time.
 _MAX_BYTES = 1 << 20
@@ -67,6 +69,8 @@ def find(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
         if path.is_dir():
             for inner in sorted(path.rglob("*")):
                 if not inner.is_file() or inner.name in _COMPANIONS:
+                    continue
+                if inner.suffix in _OF_BATTERY:
                     continue
                 if _FILE_NAME.fullmatch(inner.name):
                     found[inner.resolve()] = inner

@@ -56,6 +56,7 @@ _STATUS = {
     "age_s": 1,
     "message": "",
     "alarm": "",
+    "past": "",
     "frames": 48213,
     "days_stored": 48,
     "days_left": 131,
@@ -161,9 +162,11 @@ the cells, for how many days there is a log and for how many more there is room,
 last written to flash. A display with four rows has some of that above, all the time. Modules with
 the character ROM A02 instead of the usual A00 show `ß` for `°`.
 
-An alarm takes every second turn, in words: those of the BMS (in full for Jikong and JBD, as a
-code for other makes) and the limits in [SETTINGS.md](SETTINGS.md). A sentence, such as what is
-wrong with a setting, alternates with the battery. Dashes are what the BMS does not tell.
+An alarm takes every second turn, in words: those of the BMS (in full for Jikong, JBD and Daly, as
+a code for other makes), that discharge is switched off, and the limits in
+[SETTINGS.md](SETTINGS.md). For a day after a fault its words go on taking that turn, with how long
+ago it was and how far a cell went, without the `!`. A sentence, such as what is wrong with a
+setting, alternates with the battery. Dashes are what the BMS does not tell.
 
 **Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
 `lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
