@@ -13,8 +13,8 @@ from screen import pages
 _DATA = const("/data")
 _HOUSEKEEPING_S = const(5)
 _WHY_S = const(600)  # the reason of a restart is shown so long
-_COUNT_FIRST_S = const(60)  # of uptime when lifetime counters are brought up to date, and then
-_COUNT_S = const(14400)
+_COUNT_S = const(14400)  # lifetime counters are brought up to date so often, and
+_COUNT_AT = const(12)  # a minute after the start, in turns of housekeeping
 _PACK_S = const(120)  # of uptime before shards are packed that an earlier boot left
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _STARVED = const(3)  # times without memory within so long, and the board starts again
@@ -158,7 +158,6 @@ class App:
     async def _housekeeping(self):
         watchdog_s = self.settings["watchdog_s"]
         watchdog = machine.WDT(timeout=watchdog_s * 1000) if watchdog_s else None
-        count_s = _COUNT_FIRST_S
         while True:
             now_s = self.clock.uptime_s()
             alive = True
@@ -167,12 +166,10 @@ class App:
                 store = battery.store
                 may_pack = now_s >= _PACK_S
                 packing = store and store.packing_due and may_pack
-                if store and (packing or now_s >= count_s):
+                if store and (packing or now_s % _COUNT_S // _HOUSEKEEPING_S == _COUNT_AT):
                     await _once("counting").count(battery)
                 if store and (store.unreadable or packing):
                     _once("trouble").see_to(self, battery, may_pack)
-            if now_s >= count_s:
-                count_s = now_s + _COUNT_S
             if now_s >= _WHY_S and self._restarted in self.sentences:
                 self.sentences.remove(self._restarted)
             if watchdog:

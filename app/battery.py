@@ -17,7 +17,6 @@ _TELL_S = const(1800)
 _DAYS_LEAST = const(200)  # that the volume lasts, at so many bytes for a frame
 _FRAME_BYTES = const(4)
 _NO_LIMIT_C = const(-40)
-_NEWS_H = const(24)  # so long the display tells of a fault that is over
 
 
 class Status:
@@ -56,9 +55,6 @@ class Battery:
         self.store = None
         self.counted = None  # lifetime counters as shards/counters.py names them, hours old
         self._watch = None
-        self._fault = ""  # the last one in words, its uptime, and how many hours ago it is told
-        self._fault_s = 0
-        self._fault_h = 0
         self._app = app
         self._turns = 0  # of the link, and when they grew last
         self._turned_s = 0
@@ -78,9 +74,9 @@ class Battery:
         self.name = self._called = name
         self.sampler = Sampler(max(1, int(capacity_ah)))
         if want["events"]:
-            from sampling.watch import Watch
+            from app.watching import Watching
 
-            self._watch = Watch(want["poll_s"])
+            self._watch = Watching(want["poll_s"])
         if log:
             self._open_store(log)
         self.link = make(
@@ -136,33 +132,13 @@ class Battery:
             self.status.beats += 1
             self.status.alarm = self._alarm(sample)
             if self._watch:
-                news = self._watch.poll(self.sample_s, sample, self.status.alarm, self.sampler)
-                self._tell(news)
+                self._watch.sample(self, sample)
             for sink in self._app.sinks:
                 sink.sample(self, now_ms, sample)
             first = self.store.frames and not self._report_s  # whoever installs waits for it
             if first or self.sample_s - self._report_s >= _REPORT_S:
                 self._report_s = self.sample_s
                 self._report(sample)
-
-    def _tell(self, news):
-        """Let the log know what the watch has found; for a while after a fault each poll."""
-        watch = self._watch
-        over = watch.why and self.sample_s > watch.until_s
-        if news or over:
-            try:
-                from app import events
-            except MemoryError:
-                return  # the next poll finds the same
-            if over:
-                self._fault = events.past(watch, self.store.cells)
-                self._fault_s = self.sample_s
-                self._fault_h = -1
-            if news:
-                events.put(watch, self.store, self.link.driver, news, self.sample_s)
-            del sys.modules["app.events"], sys.modules["app"].events
-        elif watch.fresh and self.sample_s <= watch.until_s:
-            self.store.append(memoryview(watch.frames)[watch.cursor :])
 
     def _count_cells(self, sample):
         """Note over how many cells the index in frames counts; at once where it needs that."""
@@ -259,15 +235,8 @@ class Battery:
             status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
-        if self._fault:
-            hours = (now_s - self._fault_s) // 3600
-            if hours != self._fault_h:
-                self._fault_h = hours
-                if hours >= _NEWS_H:
-                    self._fault = status.past = ""
-                else:
-                    when = "%d h ago" % hours if hours else "lately"
-                    status.past = when + "\n" + self._fault
+        if self._watch:
+            self._watch.update(status, now_s)
         return now_s
 
     def _alarm(self, sample):
@@ -276,7 +245,6 @@ class Battery:
         limits = want["alarm.soc"] or want["alarm.cell_low_mv"]
         limits = limits or want["alarm.cell_high_mv"] or want["alarm.temperature_c"]
         limits = limits or want["alarm.temperature_low_c"] != _NO_LIMIT_C
-        limits = limits or sample.get("dischrg_mosfet") in (False, 0)
         if not (limits or sample.get("problem_code") or sample.get("problem")):
             return ""
         from screen import alarms

@@ -1,12 +1,9 @@
 # Adaptive-rate sampler: decides which polls become frames
 # Pure logic on small integers; the same code runs on the board and on the PC.
-import struct
-
 import half
 from micropython import const
 from shards import frame
 
-_RECORD = const(0xFE04)  # kind of control frame: a poll as it was
 _USUAL_MS = const(2500)  # polls are expected at least so often, until they come slower
 _SILENCE_S = const(1800)  # longest time between frames
 _CHARGE_MAX_MAS = const(1 << 26)  # most charge in one frame: 18 Ah
@@ -103,7 +100,7 @@ class Sampler:
     least 10 s, or `pause_ms`, where links take turns. A GAP event then precedes the next.
 
     `provisional` writes to `held` what `finish` would store, after every poll, for the store to
-    keep where a reset does not reach.
+    keep where a reset does not reach. `last` is the last poll, whole numbers in the places above.
     """
 
     def __init__(self, capacity_ah):
@@ -118,7 +115,7 @@ class Sampler:
         self.held = bytearray(frame.SIZE)
         self._n = 0
         self._now = [0] * 10
-        self._last = [0] * 10
+        self.last = [0] * 10
         self._running = False
         self._seen = False  # any poll yet
         self._pending = False  # the last poll is not stored
@@ -148,7 +145,7 @@ class Sampler:
         """Take the aiobmsble sample of time `uptime_ms`; return the number of frames to store."""
         self._n = 0
         now = self._now
-        last = self._last
+        last = self.last
         if not _take(now, sample):
             return 0
         now[_T] = uptime_ms // 1000
@@ -169,7 +166,7 @@ class Sampler:
             self._bridge(now, last)
             self._follow(now, last, dt_ms)
         self._now = last
-        self._last = now
+        self.last = now
         self._seen = True
         return self._n
 
@@ -177,32 +174,16 @@ class Sampler:
         """End the run (link lost, stop): return the number of frames to store."""
         self._n = 0
         if self._pending:
-            self._store(self._last, True)
+            self._store(self.last, True)
         self._running = False
         return self._n
 
     def provisional(self):
         """Write to `held` the frame that would end the run now; False if nothing is pending."""
         if self._pending:
-            last = self._last
+            last = self.last
             self._pack(self.held, 0, last, self._voltage(last), self._current(last, True))
         return self._pending
-
-    def save(self, buf, offset):
-        """Write the last poll itself into `buf`, as a record (docs/FORMAT.md)."""
-        poll = self._last
-        struct.pack_into(
-            "<HHHHHHB",
-            buf,
-            offset,
-            poll[_T] & 0xFFFF,
-            _RECORD,
-            half.from_milli(poll[_V]) if poll[_V] else half.NAN,
-            half.NAN if poll[_I] is None else half.from_milli(poll[_I]),
-            poll[_MIN],
-            poll[_MAX],
-            poll[_INDEX],
-        )
 
     def _begin(self, now):
         self._running = True

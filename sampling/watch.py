@@ -1,7 +1,19 @@
 # Watches what a BMS tells besides its values for change, and keeps the last two minutes of polls
 # 2 kB with its ring for polls of 2 s. app/events.py, loaded when something changes, tells it.
+import struct
+
+import half
 from micropython import const
 from shards import frame
+
+_RECORD = const(0xFE04)  # kind of control frame
+# places in Sampler.last
+_V = const(0)
+_MIN = const(1)
+_MAX = const(2)
+_T = const(6)
+_I = const(7)
+_INDEX = const(8)
 
 _BACK_S = const(120)  # so long the ring reaches back, if there is a poll each `poll_s`
 _MOST = const(115)  # records: 1.5 kB
@@ -96,7 +108,19 @@ class Watch:
         ring = self.frames
         last = self.cursor
         at = (last + frame.SIZE) % len(ring)
-        sampler.save(ring, at)
+        poll = sampler.last
+        struct.pack_into(
+            "<HHHHHHB",
+            ring,
+            at,
+            poll[_T] & 0xFFFF,
+            _RECORD,
+            half.from_milli(poll[_V]) if poll[_V] else half.NAN,
+            half.NAN if poll[_I] is None else half.from_milli(poll[_I]),
+            poll[_MIN],
+            poll[_MAX],
+            poll[_INDEX],
+        )
         i = 4  # behind time and kind
         while i < frame.SIZE and ring[at + i] == ring[last + i]:
             i += 1

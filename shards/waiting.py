@@ -13,7 +13,6 @@ _BYTES = const(1073)  # SLOTS * 13, the held frame, the tail
 TAIL = const("<HHHHIII")  # magic, frames, name, flush, shard, check of the frames, of the held
 HELD_BYTES = const(33)  # the held frame and the tail
 MAGIC = const(0x324D)
-_RECORD = const(0xFE04)  # of the minutes around a fault: no more than data
 _CHECK = const(0x1FFFFFF)  # 31 * this is still a small int
 
 
@@ -64,9 +63,9 @@ class Waiting:
         self.held = copy(self.buffer, self.held_at, frames, offset, 1)
 
     def drop_oldest(self):
-        # data goes first: an anchor dates many frames
+        # data and records (0xFE04) go first: an anchor dates many frames
         i = 0
-        while i < self.n - 1 and frame.kind(self.buffer, i * frame.SIZE) not in (0, _RECORD):
+        while i < self.n - 1 and frame.kind(self.buffer, i * frame.SIZE) & 3:
             i += 1
         self.take_out(i, 1)
         if i < self.front:
