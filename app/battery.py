@@ -53,7 +53,6 @@ class Battery:
         self.link = None
         self.sampler = None
         self.store = None
-        self.counted = None  # lifetime counters as shards/counters.py names them, hours old
         self._watch = None
         self._app = app
         self._turns = 0  # of the link, and when they grew last

@@ -8,7 +8,7 @@ async def count(battery):
     from shards import counters
 
     try:
-        battery.counted = await counters.Counters().count(battery.store)
+        await counters.Counters().count(battery.store)
     except OSError:
         pass
     finally:
