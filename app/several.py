@@ -18,6 +18,7 @@ _LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on
 # already (9.4); and of a make that is not (14.1).
 _FIRST = const(98_000)
 _DISPLAY = const(15_000)
+_PHONE = const(6_500)  # what the service for phones may take
 _SAME = const(9_500)
 _OTHER = const(14_500)
 _PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
@@ -75,15 +76,15 @@ def _configure(app):
         want["secret"] = secret  # of one after the other
         battery.setup(make, driver, name, capacity_ah, *logs[battery.place])
     if several:
-        _share(app.batteries)
+        _share(app.batteries, _LINKS - ("phone" in want))
 
 
-def _share(batteries):
+def _share(batteries, count):
     """Let the links know of each other, and take turns if there are too many of them."""
     links = [battery.link for battery in batteries]
     from link.peers import Places
 
-    places = Places(_LINKS) if len(links) > _LINKS else None
+    places = Places(count) if len(links) > count else None
     for link in links:
         link.peers = links
         link.places = places
@@ -111,6 +112,8 @@ def _chosen(app, given, where):
     room = int(boards.row()[4]) * 1000 - _FIRST
     if app.settings["lcd.fitted"]:
         room -= _DISPLAY
+    if "phone" in app.settings:
+        room -= _PHONE
     for entry in given:
         problem = settings.battery_problem(entry)
         place = "%s: battery %d" % (where, 1 + len(chosen) + len(problems))

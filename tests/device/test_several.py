@@ -44,6 +44,7 @@ class _Board:
         app = App(conn)
         app.settings["batteries"] = batteries
         app.settings["lcd.fitted"] = False
+        app.settings.pop("phone", None)
         setup.configure(app)
         return app
 
