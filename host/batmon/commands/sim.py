@@ -120,7 +120,7 @@ def add_parser(subparsers):
         "run the board's code on a virtual board",
         "  batmon sim                                  a day of a van's battery\n"
         "  batmon sim --days 7 --battery house --lcd 20x4\n"
-        "  batmon sim --bms jikong,jbd --battery van,house --chip s3   two batteries on one board\n"
+        "  batmon sim --bms jikong,jbd --battery van,house --chip s3 --lcd none  two of them\n"
         "  batmon sim --battery log.csv.gz --realtime  play a poll log, as slow as it was\n"
         "  batmon sim --days 2 --json --out d          figures for a script\n\n"
         "Ctrl-C stops the board, which stores what it has; a second Ctrl-C kills it.",
