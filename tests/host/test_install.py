@@ -309,8 +309,11 @@ def test_what_the_line_garbles_is_told(said):
             ask()
 
 
+_SMALL = 896 << 10  # holds the program with one driver, and not twice
+
+
 def test_full_volume(tmp_path):
-    with SerialBoard(tmp_path, size=576 << 10) as board:
+    with SerialBoard(tmp_path, size=_SMALL) as board:
         with Remote(board.port) as link:
             link.run(_FILL)
         code, said = _install(board.port)
@@ -319,7 +322,7 @@ def test_full_volume(tmp_path):
 
 
 def test_a_flash_that_is_too_small(tmp_path):
-    with SerialBoard(tmp_path, size=256 << 10) as board:
+    with SerialBoard(tmp_path, size=576 << 10) as board:  # of a chip with 2 MB
         code, said = _install(board.port)
         assert code == 1 and "too little for the log; take a board with more" in said, said
 
@@ -328,7 +331,7 @@ def test_an_update_that_does_not_fit_beside_the_old_version(tmp_path):
     def run(*options):
         return _install(board.port, "--wait", "0", *options)
 
-    with SerialBoard(tmp_path, size=576 << 10) as board:  # of a chip with 2 MB
+    with SerialBoard(tmp_path, size=_SMALL) as board:
         code, said = run("--name", "mine")
         assert code == 0, said
         new = _hashes(board)
@@ -368,7 +371,7 @@ def test_all_drivers(bare):
 
 
 def test_all_drivers_on_a_small_flash_are_refused(tmp_path):
-    with SerialBoard(tmp_path, size=576 << 10) as board:
+    with SerialBoard(tmp_path, size=_SMALL) as board:
         code, said = _install(board.port, "--all-drivers")
         assert code == 1 and "leaves too little for the log; name one BMS" in said, said
         assert _hashes(board) == {}
