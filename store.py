@@ -52,7 +52,7 @@ class Store(Shards):
         self.unreadable = False  # a file of the volume is
         self.waiting = Waiting(self.name, rtc)
         self._reset_cause = reset_cause
-        self.shared = [0, 0]  # the highest number of a shard, and this boot's, for all batteries
+        self.highest = [0, 0]  # the highest number of a shard, and this boot's, for all batteries
         self._ready = False  # the folder was read
         self._unsure = False  # a flush was interrupted
         self._looks = 0  # in vain, for what it left
@@ -315,8 +315,8 @@ class Store(Shards):
         self._save_state()
 
     def _next_number(self):
-        self.shared[0] += 1  # a number is never used again
-        return self.shared[0]
+        self.highest[0] += 1  # a number is never used again
+        return self.highest[0]
 
     def _save_state(self):
         """Remember boot and shard number: neither is ever used twice."""
@@ -374,7 +374,7 @@ class Store(Shards):
         self._looks = 0
         waiting = self.waiting
         same = leftover.sort_out(waiting, found)
-        self.shared[0] = max(self.shared[0], found.highest)
+        self.highest[0] = max(self.highest[0], found.highest)
         waiting.shard = found.number
         waiting.flush = found.flush
         self._size = found.size
@@ -384,9 +384,9 @@ class Store(Shards):
         paused = self._paused
         self.packing_due = bool(self.unsealed) and not paused
         goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
-        boot = self.shared[1] or (found.boot if goes_on else found.boot + 1)
+        boot = self.highest[1] or (found.boot if goes_on else found.boot + 1)
         self.boot = max(boot, leftover.name_boots(waiting, boot) - late)
-        self.shared[1] = self.boot
+        self.highest[1] = self.boot
         self._first_boot = found.boot
         self._ready = True
         self._save_state()

@@ -38,15 +38,15 @@ class Status:
 class Battery:
     """What `link` gives goes to `sampler`, and its frames to `store` and the sinks of the `app`.
 
-    `name` is what it is called, of several another for each, "" if that is not known yet, `place`
+    `name` is what it is called, of several another for each, "" if that is not known yet, `index`
     its place in the list of batteries. `sample`, aiobmsble's dict, and
     `sample_s`, its uptime, are the last ones; `status` is for the screen. `link`, `sampler` and
     `store` are None before they can be made.
     """
 
-    def __init__(self, app, place=0):
+    def __init__(self, app, index=0):
         self.name = ""
-        self.place = place
+        self.index = index
         self.sample = None
         self.sample_s = 0
         self.status = Status()
@@ -94,7 +94,7 @@ class Battery:
     def _open_store(self, name):
         app = self._app
         common = app.common
-        rtc = common.part(self.place) if common else machine.RTC()
+        rtc = common.part(self.index) if common else machine.RTC()
         store = Store(_DATA, name, app.clock, rtc, machine.reset_cause())
         paused = app.paused
         if common:
@@ -169,7 +169,7 @@ class Battery:
                     common = self._app.common
                     name = self.name = link.name
                     if common:
-                        name = common.name(self.place, name, link.address)
+                        name = common.name(self.index, name, link.address)
                     self._open_store(name)
                 if self._may_tell():
                     self.store.event(frame.LINK_FOUND)
@@ -184,7 +184,7 @@ class Battery:
     def _say(self, text):
         """Print `text`, with the battery's name if there are several; return what was printed."""
         if self._app.common:
-            text = "%s: %s" % (self.name or self.place + 1, text)
+            text = "%s: %s" % (self.name or self.index + 1, text)
         print(text)
         return text
 
@@ -202,7 +202,7 @@ class Battery:
         if link.address and link.address != self._known:
             from app import known
 
-            known.write(_DATA, self._called, link.address, link.called, self.place)
+            known.write(_DATA, self._called, link.address, link.called, self.index)
             self._known = link.address
             del sys.modules["app.known"], sys.modules["app"].known
 

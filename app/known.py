@@ -2,14 +2,14 @@
 # Loaded for the start, and when it is found for the first time.
 
 
-def read(folder, name, place=0):
+def read(folder, name, index=0):
     """Return (address, name) that `folder`, "/data", remembers of the battery, or (None, None).
 
-    `name` is what the user calls it, "" for the nearest of any name; `place` counts from 0 where
+    `name` is what the user calls it, "" for the nearest of any name; `index` counts from 0 where
     there are several.
     """
     try:
-        with open(_file(folder, place)) as f:
+        with open(_file(folder, index)) as f:
             whose, address, called = f.read(300).split("\n")[:3]
         if whose == name:
             return address, called
@@ -18,14 +18,14 @@ def read(folder, name, place=0):
     return None, None
 
 
-def write(folder, name, address, called, place=0):
+def write(folder, name, address, called, index=0):
     """Remember it."""
     try:
-        with open(_file(folder, place), "w") as f:
+        with open(_file(folder, index), "w") as f:
             f.write("%s\n%s\n%s\n" % (name, address, called))
     except OSError:
         pass  # a full or broken volume; the next connection writes it
 
 
-def _file(folder, place):
-    return "%s/bms%s" % (folder, place or "")
+def _file(folder, index):
+    return "%s/bms%s" % (folder, index or "")

@@ -72,9 +72,9 @@ def _configure(app):
     if several:
         from link.peers import Peer as make
     for battery in app.batteries:
-        driver, name, capacity_ah, secret, _ = chosen[battery.place]
+        driver, name, capacity_ah, secret, _ = chosen[battery.index]
         want["secret"] = secret  # of one after the other
-        battery.setup(make, driver, name, capacity_ah, *logs[battery.place])
+        battery.setup(make, driver, name, capacity_ah, *logs[battery.index])
     if several:
         _share(app.batteries, _LINKS - ("phone" in want))
 
@@ -90,7 +90,7 @@ def _share(batteries, count):
         link.places = places
     if places:
         for battery in batteries:
-            battery.sampler.pause_ms = _PAUSE_MS
+            battery.sampler.timeout_ms = _PAUSE_MS
 
 
 def _listed(given):

@@ -66,7 +66,6 @@ class BmsLink:
         self.called = None  # its name then
         self.found = None  # the address that is tried: it is the battery's after a sample
         self.peers = ()
-        self.heard = False  # anybody, in a scan
         self.capacity_ah = 0
         self.widened = 0  # how often the log's bands were doubled to make it last
         self.connected = False

@@ -22,6 +22,7 @@ class Peer(BmsLink):
     """
 
     places = None
+    _heard = False  # anybody, in a search that was in vain
     _stuck = False
 
     async def __anext__(self):
@@ -42,6 +43,8 @@ class Peer(BmsLink):
     async def _fail(self, kind, text=None, wait_max_s=60):
         if kind == "not found":
             wait_max_s = _ABSENT_MAX_S
+            if "seen: none" not in text and "among 0 " not in text:  # as link/search.py says it
+                self._heard = True
         await super()._fail(kind, text, wait_max_s)
 
     async def _let_go(self):
@@ -58,7 +61,7 @@ class Peer(BmsLink):
 
         They prove that it works, unless it hears nobody at all, or does not hang up.
         """
-        heard, self.heard = self.heard, False
+        heard, self._heard = self._heard, False
         deaf = self._in_a_row >= _DEAF and not heard
         if deaf or self._stuck or not self._in_company():
             self._stuck = False

@@ -37,7 +37,6 @@ async def by_name(link, address):
     taken = _taken(link)
 
     def wanted(device, adv):
-        link.heard = True
         name = device.name
         if name and name not in seen and len(seen) < _SEEN:
             seen.append(name)
@@ -80,7 +79,6 @@ async def any_bms(link, address):
     taken = _taken(link)
 
     def collect(device, adv):
-        link.heard = True
         if device.address in taken:
             return False
         if device.name == link.called and device.address != link.address:

@@ -97,7 +97,7 @@ class Sampler:
 
     The first frame of a run stands for its own moment: its current is that poll's. A run ends
     with `finish` or when polls are missing: four times the usual interval without one, and at
-    least 10 s, or `pause_ms`, where links take turns. A GAP event then precedes the next.
+    least 10 s, or `timeout_ms`, where links take turns. A GAP event then precedes the next.
 
     `provisional` writes to `held` what `finish` would store, after every poll, for the store to
     keep where a reset does not reach. `last` is the last poll, whole numbers in the places above.
@@ -106,7 +106,7 @@ class Sampler:
     def __init__(self, capacity_ah):
         self.frames_a_day = 0
         self.widened = 0
-        self.pause_ms = 0
+        self.timeout_ms = 0
         self._percent_ma = max(1, int(capacity_ah * 10))
         self._fraction_bits = 0  # of stored currents: at most 1/32 % of the capacity
         while 32000 >> self._fraction_bits > self._percent_ma and self._fraction_bits < 10:
@@ -153,7 +153,7 @@ class Sampler:
             self._budget((now[_T] - self._hour_s) // _HOUR_S)
         dt_ms = uptime_ms - self._uptime_ms
         self._uptime_ms = uptime_ms
-        gap = dt_ms > max(4 * self._usual_ms, self.pause_ms)
+        gap = dt_ms > max(4 * self._usual_ms, self.timeout_ms)
         self._usual_ms = max(_USUAL_MS, min(dt_ms, 2 * self._usual_ms))
         if not self._running or gap:
             if self._pending:

@@ -60,7 +60,7 @@ def save_state(store):
     for name in store.states:  # one after the other: a cut spoils one at most
         try:
             with open(store.path + name, "w") as f:
-                f.write("%d %d\n" % (store.boot, store.shared[0]))
+                f.write("%d %d\n" % (store.boot, store.highest[0]))
         except OSError as exc:
             print("store: cannot write %s%s (error %d)" % (store.path, name, exc.errno))
             return False  # nor is the other one touched

@@ -62,7 +62,7 @@ class Common:
     def join(self, store):
         """Let a Store, not opened yet, be one of them."""
         store.names = self.names
-        store.shared = self._shared
+        store.highest = self._shared
         store.kept = self._kept
         store.unsealed = self._unsealed
 

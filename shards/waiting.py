@@ -7,7 +7,7 @@ from micropython import const
 from shards import frame
 
 SLOTS = const(80)  # for frames, if there is one battery
-SPARE = const(5)  # what comes during a flush, or with a restart: an anchor, a held frame
+_SPARE = const(5)  # what comes during a flush, or with a restart: an anchor, a held frame
 UNKNOWN = 0xFFFFFFFF  # number of a shard, before the folder was read
 _BYTES = const(1073)  # SLOTS * 13, the held frame, the tail
 TAIL = const("<HHHHIII")  # magic, frames, name, flush, shard, check of the frames, of the held
@@ -46,7 +46,7 @@ class Waiting:
         self.check = 0  # of the frames
 
     def full(self):
-        return self.n >= self.slots - SPARE
+        return self.n >= self.slots - _SPARE
 
     def put(self, frames, offset, now_s):
         """Add a frame, and drop the oldest one if there is no place."""

@@ -182,6 +182,7 @@ def test_the_battery_with_most_bytes_gives_first():
                     life.append(place)
             shards = Shards(DATA, life.clock)
             shards.name, shards.names = "jk_pak01", list(life.common.names)
+            shards.limit = life.stores[0].limit
             recovery.recover(shards, recovery.Found())
             active = {"%s-%05d" % (s.name, s.waiting.shard) for s in life.stores}
             assert not [s for s in shards.unsealed if "%s-%05d" % (s[1], s[0]) in active]
