@@ -55,7 +55,7 @@ class Battery:
         self.store = None
         self._watch = None
         self._app = app
-        self._turns = 0  # of the link, and when they grew last
+        self._turns = None  # of the link, and when they grew last
         self._turned_s = 0
         self._report_s = 0
         self._telling = True  # the log of link found and lost
