@@ -13,7 +13,7 @@ from aiobmsble.bms import jbd_bms, jikong_bms
 from bleak import BleakError, client, gatt, radio
 from bleak_peer import Peer, fresh, until
 from link import BmsLink
-from link.peers import Peer
+from link.peers import Peer as Beside
 
 
 class Driver:
@@ -486,8 +486,8 @@ async def test_two_links_at_once_each_heal_alone():
     a = air.add(jikong.make(battery.make("van", 1)))
     b = air.add(jbd.make(battery.make("ebike", 2)))
     links = [
-        Peer(jikong_bms.BMS, "jk-pak01", 2000),
-        Peer(jbd_bms.BMS, "JBD-SP25S020", 3000),
+        Beside(jikong_bms.BMS, "jk-pak01", 2000),
+        Beside(jbd_bms.BMS, "JBD-SP25S020", 3000),
     ]
     for link in links:
         link.peers = links
