@@ -274,6 +274,7 @@ def test_figures_against_the_truth(tmp_path):
     truth += [f"{start + t + 0.4},{v},1" for t, v in ((8, 13.1), (10, 13.2), (3610, 13.31))]
     truth += [f"{start + 7205},99,1", f"{start + 7211},13.18,1"]
     (out / "truth.csv").write_text("\n".join(truth))
+    (out / "config.json").write_text('{"names": ["a"]}')
     end = {
         "t_s": 7210,
         "reason": "done",
