@@ -132,7 +132,7 @@ def _batmon(place, words: list[str]) -> int:
             rest += ["--days", "0.00002" if "--realtime" in rest else _DAYS[name]]
         if name == "sim" and "--out" not in rest:
             rest += ["--out", "simulated"]
-        if name == "build" and rest:
+        if name == "build" and "--out" not in rest:
             rest += ["--out", "one"]  # build/board is what the other tests use
         if any(word.startswith("--ble") for word in rest):
             patch.setattr(blelog, "BleLog", _AirLog)  # test_pull_ble.py reaches one
@@ -144,8 +144,8 @@ def _batmon(place, words: list[str]) -> int:
         asked = len(place.asked)
         with contextlib.redirect_stdout(io.StringIO()) if out else contextlib.nullcontext() as text:
             code = main([name, *rest])
-        if name == "send":
-            assert out or len(place.asked) > asked or place.filled.rows
+        if name == "send" and "--home-assistant" not in rest:  # that takes whole hours only
+            assert out or len(place.asked) > asked
     if out:
         out.write_text(text.getvalue())
         assert text.getvalue()
