@@ -21,8 +21,8 @@ _WRITE = const(0x08)
 _MAX_RESULT = const(21)  # bytes of a discovered characteristic
 
 
-class Link:
-    """The radio's side of one connection."""
+class Connection:
+    """The radio's side of a connection, whoever made it."""
 
     def __init__(self, radio, handle, peer):
         self.radio = radio
@@ -32,14 +32,35 @@ class Link:
         self.addr = peer.addr
         self.interval_ms = peer.interval_ms
         self.mtu = 23
-        self.mtu_asked = False
-        self.subscribed = {}  # value handle on the air -> CCCD bits
         self.closing = False
         self.up = True
-        self.unsent = 0
+        self.unsent = 0  # buffers taken
+        self._lost = None
+
+    def peer_lost(self):
+        """The peer is out of reach: only the supervision timeout tells."""
+        if self.up:
+            supervision_ms = self.peer.supervision_ms
+            self.peer = None
+            self._lost = vclock.call_later(supervision_ms, self.drop)
+
+    def _free(self):
+        """Give back what the radio has for it."""
+        if self._lost:
+            vclock.cancel(self._lost)
+        self.radio.links.pop(self.handle)
+        sysmem.give("link")
+
+
+class Link(Connection):
+    """A connection to a peripheral."""
+
+    def __init__(self, radio, handle, peer):
+        super().__init__(radio, handle, peer)
+        self.mtu_asked = False
+        self.subscribed = {}  # value handle on the air -> CCCD bits
         self.pairing = security.Pairing(self, radio.security)
         self._procedures = []  # [done event, attribute handle, steps], the first one runs
-        self._lost = None
 
     # peer to central
 
@@ -52,11 +73,6 @@ class Link:
                 if self.peer:
                     self.peer.reached("notify")
 
-    def peer_lost(self):
-        supervision_ms = self.peer.supervision_ms
-        self.peer = None
-        self._lost = vclock.call_later(supervision_ms, self.drop)
-
     def drop(self, told=True):
         """The link is over: procedures fail, then the event (if the stack does not lose it),
         then the peer advertises again."""
@@ -64,12 +80,9 @@ class Link:
             return
         self.up = False
         radio = self.radio
-        if self._lost:
-            vclock.cancel(self._lost)
         self.pairing.end()
         peer = self.forget_peer()
-        radio.links.pop(self.handle)
-        sysmem.give("link")
+        self._free()
         if told:
             for done, handle, _ in self._procedures:
                 radio.procedure_done(self, done, handle, _STATUS_NOT_CONNECTED)

@@ -4,6 +4,7 @@ import errno
 
 import sysmem
 import vclock
+from airlink import Connection
 from micropython import const
 
 _CENTRAL_CONNECT = const(1)
@@ -69,24 +70,14 @@ class Server:
         return link
 
 
-class PhoneLink:
-    """The radio's side of a phone's connection."""
+class PhoneLink(Connection):
+    """A connection from a phone."""
 
     def __init__(self, radio, handle, phone):
-        self.radio = radio
-        self.handle = handle
-        self.peer = phone  # None: gone, the supervision timeout is running
-        self.addr_type = phone.addr_type
-        self.addr = phone.addr
-        self.interval_ms = phone.interval_ms
-        self.mtu = 23
-        self.up = True
-        self.closing = False
-        self.unsent = 0  # buffers taken
+        super().__init__(radio, handle, phone)
         self._queue = []
         self._procedures = ()  # none of ours: the phone is the client
         self._packets = phone.packets
-        self._lost = None
 
     # board to phone
 
@@ -125,22 +116,12 @@ class PhoneLink:
 
     # its end
 
-    def peer_lost(self):
-        """The phone has walked away: only the supervision timeout tells."""
-        if self.up:
-            supervision_ms = self.peer.supervision_ms
-            self.peer = None
-            self._lost = vclock.call_later(supervision_ms, self.drop)
-
     def drop(self):
         if not self.up:
             return
         self.up = False
-        if self._lost:
-            vclock.cancel(self._lost)
         phone, self.peer = self.peer, None
-        self.radio.links.pop(self.handle)
-        sysmem.give("link")
+        self._free()
         self.radio.emit(
             _CENTRAL_DISCONNECT, (self.handle, self.addr_type, memoryview(self.addr))
         )

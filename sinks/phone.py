@@ -351,7 +351,7 @@ class Phone:
             len(self.batteries),
             1 if battery.status.connected else 0,
             _scaled(sample.get("voltage"), 100, 0, _UNKNOWN_U16),
-            -0x80000000 if amps is None or abs(amps) > 2e6 else round(amps * 1000),
+            round(amps * 1000) if amps is not None and abs(amps) <= 2e6 else -0x80000000,
             _scaled(sample.get("battery_level"), 2, 0, _UNKNOWN_U8),
             _scaled(sample.get("temperature"), 2, 80, _UNKNOWN_U8),
             _scaled(low, 1000, 0, _UNKNOWN_U16),

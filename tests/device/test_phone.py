@@ -195,7 +195,7 @@ async def test_live_values_need_no_code():
         values = struct.unpack("<BBBBHiBBHHBBH", client.values[0])
         assert values[:4] == (0xC0, 0, 1, 1)
         assert values[4:] == (1327, -4500, 143, 123, 3300, 3303, 1, 4, 0), values
-        board.batteries[0].sample["current"] = None
+        board.batteries[0].sample["current"] = float("nan")
         board.batteries[0].sample["voltage"] = float("nan")
         for _ in range(5):  # no more than it asked for
             board.sinks[0].sample(board.batteries[0], 0, board.batteries[0].sample)

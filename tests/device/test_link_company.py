@@ -1,0 +1,120 @@
+# A link that is not alone: beside one of another battery, and one that others use between its polls
+import asyncio
+import sys
+
+import air
+import battery
+import jbd
+import jikong
+import vclock
+from aiobmsble.bms import jbd_bms, jikong_bms
+from bleak_peer import fresh
+from link import BmsLink
+from link.peers import Peer
+from link.shared import Shared
+
+
+async def test_two_links_at_once_each_heal_alone():
+    fresh()
+    a = air.add(jikong.make(battery.make("van", 1)))
+    b = air.add(jbd.make(battery.make("ebike", 2)))
+    links = [
+        Peer(jikong_bms.BMS, "jk-pak01", 2000),
+        Peer(jbd_bms.BMS, "JBD-SP25S020", 3000),
+    ]
+    for link in links:
+        link.peers = links
+    given = [[], []]
+
+    async def run(i):
+        async for sample in links[i]:
+            given[i].append(sample)
+
+    running = [asyncio.create_task(run(i)) for i in range(2)]
+    for peer, victim in ((a, 0), (b, 1), (a, 0)):
+        await asyncio.sleep(100)
+        counts = [len(g) for g in given]
+        air.remove(peer)
+        await asyncio.sleep(100)
+        other = 1 - victim
+        # the radio is scanned by one in turn with the other's polls
+        assert len(given[other]) - counts[other] >= 100 / (2, 3)[other] - 2
+        assert len(given[victim]) - counts[victim] <= 2
+        air.add(peer)
+    await asyncio.sleep(30)
+    for task in running:
+        task.cancel()
+    # now and then the one that is away has the radio switched off and on
+    assert 3 <= links[0].connects <= 6 and 2 <= links[1].connects <= 6
+    assert all([12 < s["voltage"] < 15 for s in given[0]])
+    assert all([30 < s["voltage"] < 60 for s in given[1]])
+    shared = sys.modules["link"].__dict__
+    assert shared and not [k for k in shared if isinstance(shared[k], list)]
+
+
+async def test_two_links_survive_that_one_of_them_cycles_the_radio():
+    fresh()
+    air.add(jikong.make(battery.make("van", 1)))
+    links = [BmsLink(jikong_bms.BMS, name, 2000) for name in ("jk-pak01", "nobody")]
+
+    async def run(link):
+        async for _ in link:
+            pass
+
+    running = [asyncio.create_task(run(link)) for link in links]
+    await asyncio.sleep(3600)
+    for task in running:
+        task.cancel()
+    assert links[1].failures["not found"] > 100
+    assert links[0].samples > 1700, links[0].samples
+    assert links[0].longest_gap_s < 30
+
+
+async def test_a_shared_link_leaves_the_bms_to_others_between_polls():
+    peer = fresh(jikong.make(battery.make("van", 1)))
+    said = []
+    samples = []
+    link = Shared(jikong_bms.BMS, "jk-pak01", 400_000)
+    link._on_change = lambda link: said.append(link.text)
+
+    async def poll():
+        async for sample in link:
+            samples.append(vclock.now_ms())
+            assert sample["voltage"] > 10
+
+    task = asyncio.create_task(poll())
+    free = turns = 0
+    for _ in range(2000):
+        await asyncio.sleep(1)
+        free += not peer.connected
+        if _ % 100 == 99:
+            assert link.turns > turns or link.samples == 0  # the watchdog is not to bite
+            turns = link.turns
+    task.cancel()
+    steps = [b - a for a, b in zip(samples, samples[1:])]
+    assert 5 <= len(samples) <= 6 and all(395_000 < step < 415_000 for step in steps), steps
+    assert free > 1900 and link.connects == 1 and link.connected
+    assert said == ["looking for jk-pak01", "connecting to jk-pak01", "connected"]
+    assert not link.failures
+
+
+async def test_a_shared_link_comes_back_when_others_had_the_bms():
+    peer = fresh(jikong.make(battery.make("van", 1)))
+    link = Shared(jikong_bms.BMS, "jk-pak01", 60_000)
+    samples = []
+
+    async def poll():
+        async for _ in link:
+            samples.append(vclock.now_ms())
+
+    task = asyncio.create_task(poll())
+    await asyncio.sleep(200)
+    n = len(samples)
+    assert n >= 3
+    air.remove(peer)  # connected to somebody else: it advertises no longer
+    await asyncio.sleep(300)
+    assert len(samples) <= n + 1 and not link.connected
+    air.add(peer)
+    await asyncio.sleep(200)
+    assert len(samples) >= n + 3 and link.connected
+    task.cancel()
