@@ -28,6 +28,7 @@ from shards import codec, frame
 from store import Store
 
 _CAMPAIGN = os.getenv("CAMPAIGN")
+_PART, _PARTS = [int(word) for word in (os.getenv("PART") or "1/1").split("/")]  # of the campaign
 _SLICE = 25  # lives
 _BYTES = 64 * 1024  # the store rolls over at an eighth
 _FULL = 3600  # frames, and more until the newest shard is nearly full
@@ -282,7 +283,7 @@ def _faults(kind):
         faults = [(error, again) for error in ERRORS for again in (ONCE, NEXT, SAME)]
         pick = random.getrandbits
         if _CAMPAIGN:
-            todo = ((at, fault) for at in range(1, calls + 1) for fault in faults)
+            todo = ((at, fault) for at in range(_PART, calls + 1, _PARTS) for fault in faults)
         else:
             todo = ((1 + pick(20) % calls, faults[pick(16) % len(faults)]) for _ in range(_SLICE))
         for at, fault in todo:

@@ -23,15 +23,21 @@ def note(campaign: str, told: list[str]):
     path.write_text(json.dumps(kept, indent=2))
 
 
-_STORE = "cuts", "fat", "resets", "damage", "years", "calls", "rescue", "loss"
+# With a number behind it, a file's campaign is run in so many parts, of some ten minutes each.
+_STORE = "cuts", "fat", "resets", "damage", "years", "calls/4", "rescue", "loss"
+_PARTS = [
+    (file, f"{part}/{parts or 1}")
+    for file, _, parts in (word.partition("/") for word in _STORE)
+    for part in range(1, int(parts or 1) + 1)
+]
 
 
-@pytest.mark.parametrize("file", _STORE)
-def test_the_store_survives(file):
+@pytest.mark.parametrize(("file", "part"), _PARTS)
+def test_the_store_survives(file, part):
     build.build(PLAIN, short=False)  # the tests look into objects
     tests = build.ROOT / "tests" / "device"
     runner = [micropython(), "-X", "heapsize=64M", tests / "runner.py"]
-    environment = {**os.environ, "BOARD": str(PLAIN), "CAMPAIGN": "1"}
+    environment = {**os.environ, "BOARD": str(PLAIN), "CAMPAIGN": "1", "PART": part}
     done = subprocess.run(
         [*runner, tests / f"test_store_{file}.py"],
         env=environment,
@@ -41,7 +47,7 @@ def test_the_store_survives(file):
     lines = done.stdout.decode(errors="replace").split("\n")  # splitlines() splits at \x1e too
     told = [line for line in lines if "cuts" in line or "SEED" in line or "failure" in line]
     print("\n".join(told))
-    note(f"store {file}", told)
+    note(f"store {file}" + f" {part}" * (part != "1/1"), told)
     results = [json.loads(line[1:]) for line in lines if line.startswith("\x1e")]
     assert results and all(result["ok"] for result in results), results
 
