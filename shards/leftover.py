@@ -1,5 +1,5 @@
 # What a reset or a power cut left of the frames that waited; loaded for the start only
-# docs/FORMAT.md specifies what is in RTC memory and in the file. `waiting` is a Waiting.
+# docs/FORMAT.md specifies what is in RTC memory and in the files. `waiting` is a Waiting.
 import struct
 from binascii import crc32
 
@@ -27,10 +27,10 @@ def name_boots(waiting, boot):
 
 
 def take_back(waiting, path, now_s):
-    """Take back what a reset or a power cut left in RTC memory or in that file."""
+    """Take back what a reset or a power cut left in RTC memory, or in one of two files."""
     if waiting.rtc and _take(waiting, waiting.rtc.memory()):
         waiting.front = waiting.n
-    elif _take(waiting, _read(waiting, path)):
+    elif _take(waiting, _saved(waiting, path)):
         waiting.saved = True
         waiting.front = 1
     else:
@@ -63,17 +63,43 @@ def _take(waiting, old):
     return True
 
 
-def _read(waiting, path):
-    """Return what `save` wrote, as long as RTC memory; b"" if there is none."""
-    old = bytearray(len(waiting.buffer))
+def _saved(waiting, path):
+    """Return what was saved last, as long as RTC memory; b"" if nothing is whole."""
+    last = b""
+    for file in (path, path + "2"):
+        data = _read(file)
+        if len(data) == HELD_BYTES and _is_whole(data) and (not last or _is_newer(data, last)):
+            last = data
+    if last:
+        last = bytes(waiting.held_at) + last
+    return last
+
+
+def _read(file):
     for _ in range(_READS):
         try:
-            with open(path, "rb") as f:
-                n = f.readinto(memoryview(old)[waiting.held_at :])
-            return old if n == HELD_BYTES else b""
+            with open(file, "rb") as f:
+                return f.read(HELD_BYTES + 1)
         except OSError:
             pass  # mostly there is none
     return b""
+
+
+def _is_whole(data):
+    held = struct.unpack_from(TAIL, data, frame.SIZE)[6]
+    return held == copy(bytearray(frame.SIZE), 0, data, 0, 1)
+
+
+def _is_newer(data, than):
+    """Was that saved after this? Numbers of flushes and times go on at 0 after 65535."""
+    _, _, _, flush, shard, _, _ = struct.unpack_from(TAIL, data, frame.SIZE)
+    _, _, _, old_flush, old_shard, _, _ = struct.unpack_from(TAIL, than, frame.SIZE)
+    if shard != old_shard:
+        return shard > old_shard
+    later = flush - old_flush & 0xFFFF
+    if not later:
+        later = struct.unpack_from("<H", data)[0] - struct.unpack_from("<H", than)[0] & 0xFFFF
+    return later < 0x8000
 
 
 def sort_out(waiting, found):

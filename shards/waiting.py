@@ -35,7 +35,8 @@ class Waiting:
         self.flush = 0  # the number of the next
         self.dropped = 0  # that had no place any more
         self.untold = 0  # of these, no event tells
-        self.saved = False  # what was taken back is of the file, not of RTC memory
+        self.saved = False  # what was taken back is of a file, not of RTC memory
+        self.second = 0  # the next save goes into the second file: the last one stays whole
         self.rtc = rtc
         self.tag = crc32(name) & 0xFFFF
         self.buffer = getattr(rtc, "part", None) or bytearray(_BYTES)  # as it lies in RTC memory
@@ -97,10 +98,14 @@ class Waiting:
             self.rtc.memory(self.buffer)
 
     def save(self, path):
-        """Write the held frame into a file; raises OSError. No other frame must wait."""
+        """Write the held frame into the older of two files, `path` and that with a 2 behind it.
+
+        No other frame must wait. Raises OSError.
+        """
         self._write_tail(0, 0)
-        with open(path, "wb") as f:
+        with open(path + "2" * self.second, "wb") as f:
             f.write(self.view[self.held_at :])
+        self.second ^= 1
 
     def _write_tail(self, n, check):
         struct.pack_into(

@@ -25,7 +25,7 @@ _COMPANIONS = {
     "restart.txt", "names.txt", "bms", *(f"bms{n}" for n in range(1, 8)), "phone", "phone.tries",
 }  # fmt: skip
 # And of one battery there: the frame that was held, lifetime counters.
-_OF_BATTERY = (".held", ".sum", ".sum2")
+_OF_BATTERY = (".held", ".held2", ".sum", ".sum2")
 _FILE_NAME = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(raw|bts)")
 # A board rolls over at 256 kB. Far more is no shard, and not worth the memory and the time.
 _MAX_BYTES = 1 << 20
