@@ -12,6 +12,7 @@ import pytest
 from mosquitto_server import PASSWORD, USER, broker
 
 _RARELY = {"poll_s": 60, "lcd": {"fitted": False}}  # such polls are frames one and all
+_CODE = {"phone": "123456"}  # a random one is shown in a random time
 _TOPIC = "batmon/246f28000001/jk_pak01"
 _BOARD = "batmon/246f28000001/status"
 
@@ -27,7 +28,7 @@ def _settings(port: int, **mqtt) -> dict:
         "poll_s": 8,  # a quarter of the time that the usual 2 s take here
         "wifi": {"ssid": "home", "password": "pass word", "ntp": ""},
         "mqtt": {"host": "mq.lan", "port": port, "user": USER, "password": PASSWORD, **mqtt},
-    }
+    } | _CODE
 
 
 def _network(**changes) -> dict:
@@ -100,7 +101,7 @@ _IN_CAMPAIGN = "slow", "names", "broker down"
 )
 def test_log_is_as_without_mqtt(run, tmp_path, alone, trouble):
     if not alone:
-        run(40, settings={"poll_s": 8})
+        run(40, settings={"poll_s": 8} | _CODE)
         alone["log"] = _log(tmp_path)
         (tmp_path / "flash.img").unlink()
         (tmp_path / "truth.csv").unlink()
