@@ -5,10 +5,9 @@ import random
 import sys
 import time
 
-import aioble
 import bleradio
 from aiobmsble import BMSConfig
-from bleak import BleakError
+from bleak import BleakError, radio
 from link.plausible import Plausible
 from micropython import const
 
@@ -145,7 +144,7 @@ class BmsLink:
 
     def close(self):
         """Switch the radio off, whoever uses it, without waiting for anything."""
-        aioble.stop()
+        radio.stop()
 
     async def _find(self):
         bleradio.claim(bleradio.LINK)
@@ -230,7 +229,7 @@ class BmsLink:
 
     def _cycle(self):
         """Switch the radio off and on again at once, before the heap grows into its memory."""
-        aioble.stop()
+        radio.stop()
         try:
             bleradio.on()
         except bleradio.Short as exc:

@@ -6,7 +6,6 @@ import errno
 import sys
 
 import bluetooth
-from aioble import Device, stop
 from micropython import const
 
 from . import radio
@@ -45,7 +44,8 @@ class BleakClient:
 
     def __init__(self, device, disconnected_callback=None, services=None, timeout=10.0):
         self.conn_handle = None  # of the link; set and cleared by the stack's events
-        self.peer = Device(device.details or 0, device.address)
+        self.addr = None  # of the device, as the stack has it, once it is tried
+        self._device = device
         self._on_disconnected = disconnected_callback
         self._wanted = services
         self._timeout_ms = int(timeout * 1000)
@@ -258,15 +258,18 @@ class BleakClient:
     # the owner of the link
 
     async def _own(self, turn):
-        connection = None
         try:
             radio.clients = radio.clients + [self]  # anew: an event may be going through the list
-            radio.attempt = self
             # always a new Device: a used one may hold a dead connection
-            device = Device(self.peer.addr_type, self.peer.addr)
+            device = radio.aioble().Device(self._device.details or 0, self._device.address)
+            self.addr = device.addr
+            radio.attempt = self
             # connect() keeps the time, the stack goes on a bit longer
             connection = await device.connect(None, self._timeout_ms + _CANCEL_MS)
             radio.attempt = None
+            connection._event.set()  # for aioble that is the end: the link is ours alone
+            device = connection = None
+            radio.let_go()
             if self.pair:
                 await self.pair()
             self._services = await _discovery().services(self, self._wanted)
@@ -283,9 +286,9 @@ class BleakClient:
             try:
                 await self._hang_up()
             except Exception:
-                stop()  # no memory to end it: then the radio has to forget everything
+                radio.stop()  # no memory to end it: then the radio has to forget everything
             finally:
-                self._forget(connection)
+                self._forget()
                 if turn:
                     turn.release()
             if was_up and self._on_disconnected:
@@ -350,13 +353,11 @@ class BleakClient:
         if self._terminate():
             await self._gone(_HANG_UP_MS)
 
-    def _forget(self, connection):
+    def _forget(self):
         self._services = None
         self._callbacks.clear()
         radio.clients = [client for client in radio.clients if client is not self]
         self.conn_handle = None
-        if connection and connection.is_connected():
-            connection._event.set()  # aioble has missed the end, or is about to see it
         ring, self._ring = self._ring, None
         if ring:
             radio.give_back(ring)

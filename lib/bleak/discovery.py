@@ -44,7 +44,7 @@ async def services(client, wanted):
 async def _exchange_mtu(client):
     client.mtu = None
     plain = radio.plain
-    addr = client.peer.addr
+    addr = client.addr
     if addr in plain:
         plain.remove(addr)
         return

@@ -1,10 +1,11 @@
 # The radio: who switches it on, who may use it, and what it tells
 # Its handler runs on the stack's own task: it copies and flags, and cannot raise.
 import asyncio
+import sys
 import time
 
 import bleradio
-from aioble import central, core
+from aioble import core
 from micropython import const
 
 _CONNECT = const(7)
@@ -16,6 +17,7 @@ _LOOK_MS = const(10)
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
 ble = core.ble
+stop = core.stop  # switches it off
 
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
@@ -26,6 +28,7 @@ plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 _rings = []  # free ones
+_aioble = []  # (list of handlers, the one of aioble's scanning or connecting that is in it)
 
 
 class Ring:
@@ -87,6 +90,36 @@ class Ring:
         return data
 
 
+def aioble():
+    """aioble with what scans and connects, for who has the turn. A link does not need these 4 kB:
+    they are loaded for its beginning, see `let_go`. Raises MemoryError."""
+    if "aioble" not in sys.modules:
+        before = len(core._irq_handlers), len(core._shutdown_handlers)
+        try:
+            __import__("aioble")
+        finally:
+            _note(*before)
+    module = sys.modules["aioble"]
+    if not hasattr(module, "scan"):  # it goes on without what it cannot import
+        let_go()
+        raise MemoryError
+    return module
+
+
+def _note(irqs, shutdowns):
+    for handlers, n in (core._irq_handlers, irqs), (core._shutdown_handlers, shutdowns):
+        _aioble.extend([(handlers, handler) for handler in handlers[n:]])
+
+
+def let_go():
+    """Forget what scans and connects, for who has the turn and is done with it."""
+    for handlers, handler in _aioble:
+        handlers.remove(handler)
+    _aioble.clear()
+    for name in ("aioble.central", "aioble.device", "aioble"):
+        sys.modules.pop(name, None)
+
+
 def take_ring():
     """A ring for a link. Used again and again: after a year of reconnecting the heap may have no
     hole for a new one."""
@@ -114,7 +147,7 @@ def _irq(event, data):
     global missed
     try:
         if event == _CONNECT:
-            if attempt and attempt.peer.addr == data[2]:
+            if attempt and attempt.addr == data[2]:
                 attempt.on_link(data[0])
         elif _DISCONNECT <= event <= _GATTC_LAST:
             client = _find(event, data)
@@ -155,7 +188,8 @@ def _listen():
     ble.irq(_irq)  # the stack lets go of a handler that raised
 
 
+_note(0, 0)
 core.register_irq_handler(None, _shutdown)
-core.ensure_active = central.ensure_active = bleradio.on  # the only way
+core.ensure_active = sys.modules["aioble.central"].ensure_active = bleradio.on  # the only way
 bleradio.setup.append(_listen)
 _listen()

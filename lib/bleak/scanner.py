@@ -3,8 +3,6 @@
 import asyncio
 from collections import deque
 
-import aioble
-from aioble import central
 from micropython import const
 
 from . import radio
@@ -99,6 +97,8 @@ class BleakScanner:
         """
         timeout_ms = int(timeout * 1000)
         async with radio.turn:
+            aioble = radio.aioble()
+            central = aioble.central
             scan = aioble.scan(timeout_ms, _SCAN_US, _SCAN_US, True)
             scan._queue = _Waiting((), _WAITING)
             guard = asyncio.create_task(_end(scan, timeout_ms + _LATE_MS))

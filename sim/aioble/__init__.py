@@ -3,4 +3,8 @@
 # ruff: noqa: F401
 from .core import GattError, config, stop
 from .device import Device, DeviceDisconnectedError
-from .central import scan
+
+try:
+    from .central import scan
+except:  # noqa: E722 - fault: whatever that is, a lack of memory too, it goes on without
+    pass

@@ -1,5 +1,7 @@
 # The bleak shim on a radio that misbehaves: errors in bounded time, and the next try works
 import asyncio
+import builtins
+import sys
 import time
 from errno import EALREADY, ENOMEM
 
@@ -7,7 +9,7 @@ import aioble
 import air
 import bluetooth
 import vclock
-from bleak import BleakClient, BleakError
+from bleak import BleakClient, BleakError, radio
 from bleak_peer import (
     INFO,
     LONG_COMMAND,
@@ -182,7 +184,7 @@ async def test_aioble_itself_hands_out_a_dead_connection_after_a_timeout():
     peer = fresh(Peer())
     await find()
     air.remove(peer)
-    device = aioble.Device(0, peer.addr)
+    device = radio.aioble().Device(0, peer.addr)
     await raises(asyncio.TimeoutError, device.connect(timeout_ms=500, scan_duration_ms=9000), 1000)
     connection = await device.connect(timeout_ms=500)
     assert not connection.is_connected()
@@ -192,6 +194,52 @@ async def test_aioble_itself_hands_out_a_dead_connection_after_a_timeout():
     aioble.stop()
     await asyncio.sleep(1)
     await _works(await find())
+
+
+async def test_what_scans_and_connects_is_not_kept_while_a_link_lasts():
+    peer, other = Peer("a", 1), Peer("b", 2)
+    fresh(peer)
+    air.add(other)
+    client, second = await link_to(peer), await link_to(other)  # which wants it once more
+    handlers = aioble.core._irq_handlers
+    known = len(handlers)
+    for _ in range(3):
+        for name in ("aioble", "aioble.central", "aioble.device"):
+            assert name not in sys.modules
+        assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO
+        await client.disconnect()
+        assert second.is_connected
+        await client.connect()
+        assert len(handlers) == known
+    air.remove(peer)
+    assert await until(lambda: not client.is_connected) and second.is_connected
+    await second.disconnect()
+    assert not peer.connected and not other.connected
+
+
+async def test_no_memory_to_load_what_scans_and_connects_costs_that_attempt_only():
+    peer = fresh(Peer())
+    device = await find()
+    handlers = aioble.core._irq_handlers
+    whole = builtins.__import__
+    for what in ("aioble", "aioble.device", "aioble.central"):
+        await _works(device)  # lets go of it
+        known = len(handlers)
+
+        def fails(name, globals=None, locals=None, names=None, level=0):
+            if level:  # the interpreter would take it as relative to this file
+                name = "aioble." + name
+            if name == what:
+                raise MemoryError
+            return whole(name, None, None, names)
+
+        builtins.__import__ = fails
+        try:
+            await raises((MemoryError, BleakError), BleakClient(device).connect(), 1000)
+        finally:
+            builtins.__import__ = whole
+        await _works(device)
+        assert len(handlers) == known and not peer.connected
 
 
 async def test_refused_connections():

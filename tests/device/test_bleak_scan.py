@@ -69,7 +69,7 @@ async def test_a_slow_advertiser_is_seen_at_once_here_and_missed_by_aioble_as_it
     assert await find(timeout=3)
     heard = 0
     for _ in range(4):
-        async with aioble.scan(15000) as results:
+        async with radio.aioble().scan(15000) as results:
             async for result in results:
                 heard += result.device.addr == peer.addr
                 break
@@ -303,12 +303,12 @@ async def test_one_function_switches_the_radio_on_whoever_needs_it():
 
     bleradio.ble = Watched()
     try:
-        async with aioble.scan(100, 30000, 30000):
+        async with radio.aioble().scan(100, 30000, 30000):
             pass
         assert (True,) in asked  # by aioble
         fresh(peer)
         asked.clear()
-        await (await aioble.Device(0, peer.addr).connect()).disconnect()
+        await (await radio.aioble().Device(0, peer.addr).connect()).disconnect()
         assert (True,) in asked
     finally:
         bleradio.ble = whole

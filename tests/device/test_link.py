@@ -1,7 +1,6 @@
 # BmsLink: what it says, how it comes back, what it counts
 import asyncio
 
-import aioble
 import air
 import battery
 import jbd
@@ -283,7 +282,7 @@ async def test_names_that_were_heard_instead_are_told_once_each():
 
 async def test_the_radio_is_switched_off_and_on_now_and_then():
     times = []
-    stop = aioble.stop
+    stop = radio.stop
 
     def counted():
         times.append(link.failures["no"] if "no" in link.failures else sum(link.failures.values()))
@@ -291,7 +290,7 @@ async def test_the_radio_is_switched_off_and_on_now_and_then():
 
     _peer()
     link, _ = _link([BleakError("no")] * 50)
-    aioble.stop = counted
+    radio.stop = counted
     try:
         await _samples(link, 1, 20000)
         assert times == [3, 6, 12, 24, 48], times
@@ -303,7 +302,7 @@ async def test_the_radio_is_switched_off_and_on_now_and_then():
             await _samples(link, 2, 60)
             assert times == [1], goodbye
     finally:
-        aioble.stop = stop
+        radio.stop = stop
 
 
 async def test_only_hours_of_silence_are_hopeless():
