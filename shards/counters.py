@@ -25,10 +25,12 @@ _EIO = const(5)
 _ENOENT = const(2)
 _WINDOW = const(1053)  # bytes of the largest flush and its commit
 
-# Places in Counters.n: whole Ah and the mAs of the next, Wh and mWs, of charging and discharging;
-# seconds of all intervals; how often full; when last, by unix time and by seconds logged; unix time
-# of the first data frame, and of the last frame (0 = unknown); data frames; from where on frames
-# are not counted yet; shards that were gone before they were counted; the first that was counted
+# Places in Counters._n, in the order of the file: whole Ah and the mAs of the next, Wh and mWs, of
+# charging and discharging; seconds of all intervals; how often full; when last, by unix time and by
+# seconds logged; unix time of the first data frame, and of the last frame (0 = unknown); data
+# frames; from where on frames are not counted yet; shards that were gone before they were counted;
+# the first that was counted; seconds from the last data frame to the last frame; the time of that
+# one; the voltage of the last data frame; boot; extremes
 _IN = const(0)
 _OUT = const(2)
 _ENERGY = const(4)  # behind charge
@@ -43,7 +45,14 @@ _SHARD = const(15)
 _AT = const(16)
 _LOST = const(17)
 _FIRST_SHARD = const(18)
-_PLACES = const(19)
+_SINCE_S = const(19)
+_TIME = const(20)
+_VOLTAGE = const(21)
+_BOOT = const(22)
+_LOW_MV = const(23)
+_HIGH_MV = const(24)
+_LEAST_SOC = const(25)
+_PLACES = const(26)
 
 
 class Counters:
@@ -51,13 +60,9 @@ class Counters:
 
     def __init__(self):
         self._n = [0] * _PLACES
-        self._since_s = 0  # from the last data frame to the last frame
-        self._time = 0  # of the last frame
-        self._voltage = half.NAN  # of the last data frame
-        self._boot = 0
-        self._low_mv = frame.UNKNOWN_U16
-        self._high_mv = 0
-        self._least_soc = frame.UNKNOWN_U8
+        self._n[_VOLTAGE] = half.NAN
+        self._n[_LOW_MV] = frame.UNKNOWN_U16
+        self._n[_LEAST_SOC] = frame.UNKNOWN_U8
         self._running = False  # an interval ends with the next data frame
         self._armed = False  # it was not full lately
 
@@ -74,13 +79,13 @@ class Counters:
             full_h = (n[_UNIX] - n[_FULL_UNIX]) / 3600
         elif n[_FULL_LOGGED_S]:
             full_h = (n[_LOGGED_S] - n[_FULL_LOGGED_S]) / 3600
-        known = self._high_mv > 0
+        known = n[_HIGH_MV] > 0
         return sums[:2] + [
             sums[2] / 1000,
             sums[3] / 1000,
-            None if self._least_soc == frame.UNKNOWN_U8 else self._least_soc / 2,
-            self._low_mv if known else None,
-            self._high_mv if known else None,
+            None if n[_LEAST_SOC] == frame.UNKNOWN_U8 else n[_LEAST_SOC] / 2,
+            n[_LOW_MV] if known else None,
+            n[_HIGH_MV] if known else None,
             n[_FULLS],
             n[_FULL_UNIX] or None,
             full_h,
@@ -164,16 +169,16 @@ class Counters:
         """Count a frame, data or control."""
         n = self._n
         time = buf[offset] | buf[offset + 1] << 8
-        passed_s = (time - self._time + 0x8000 & 0xFFFF) - 0x8000
-        self._time = time
-        self._since_s += passed_s
+        passed_s = (time - n[_TIME] + 0x8000 & 0xFFFF) - 0x8000
+        n[_TIME] = time
+        n[_SINCE_S] += passed_s
         if n[_UNIX]:
             n[_UNIX] += passed_s
         kind = frame.kind(buf, offset)
         if kind == frame.ANCHOR:
             unix_s, boot = struct.unpack_from("<HHIHBBB", buf, offset)[2:4]
-            if boot != self._boot:
-                self._boot = boot
+            if boot != n[_BOOT]:
+                n[_BOOT] = boot
                 self._running = False
                 n[_UNIX] = 0
             n[_UNIX] = unix_s or n[_UNIX]
@@ -184,19 +189,19 @@ class Counters:
 
     def _take_data(self, _t, voltage, current, _c, soc, low_mv, high_mv, _i):
         n = self._n
-        if self._running and self._since_s > 0:
-            n[_LOGGED_S] += self._since_s
-            self._add(voltage, current, min(self._since_s, 0xFFFF))
+        if self._running and n[_SINCE_S] > 0:
+            n[_LOGGED_S] += n[_SINCE_S]
+            self._add(voltage, current, min(n[_SINCE_S], 0xFFFF))
         self._running = True
-        self._since_s = 0
-        self._voltage = voltage
+        n[_SINCE_S] = 0
+        n[_VOLTAGE] = voltage
         n[_ROWS] += 1
         n[_FIRST_UNIX] = n[_FIRST_UNIX] or n[_UNIX]
         if low_mv != frame.UNKNOWN_U16:
-            self._low_mv = min(self._low_mv, low_mv)
-            self._high_mv = max(self._high_mv, high_mv)
+            n[_LOW_MV] = min(n[_LOW_MV], low_mv)
+            n[_HIGH_MV] = max(n[_HIGH_MV], high_mv)
         if soc != frame.UNKNOWN_U8:
-            self._least_soc = min(self._least_soc, soc)
+            n[_LEAST_SOC] = min(n[_LEAST_SOC], soc)
             if soc <= _NOT_FULL:
                 self._armed = True
             elif soc >= _FULL:
@@ -212,9 +217,9 @@ class Counters:
         mas = half.times_milli(current & 0x7FFF, seconds)
         at = _OUT if current & 0x8000 else _IN
         self._carry(at, mas)
-        if _is_number(voltage) and _is_number(self._voltage):
+        if _is_number(voltage) and _is_number(self._n[_VOLTAGE]):
             # in 1/16 mV: small integers for all but the largest charges
-            volts = half.times_milli(voltage, 8) + half.times_milli(self._voltage, 8)
+            volts = half.times_milli(voltage, 8) + half.times_milli(self._n[_VOLTAGE], 8)
             self._carry(at + _ENERGY, mas // 1000 * volts // 16 + mas % 1000 * volts // 16000)
 
     def _carry(self, at, more):
@@ -240,21 +245,8 @@ class Counters:
     def encode(self):
         """Return the bytes of the file."""
         data = bytearray(_BYTES)
-        struct.pack_into(
-            _LAYOUT,
-            data,
-            0,
-            _MAGIC,
-            *self._n,
-            self._since_s,
-            self._time,
-            self._voltage,
-            self._boot,
-            self._low_mv,
-            self._high_mv,
-            self._least_soc,
-            self._running | self._armed << 1,
-        )
+        flags = self._running | self._armed << 1
+        struct.pack_into(_LAYOUT, data, 0, _MAGIC, *self._n, flags)
         struct.pack_into("<I", data, _BYTES - 4, crc32(memoryview(data)[: _BYTES - 4]))
         return data
 
@@ -262,18 +254,8 @@ class Counters:
         """Take what `encode` returned; the data are whole."""
         row = struct.unpack_from(_LAYOUT, data)
         self._n = list(row[1 : _PLACES + 1])
-        (
-            self._since_s,
-            self._time,
-            self._voltage,
-            self._boot,
-            self._low_mv,
-            self._high_mv,
-            self._least_soc,
-            flags,
-        ) = row[_PLACES + 1 :]
-        self._running = bool(flags & 1)
-        self._armed = bool(flags & 2)
+        self._running = bool(row[-1] & 1)
+        self._armed = bool(row[-1] & 2)
 
 
 def whole(data):

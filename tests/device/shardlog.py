@@ -1,10 +1,11 @@
 # For tests of the store: volumes that can be unplugged, numbered frames, a reader
 import os
+import random
 import struct
 from binascii import crc32
 
 import vfs
-from flash import Flash
+from flash import Flash, PowerCut
 from shards import codec, frame, packing
 from store import Store
 
@@ -28,6 +29,29 @@ class Clock:
 
     def unix_s(self):
         return self.start_unix_s + self.now_s if self.start_unix_s else 0
+
+
+class Rtc:
+    """RTC memory of so many logs, where a reset may strike amid a write, but for a part's tail."""
+
+    def __init__(self, data=b"", parts=1):
+        self.data = data
+        self.cut_in = 0  # at which write from now
+        self._parts = parts
+
+    def memory(self, data=None):
+        if data is None:
+            return self.data
+        if self.cut_in:
+            self.cut_in -= 1
+            if self.cut_in == 0:
+                share = len(data) // self._parts
+                tail = share - (share - 33) % frame.SIZE - 20
+                n = random.getrandbits(16) % len(data)
+                n = n // share * share + min(n % share, tail)
+                self.data = bytes(data[:n]) + self.data[n:]
+                raise PowerCut
+        self.data = bytes(data)
 
 
 class Volume:

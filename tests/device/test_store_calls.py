@@ -13,6 +13,7 @@ from shardlog import (
     DATA,
     SEED,
     Clock,
+    Rtc,
     StoredEncoder,
     Volume,
     data_frame,
@@ -37,15 +38,6 @@ _UNIX = 1_780_272_000
 _HOUR_S = 3600
 
 
-class Rtc:
-    data = b""
-
-    def memory(self, data=None):
-        if data is None:
-            return self.data
-        self.data = bytes(data)
-
-
 class Board:
     """A board that starts, logs, packs and is reset, and does about exceptions what the app does.
 
@@ -57,8 +49,7 @@ class Board:
         self.expected = []
         self.next = first
         self.held = None
-        self.rtc = Rtc()
-        self.rtc.data = rtc
+        self.rtc = Rtc(rtc)
         self.clock = Clock(_UNIX)
         self.clock.now_s = 100_000  # after what is on the volume
         self.store = None

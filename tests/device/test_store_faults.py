@@ -7,6 +7,7 @@ from shardlog import (
     DATA,
     MOUNT,
     Clock,
+    Rtc,
     StoredEncoder,
     Volume,
     data_frame,
@@ -88,20 +89,11 @@ def _fill():
             pass
 
 
-class _Rtc:
-    data = b""
-
-    def memory(self, data=None):
-        if data is None:
-            return self.data
-        self.data = bytes(data)
-
-
 def test_what_a_full_volume_left_in_the_buffer_survives_a_reset():
     volume = Volume("lfs2", 128 * 1024)
     try:
         clock = Clock(_UNIX)
-        rtc = _Rtc()
+        rtc = Rtc()
         _fill()
         store = open_store(clock, rtc)
         for number in range(200):

@@ -10,6 +10,7 @@ from flash import PowerCut
 from shardlog import (
     SEED,
     Clock,
+    Rtc,
     StoredEncoder,
     Volume,
     data_frame,
@@ -22,33 +23,13 @@ from shards import codec, frame
 from store import Store
 
 _LONG = os.getenv("CAMPAIGN")
-_TAIL_AT = 1053  # of the RTC memory: what says that the rest is valid
-
-
-class _Rtc:
-    """RTC memory in which a reset may strike while it is written."""
-
-    def __init__(self):
-        self.data = b""
-        self.cut_in = 0
-
-    def memory(self, data=None):
-        if data is None:
-            return self.data
-        if self.cut_in:
-            self.cut_in -= 1
-            if self.cut_in == 0:
-                n = random.getrandbits(16) % _TAIL_AT
-                self.data = bytes(data[:n]) + self.data[n:]
-                raise PowerCut
-        self.data = bytes(data)
 
 
 class _Life:
     """A board that logs until it is reset; what it appended and what it holds."""
 
     def __init__(self):
-        self.rtc = _Rtc()
+        self.rtc = Rtc()
         self.clock = Clock(1_780_272_000)
         self.next = 0
         self.held = None
@@ -146,7 +127,7 @@ def test_resets_while_rtc_memory_is_written_lose_at_most_what_was_under_way():
 def test_damaged_rtc_memory_is_ignored():
     random.seed(int.from_bytes(SEED, "little"))
     volume = Volume("lfs2")
-    rtc = _Rtc()
+    rtc = Rtc()
     try:
         clock = Clock()
         store = open_store(clock, rtc)
@@ -173,7 +154,7 @@ def test_damaged_rtc_memory_is_ignored():
 
 def test_what_another_battery_left_in_rtc_memory_is_not_taken():
     volume = Volume("lfs2")
-    rtc = _Rtc()
+    rtc = Rtc()
     try:
         clock = Clock()
         open_store(clock, rtc).append(data_frame(1))
@@ -186,7 +167,7 @@ def test_what_another_battery_left_in_rtc_memory_is_not_taken():
 
 def test_a_held_frame_begins_a_shard_behind_an_anchor_of_its_boot():
     volume = Volume("lfs2")
-    rtc = _Rtc()
+    rtc = Rtc()
     try:
         clock = Clock()
         open_store(clock, rtc).hold(data_frame(7))

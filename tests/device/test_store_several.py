@@ -3,35 +3,13 @@ import os
 import random
 
 from flash import PowerCut
-from shardlog import DATA, SEED, Clock, StoredEncoder, Volume, data_frame, frames_of
+from shardlog import DATA, SEED, Clock, Rtc, StoredEncoder, Volume, data_frame, frames_of
 from shards import codec, frame, packing, recovery, room, several
 from shards.folder import Shards
 from store import Store
 
 _NAMES = ("jk-pak01", "house", "van")
 _LONG = os.getenv("CAMPAIGN")
-
-
-class _Rtc:
-    """RTC memory in which a reset may strike while it is written, but for the tail of a part."""
-
-    def __init__(self, parts=1):
-        self.data = b""
-        self.share = 2048 // parts
-        self.cut_in = 0
-
-    def memory(self, data=None):
-        if data is None:
-            return self.data
-        if self.cut_in:
-            self.cut_in -= 1
-            if self.cut_in == 0:
-                n = random.getrandbits(16) % len(data)
-                tail = self.share - (self.share - 33) % frame.SIZE - 20
-                n = n // self.share * self.share + min(n % self.share, tail)
-                self.data = bytes(data[:n]) + self.data[n:]
-                raise PowerCut
-        self.data = bytes(data)
 
 
 class _Folder:
@@ -49,7 +27,7 @@ class _Life:
     """A board with a battery for each of `names`, that logs and is reset."""
 
     def __init__(self, names=_NAMES):
-        self.rtc = _Rtc(len(names))
+        self.rtc = Rtc(parts=len(names))
         self.clock = Clock(1_780_272_000)
         self.names = names
         self.next = 0
@@ -221,7 +199,7 @@ def test_what_one_deletes_the_others_do_not_count_on():
 
 
 def test_a_second_battery_of_a_name_gets_the_end_of_its_address():
-    common = several.Common(_Rtc(), 4)
+    common = several.Common(Rtc(), 4)
     assert common.name(0, "JBD-SP25S020", None) == "JBD_SP25S020"
     assert common.name(1, "JBD-SP25S020", "A4:C1:37:12:3f:56") == "JBD_SP25S020_3f56"
     assert common.name(1, "JBD-SP25S020", "A4:C1:37:12:3f:56") == "JBD_SP25S020_3f56"
