@@ -49,7 +49,8 @@ class BleakClient:
         self._on_disconnected = disconnected_callback
         self._wanted = services
         self._timeout_ms = int(timeout * 1000)
-        self._flag = asyncio.ThreadSafeFlag()  # link lost, data
+        self.number = None  # of the link, among all of late
+        self.flag = asyncio.ThreadSafeFlag()  # link lost, data
         self._failed = False  # the stack gave up the attempt
         self._error = None
         self._owner = None  # the task that owns the link
@@ -61,14 +62,13 @@ class BleakClient:
         self._status = None  # with which it ended
         self._found = None  # what it brought
         self._callbacks = {}  # value handle -> (characteristic, callback)
-        self._ring = None
 
     # on the stack's task
 
     def on_link(self, conn_handle):
         self.conn_handle = conn_handle
         self._failed = conn_handle is None
-        self._flag.set()
+        self.flag.set()
 
     def on_event(self, event, data):
         if event == _NOTIFY or event == _INDICATE:
@@ -86,9 +86,9 @@ class BleakClient:
             self._found.append(bytes(data[2]))
 
     def on_data(self, value_handle, data):
-        if self._ring and value_handle in self._callbacks:
-            self._ring.put(value_handle, data)
-            self._flag.set()
+        if value_handle in self._callbacks:
+            radio.ring.put(self.number << 16 | value_handle, data)
+            self.flag.set()
 
     # on ours
 
@@ -164,8 +164,6 @@ class BleakClient:
         notify = "notify" in char.properties
         if not notify and "indicate" not in char.properties:
             raise BleakError("%s cannot notify" % char.uuid)
-        if self._ring is None:
-            self._ring = radio.take_ring()
         self._callbacks[char.handle] = (char, callback)  # first: some peers send at once
         try:
             await _discovery().subscribe(self, char, b"\x01\x00" if notify else b"\x02\x00")
@@ -259,7 +257,7 @@ class BleakClient:
 
     async def _own(self, turn):
         try:
-            radio.clients = radio.clients + [self]  # anew: an event may be going through the list
+            radio.enter(self)
             # always a new Device: a used one may hold a dead connection
             device = radio.aioble().Device(self._device.details or 0, self._device.address)
             self.addr = device.addr
@@ -283,6 +281,8 @@ class BleakClient:
         finally:
             was_up = self._services is not None
             self._closing = True
+            self._callbacks.clear()
+            radio.leave(self)  # before, for hanging up may take long
             try:
                 await self._hang_up()
             except Exception:
@@ -295,11 +295,13 @@ class BleakClient:
                 await self._call(self._on_disconnected, self)
 
     async def _pump(self):
-        # Hands out notifications as long as the link lasts.
+        # Hands out notifications as long as the link lasts, in turn with other links: what is for
+        # one of them comes before what came later for us.
         while True:
-            data = self._ring.get() if self._ring else None
-            if data is not None:
-                entry = self._callbacks.get(self._ring.tag)
+            handle = radio.waiting(self)
+            if handle is not None:
+                data = radio.ring.get()
+                entry = self._callbacks.get(handle)
                 if entry:
                     await self._call(entry[1], entry[0], data)
                 for _ in range(_PASSES):
@@ -307,7 +309,7 @@ class BleakClient:
             elif self.conn_handle is None:
                 return
             else:
-                await self._flag.wait()
+                await self.flag.wait()
 
     async def _call(self, callback, *args):
         try:
@@ -355,12 +357,8 @@ class BleakClient:
 
     def _forget(self):
         self._services = None
-        self._callbacks.clear()
         radio.clients = [client for client in radio.clients if client is not self]
         self.conn_handle = None
-        ring, self._ring = self._ring, None
-        if ring:
-            radio.give_back(ring)
 
 
 def _discovery():

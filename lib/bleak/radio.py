@@ -12,7 +12,7 @@ _CONNECT = const(7)
 _DISCONNECT = const(8)
 _GATTC_FIRST = const(9)
 _GATTC_LAST = const(21)
-_RING_SIZE = const(1792)  # bytes: 7 notifications of 244, or 21 of 80
+_RING_SIZE = const(1792)  # bytes, for all links: 7 notifications of 244, or 21 of 80
 _LOOK_MS = const(10)
 _NO_LINK = const(0xFF)  # address type in the disconnect event of an attempt that failed
 
@@ -27,29 +27,25 @@ scan = None  # aioble's, while one runs
 plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
-_rings = []  # free ones
 _aioble = []  # (list of handlers, the one of aioble's scanning or connecting that is in it)
+ring = None  # of all links: what peers sent, until its turn comes
+_links = 0  # there were, which gives each a number
 
 
 class Ring:
-    """A queue of byte strings with 16-bit tags, from the stack's task to ours, in one buffer."""
+    """A queue of byte strings with 24-bit tags, from the stack's task to ours, in one buffer."""
 
     def __init__(self, size):
         self._buf = bytearray(size)
         self._size = size
         self._r = 0  # moved by the reader only
         self._w = 0  # moved by the writer only, when the data are in
-        self.tag = 0  # of the last one read
 
-    def clear(self):
-        self._r = self._w
-
-    def put(self, tag, a, b=b""):
-        """Append a + b; False, and nothing done, if it does not fit."""
+    def put(self, tag, data):
+        """Append `data`; False, and nothing done, if it does not fit."""
         buf = self._buf
-        na = len(a)
-        nb = len(b)
-        size = na + nb + 4
+        n = len(data)
+        size = n + 5
         w = self._w
         free = self._r - w
         if free <= 0:
@@ -62,30 +58,32 @@ class Ring:
                 free = self._r
         if free <= size:
             return False
-        buf[w] = (na + nb) & 0xFF
-        buf[w + 1] = (na + nb) >> 8
+        buf[w] = n & 0xFF
+        buf[w + 1] = n >> 8
         buf[w + 2] = tag & 0xFF
-        buf[w + 3] = tag >> 8
-        w += 4
-        buf[w : w + na] = a
-        w += na
-        if nb:
-            buf[w : w + nb] = b
-            w += nb
-        self._w = w
+        buf[w + 3] = tag >> 8 & 0xFF
+        buf[w + 4] = tag >> 16
+        w += 5
+        buf[w : w + n] = data
+        self._w = w + n
         return True
 
-    def get(self):
-        """The oldest one as a bytearray, or None."""
+    def peek(self):
+        """The tag of the oldest one, or None."""
         r = self._r
         if r == self._w:
             return None
         buf = self._buf
         if self._size - r < 2 or buf[r + 1] == 0xFF:
-            r = 0
-        end = r + 4 + (buf[r] | buf[r + 1] << 8)
-        self.tag = buf[r + 2] | buf[r + 3] << 8
-        data = buf[r + 4 : end]
+            r = self._r = 0
+        return buf[r + 2] | buf[r + 3] << 8 | buf[r + 4] << 16
+
+    def get(self):
+        """Take out the oldest one, a bytearray; only after `peek` has told that there is one."""
+        buf = self._buf
+        r = self._r + 5
+        end = r + (buf[r - 5] | buf[r - 4] << 8)
+        data = buf[r:end]
         self._r = end
         return data
 
@@ -120,16 +118,41 @@ def let_go():
         sys.modules.pop(name, None)
 
 
-def take_ring():
-    """A ring for a link. Used again and again: after a year of reconnecting the heap may have no
-    hole for a new one."""
-    ring = _rings.pop() if _rings else Ring(_RING_SIZE)
-    ring.clear()
-    return ring
+def enter(client):
+    """Give a client that begins a link its number, under which the ring keeps what comes.
+
+    There is one ring, made once: after a year of reconnecting the heap may have no hole for it.
+    """
+    global clients, ring, _links
+    ring = ring or Ring(_RING_SIZE)
+    _links = _links + 1 & 0xFF
+    client.number = _links
+    clients = clients + [client]  # anew: an event may be going through the list
 
 
-def give_back(ring):
-    _rings.append(ring)
+def leave(client):
+    """Let what is in the ring for a link that is over keep nobody waiting."""
+    client.number = None
+    for each in clients:
+        each.flag.set()
+
+
+def waiting(client):
+    """The value handle of what comes next in the ring if that is for `client`, else None.
+
+    If it is for another one, that is woken; if its link is over, it is dropped.
+    """
+    while True:
+        tag = ring.peek()
+        if tag is None:
+            return None
+        for each in clients:
+            if each.number == tag >> 16:
+                if each is client:
+                    return tag & 0xFFFF
+                each.flag.set()
+                return None
+        ring.get()
 
 
 async def until(condition, timeout_ms):

@@ -291,3 +291,69 @@ async def test_what_a_peer_sends_unasked_reaches_only_who_asked_us():
     await asyncio.sleep_ms(100)
     assert not got  # that was asked for on the link before
     await client.disconnect()
+
+
+async def _two():
+    """Return two peers, the clients of links to them, and what each brought so far."""
+    peers = Peer("one", 1), Peer("two", 2)
+    fresh(*peers)
+    clients, got = [], ([], [])
+    for peer, took in zip(peers, got):
+        clients.append(BleakClient(await find(peer.name)))
+        await clients[-1].connect()
+        await clients[-1].start_notify("ffe1", lambda c, d, took=took: took.append(bytes(d)))
+    return peers, clients, got
+
+
+async def test_what_two_peers_send_at_once_reaches_each_ones_own():
+    peers, clients, got = await _two()
+    for _ in range(5):
+        for took in got:
+            took.clear()
+        peers[0].burst(7, 60)
+        peers[1].burst(9, 50)
+        time.sleep_ms(400)  # all of it waits by then
+        assert await until(lambda: len(got[0]) == 7 and len(got[1]) == 9, 500), got
+        assert b"".join(got[0]) == pattern(7, 60) and b"".join(got[1]) == pattern(9, 50)
+    for client in clients:
+        await client.disconnect()
+
+
+async def test_what_a_lost_link_left_keeps_nobody_waiting():
+    peers, clients, got = await _two()
+    peers[0].burst(5, 100)
+    time.sleep_ms(200)
+    peers[0]._link.drop()
+    peers[1].burst(3, 60)
+    time.sleep_ms(100)
+    ended = asyncio.create_task(clients[0].disconnect())
+    assert await until(lambda: len(got[1]) == 3, 500)
+    await ended
+    # neither does a link that takes long to end
+    stuck = await _stuck(clients[1], peers[1])
+    del got[1][:]
+    await clients[0].connect()
+    again = []
+    await clients[0].start_notify("ffe1", lambda c, d: again.append(bytes(d)))
+    ended = asyncio.create_task(clients[1].disconnect())
+    peers[0].burst(3, 60)
+    await asyncio.sleep_ms(8000)
+    assert len(again) == 3 and b"".join(again) == pattern(3, 60)
+    stuck.set()
+    await ended
+    await clients[0].disconnect()
+
+
+async def _stuck(client, peer):
+    """Let the link's callback hang with more behind it; returns what ends that."""
+    event = asyncio.Event()
+    hangs = []
+
+    async def hang(char, data):
+        hangs.append(1)
+        await event.wait()
+
+    await client.start_notify("ffe1", hang)
+    peer.burst(4, 20)
+    assert await until(lambda: hangs, 1000)
+    return event
