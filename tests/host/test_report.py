@@ -339,3 +339,33 @@ def test_what_happened_leads_to_its_minutes(tmp_path, tab):
         width = tab.run(f"{over}.width")
         assert left == pytest.approx(inside + share * width, abs=3)
     assert not tab.complaints
+
+
+@pytest.mark.xdist_group("report")
+def test_parallel_packs_on_one_axis_and_their_sum(tmp_path, tab):
+    for k, (name, volts) in enumerate((("bow", 13.2), ("mid", 13.25), ("starter", 12.5))):
+        frames = [anchor(0, _START)] + [data(60 * i + k, volts, -2.0 * (k + 1)) for i in range(120)]
+        write(tmp_path, f"{name}-00001.raw", frames)
+    page = tmp_path / "all.html"
+    _case(tab, page, tmp_path, "--tz", "UTC")
+    tab.run("by('bank').click()")
+    tab.wait("page instanceof BankPage")
+    on = "[...document.querySelectorAll('#packs .on')].map(b => b.textContent).join(' ')"
+    assert tab.run(on) == "bow mid"
+    drawn = "page.charts[0].plot.data.slice(1).map(ys => ys[60])"
+    assert tab.run(drawn) == [-2, -4, -6, -6]  # each, and the sum of the two that are parallel
+    tab.run("document.querySelectorAll('#packs button')[2].click()")
+    assert tab.run(on) == "bow mid starter" and tab.run(drawn)[3] == -12
+    assert "sum" in tab.run("by('split').innerText")
+    # zoomed as the others, and back to one battery
+    tab.run(f"page.range({_START + 600}, {_START + 1200})")
+    tab.wait("page.to - page.from == 600 && !page.asked")
+    assert tab.run("page.charts.every(c => c.plot.scales.x.max - c.plot.scales.x.min == 600)")
+    tab.run("by('batteries').firstChild.click()")
+    tab.wait("page instanceof Page")
+    assert tab.run("document.querySelectorAll('#detail canvas').length") == _CHARTS
+    tab.window(390, 844, phone=True)
+    tab.run("by('bank').click()")
+    tab.wait("page instanceof BankPage")
+    assert tab.run("document.documentElement.scrollWidth") == 390
+    assert not tab.complaints

@@ -57,7 +57,7 @@ def _log(time, current=0.0, *, soc=60.0, volts=13.2, temperature=20.0, low=3300,
 
 def _counted(tab, rows, tz="UTC", cells=4):
     data = report.data([report.battery("house", rows, cells=cells)], tz)
-    (found,) = json.loads(tab.run(f"all({data})"))
+    (found,) = json.loads(tab.run(f"all({data})"))["batteries"]
     found["answers"] = {each["id"]: each for each in found["answers"]}
     return found
 
@@ -307,7 +307,7 @@ def test_alarms_of_the_bms(tab):
     ]
     for told, fine in (([], True), (happened[1:], True), (happened, False)):
         data = report.data([report.battery("house", rows, cells=4, happened=told)], "UTC")
-        (found,) = json.loads(tab.run(f"all({data})"))
+        (found,) = json.loads(tab.run(f"all({data})"))["batteries"]
         (said,) = (each for each in found["answers"] if each["id"] == "alarms")
         assert said["fine"] is fine and said["question"] == "Alarms since 2026-01-05"
     assert said["words"] == "1 alarm of the BMS, last 2026-01-05: alarm: cell undervoltage"
@@ -379,3 +379,65 @@ def test_local_midnight_that_summer_time_skips(tab, zone, date):
         local = datetime.fromtimestamp(begin, ZoneInfo(zone))
         assert (local.hour, local.minute) == (int(away == 0), 0)
         assert local.date() == datetime.fromtimestamp(moment, ZoneInfo(zone)).date()
+
+
+# ---- several batteries
+
+
+def _packs(shares, *, apart_v=0.0, days=3, gap=None):
+    """Batteries that share a load, each polled at its own times; (name, rows) of each.
+
+    The last is `apart_v` higher; the first has no rows within `gap`, days from the start.
+    """
+    packs = []
+    for k, share in enumerate(shares):
+        time = _START + 7 * k + (60 + 25 * k) * np.arange(int(days * _DAY_S / (60 + 25 * k)))
+        current = share * 50 * np.sin(2 * np.pi * (time - _START) / _DAY_S)
+        volts = 13.2 + current / share / 500 + apart_v * (k == len(shares) - 1)
+        gaps = ()
+        if gap and not k:
+            kept = (time < _START + gap[0] * _DAY_S) | (time > _START + gap[1] * _DAY_S)
+            gaps = (int(np.argmin(kept)),)
+            time, current, volts = time[kept], current[kept], volts[kept]
+        packs.append((f"pack-{k + 1}", _log(time, current, volts=volts, gaps=gaps)))
+    return packs
+
+
+def _bank(tab, packs):
+    data = report.data([report.battery(name, rows, cells=4) for name, rows in packs], "UTC")
+    return json.loads(tab.run(f"all({data})"))["bank"]
+
+
+def test_a_bank_is_the_sum_of_its_packs(tab):
+    bank = _bank(tab, _packs((0.5, 0.3, 0.2)))["figures"]
+    moved_ah = 50 * 24 / np.pi * 3  # in, and as much out
+    assert bank["in_ah"] == pytest.approx(moved_ah, rel=0.01)
+    assert bank["out_ah"] == pytest.approx(moved_ah, rel=0.01)
+    assert bank["in_wh"] == pytest.approx(moved_ah * (13.2 + 50 * math.pi / 4 / 500), rel=0.01)
+    assert [pack["moved_percent"] for pack in bank["packs"]] == pytest.approx([50, 30, 20], abs=0.3)
+    for way in ("in_ah", "out_ah", "in_wh"):
+        assert sum(pack[way] for pack in bank["packs"]) == pytest.approx(bank[way], rel=0.01)
+
+
+def test_a_pack_that_takes_more_than_its_part_is_marked(tab):
+    for shares, fine in (((0.55, 0.45), True), ((0.7, 0.3), False)):
+        assert _bank(tab, _packs(shares))["figures"]["fine"] is fine
+        (card,) = [a for a in _bank(tab, _packs(shares))["answers"] if a["id"] == "bank-split"]
+        assert card["fine"] is fine and card["words"] == "pack-1 : pack-2"
+
+
+def test_a_battery_of_another_voltage_is_not_parallel(tab):
+    packs = _bank(tab, _packs((0.6, 0.4, 0.1), apart_v=0.4))["figures"]["packs"]
+    assert [pack["name"] for pack in packs] == ["pack-1", "pack-2"]
+    assert [pack["moved_percent"] for pack in packs] == pytest.approx([60, 40], abs=0.3)
+
+
+def test_a_bank_counts_only_while_all_are_measured(tab):
+    bank = _bank(tab, _packs((0.5, 0.5), gap=(1.0, 2.0)))["figures"]
+    assert bank["measured_s"] == pytest.approx(2 * _DAY_S, abs=300)
+    assert bank["in_ah"] == pytest.approx(50 * 24 / np.pi * 2, rel=0.01)
+    assert bank["packs"][1]["moved_percent"] == pytest.approx(50, abs=0.3)
+
+
+def test_one_battery_is_no_bank(tab):
+    assert _bank(tab, _packs((1.0,))) is None

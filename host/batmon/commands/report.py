@@ -36,7 +36,7 @@ def _run(args) -> int:
             part.write_text(report.page(batteries, tz), encoding="utf-8")
         result |= {"out": str(out), "bytes": out.stat().st_size}
     if args.json:
-        result["batteries"] = counting.count(batteries, tz)
+        result |= counting.count(batteries, tz)
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         size = f"{many(result['rows'], 'row')} in {result['bytes'] / 1e6:.1f} MB"

@@ -153,9 +153,9 @@ function room(low, high, zero) {
 
 // One chart of rows. A series is [name of the column, label].
 class RowChart {
-  constructor(parent, { title, unit, digits, series, step, zero, range }, zone, onRange, onTouch) {
+  constructor(parent, { title, unit, digits, series, colors, step, zero, range }, zone, onRange, onTouch) {
     this.names = series.map(([name]) => name);
-    const colors = series.length > 1 ? ["second", "first"] : ["first"];
+    colors ??= series.length > 1 ? ["second", "first"] : ["first"];
     this.div = box(parent, `${title}, ${unit}`, series.map(([, label], i) => [label, colors[i]]));
     this.plot = new uPlot({
       width: plotWidth(this.div), height: HEIGHT,

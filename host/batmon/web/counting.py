@@ -18,12 +18,15 @@ _BROWSERS = (
 )  # fmt: skip
 EACH = """
 async function all(data) {
-  const counted = [];
+  const batteries = [];
   for (const battery of data.batteries) {
-    const { found, answers, zone, rows } = await count(battery, data.tz);
-    counted.push({ name: battery.name, tz: zone.name, wild: rows.wild, answers, figures: found });
+    battery.counted = await count(battery, data.tz);
+    const { found, answers, zone, rows } = battery.counted;
+    batteries.push({ name: battery.name, tz: zone.name, wild: rows.wild, answers, figures: found });
   }
-  return JSON.stringify(counted);
+  const bank = await bankOf(data.batteries, data.tz);
+  const { figures } = bank ?? {};
+  return JSON.stringify({ batteries, bank: bank && { answers: bankAnswers(figures), figures } });
 }
 """
 _IN_NODE = """
@@ -37,10 +40,12 @@ fetch("data").then((answer) => answer.json()).then(all)
 """
 
 
-def count(batteries: list[dict], tz: str | None) -> list[dict]:
-    """Return what the page would count of `batteries`: name, tz, wild, answers, figures of each.
+def count(batteries: list[dict], tz: str | None) -> dict:
+    """Return what the page would count of `batteries`.
 
-    Raises UserError when there is neither node nor a browser that can.
+    "batteries" has of each name, tz, wild, answers, figures; "bank" answers and figures of those
+    that are parallel, or None if fewer than two know the time. Raises UserError when there is
+    neither node nor a browser that can.
     """
     scripts = "".join(map(report.script, report.COUNTING)) + EACH
     data = report.data(batteries, tz)

@@ -9,49 +9,27 @@ const DETAIL = [
   { title: "Cell spread", unit: "mV", digits: 0, series: [["spread", "highest − lowest"]], zero: true },
   { title: "Temperature", unit: "°C", digits: 1, series: [["temperature", "sensor"]], step: 1 },
 ];
-const RANGES = [["All", Infinity], ["Year", 366], ["Month", 31], ["Week", 7], ["Day", 1]];
-const SHORTEST_S = 30;
 const DAYS_LEAST = 3;  // fewer are told in numbers alone
 const LONGEST_LIST = 100;
 const AROUND_S = 150;  // of what happened that is shown of its minutes
 const IN_WORDS = new Set(["alarm", "switched", "health", "limit of the settings", "changes that were only counted", "make of the BMS"]);
-const by = (id) => document.getElementById(id);
 
-function element(parent, tag, text) {
-  const node = parent.appendChild(document.createElement(tag));
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-class Page {
+class Page extends View {
   constructor(battery, { rows, zone, found, answers }) {
-    Object.assign(this, { battery, rows, zone, found, answers });
-    this.first = found.first;
-    this.last = Math.max(found.last, this.first + SHORTEST_S);
-    this.from = this.first;
-    this.to = this.last;
-    this.asked = false;
-    for (const id of ["span", "summary", "notes", "units", "overview", "detail", "happened", "health", "wide-tables", "tables", "tools"])
-      by(id).textContent = "";
+    super(rows, zone, found.first, found.last);
+    Object.assign(this, { battery, found });
     this.notes();
-    this.pick = (from, to) => {
-      this.range(from, to);
-      by("tools").scrollIntoView({ behavior: "smooth", block: "start" });
-    };
     this.byDay = found.days.length >= DAYS_LEAST;
     by("overview-part").hidden = !this.byDay;
-    this.counts = [];
     if (this.byDay) this.unitsSwitch();
     this.health();
     by("health-part").hidden = !by("health").children.length;
-    this.charts = DETAIL.filter(({ series }) => series.some(([name]) => rows.values[name].some((x) => x === x)))
-      .map((what) => new RowChart(by("detail"), what, zone, (from, to) => this.range(from, to),
-        (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
+    this.chart(DETAIL);
     this.happened = battery.happened ?? [];
     this.marks = this.happened.filter(([, , kind]) => kind !== "health" && kind !== "log").map((what) => this.mark(what));
     this.tools();
     this.tables();
-    this.summary();
+    this.cards(answers);
     this.draw();
   }
 
@@ -67,28 +45,6 @@ class Page {
       say(`${plural(battery.left_out, "row")} from before the first known time ${battery.left_out === 1 ? "is" : "are"} left out.`);
     if (rows.wild.count)
       say(`${plural(rows.wild.count, "voltage")} that cannot be (the first: ${number(rows.wild.value, 1)} V) ${rows.wild.count === 1 ? "is" : "are"} left out.`);
-  }
-
-  // A card for each answer; opened, it tells the rule, and where on the page its evidence is.
-  summary() {
-    for (const { question, value, words, rule, fine, see } of this.answers) {
-      const card = element(by("summary"), "details");
-      card.className = fine === null ? "" : fine ? "fine" : "look";
-      const head = element(card, "summary");
-      element(head, "span", question);
-      element(head, "b", value);
-      // a number keeps its unit on the same line
-      element(head, "span", words.replace(/(\d) (?=[A-Za-z°]{1,4}\b|%|mΩ)/g, "$1\u00a0")).className = "words";
-      element(card, "p", rule);
-      const target = by(see);
-      if (!target?.children.length) continue;
-      const link = element(card, "a", "show");
-      link.href = `#${see}`;
-      link.onclick = (event) => {
-        event.preventDefault();
-        target.scrollIntoView({ behavior: "smooth", block: "start" });
-      };
-    }
   }
 
   unitsSwitch() {
@@ -132,31 +88,6 @@ class Page {
     per("resistance", { title: "Resistance of the pack", unit: "mΩ", digits: 2, series: [["resistance", of("resistance_mohm"), "first"]] });
   }
 
-  tools() {
-    const tools = by("tools");
-    this.buttons = RANGES.filter(([, days], i) => !i || days * DAY_S < this.last - this.first)
-      .map(([words, days]) => {
-        const button = element(tools, "button", words);
-        button.onclick = () => {
-          const middle = (this.from + this.to) / 2, half = days * DAY_S / 2;
-          // from everything to its newest part, else around what is shown
-          if (this.whole()) this.range(this.last - 2 * half, this.last);
-          else this.range(middle - half, middle + half);
-        };
-        return [button, days];
-      });
-    for (const [words, move] of [["←", -1], ["→", 1]])
-      element(tools, "button", words).onclick = () => {
-        const by = (this.to - this.from) * 0.5 * move;
-        this.range(this.from + by, this.to + by);
-      };
-    for (const [words, by] of [["+", 0.25], ["−", -0.5]])
-      element(tools, "button", words).onclick = () => {
-        const cut = (this.to - this.from) * by;
-        this.range(this.from + cut, this.to - cut);
-      };
-  }
-
   // A mark on the line below the curves, which leads to the minutes of what happened then.
   mark([at, end, kind, words]) {
     const node = element(by("happened"), "button");
@@ -178,39 +109,6 @@ class Page {
       node.style.left = `${left / devicePixelRatio + (first - this.from) * scale}px`;
       node.style.width = `${Math.max(6, (Math.min(end, this.to) - first) * scale)}px`;
     }
-  }
-
-  whole() {
-    return this.from === this.first && this.to === this.last;
-  }
-
-  // Show this range, kept within the log; drawn once per frame of the screen.
-  range(from, to) {
-    const length = Math.min(Math.max(to - from, SHORTEST_S), this.last - this.first);
-    if (from === -Infinity) from = this.first;
-    if (from + length > this.last) from = this.last - length;
-    this.from = Math.max(this.first, from);
-    this.to = this.from + length;
-    if (this.asked) return;
-    this.asked = true;
-    requestAnimationFrame(() => {
-      this.asked = false;
-      this.draw();
-    });
-  }
-
-  draw() {
-    const names = this.charts.flatMap((chart) => chart.names);
-    const pixels = this.charts[0].plot.bbox.width / devicePixelRatio || 800;
-    const [xs, ys] = this.rows.slice(names, this.from, this.to, pixels);
-    const values = Object.fromEntries(names.map((name, i) => [name, ys[i]]));
-    for (const chart of this.charts) chart.show(xs, values, this.from, this.to);
-    this.drawMarks();
-    by("range").textContent = `${this.zone.time(this.from)} to ${this.zone.time(this.to)}, ${duration(Math.round(this.to - this.from))}`;
-    for (const [button, days] of this.buttons)
-      button.className = (days === Infinity ? this.whole()
-        : Math.abs(this.to - this.from - days * DAY_S) < 1) ? "on" : "";
-    document.body.dataset.points = xs.length;
   }
 
   tables() {
@@ -256,38 +154,18 @@ class Page {
       { spans: events.map(([at]) => [at - DAY_S / 2, at + DAY_S / 2]) });
   }
 
-  table(parent, id, title, heads, lines, { spans, note } = {}) {
-    const div = element(parent, "div");
-    div.className = lines.length > 40 ? "table long" : "table";
-    div.id = id;
-    element(div, "h3", title);
-    if (!lines.length) return element(div, "small", "none");
-    const table = element(div, "table"), head = element(table, "tr");
-    for (const words of heads) element(head, "th", words);
-    lines.forEach((cells, i) => {
-      const row = element(table, "tr");
-      for (const words of cells) element(row, "td", words);
-      if (!spans) return;
-      row.dataset.at = spans[i];
-      row.onclick = () => this.pick(...spans[i]);
-    });
-    if (note) element(div, "p", note);
-  }
-
-  resize() {
-    for (const { div, plot } of [...this.charts, ...this.counts])
-      plot.setSize({ width: plotWidth(div), height: HEIGHT });
-    this.draw();
-  }
 }
 
 let page;
 
-// Show the first of `batteries`, as web/report.py makes them, and a button for each; `tz` names a
-// time zone or is null for the reader's own.
+// Show the first of `batteries`, as web/report.py makes them, and a button for each and, of several,
+// for all of them together; `tz` names a time zone or is null for the reader's own.
 function show(batteries, tz) {
-  const open = async (battery, button) => {
+  const press = (button) => {
     for (const other of by("batteries").children) other.className = other === button ? "on" : "";
+  };
+  const open = async (battery, button) => {
+    press(button);
     battery.counted ??= await count(battery, tz);
     page = new Page(battery, battery.counted);
   };
@@ -295,6 +173,15 @@ function show(batteries, tz) {
   for (const battery of batteries) {
     const button = element(by("batteries"), "button", battery.name);
     button.onclick = () => open(battery, button);
+  }
+  if (batteries.filter(({ clock }) => clock).length > 1) {
+    const button = element(by("batteries"), "button", "All together");
+    let bank = null;
+    button.id = "bank";
+    button.onclick = async () => {
+      press(button);
+      page = new BankPage(bank ??= await bankOf(batteries, tz));
+    };
   }
   document.title = `batmon: ${batteries.map(({ name }) => name).join(", ")}`;
   return open(batteries[0], by("batteries").firstChild);

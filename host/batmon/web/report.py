@@ -15,8 +15,8 @@ from batmon.version import VERSION
 
 _WEB = Path(__file__).parent
 # What unpacks and counts knows no page: `batmon report --json` runs it too.
-COUNTING = "zone.js", "data.js", "cells.js", "figures.js", "verdicts.js"
-SHOWING = "charts.js", "report.js"
+COUNTING = "zone.js", "data.js", "cells.js", "figures.js", "verdicts.js", "bank.js"
+SHOWING = "charts.js", "view.js", "report.js", "bank-page.js"
 _HERE = ("embedded.js",)
 # Where the chart library lies in its package, which is not imported: it would bring IPython.
 _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
