@@ -28,6 +28,7 @@ class Status:
     age_s = None
     message = ""
     alarm = ""
+    seen = ""  # the alarm that somebody has acknowledged
     past = ""
     frames = 0
     days_stored = None
@@ -132,6 +133,8 @@ class Battery:
             self.status.alarm = self._alarm(sample)
             if self._watch:
                 self._watch.sample(self, sample)
+            if self.status.alarm != self.status.seen:
+                self.status.seen = ""
             for sink in self._app.sinks:
                 sink.sample(self, now_ms, sample)
             first = self.store.frames and not self._report_s  # whoever installs waits for it

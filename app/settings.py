@@ -29,11 +29,16 @@ lcd.address      0               0..127           -    I2C address of the displa
 lcd.wiring       "common"        "common"|"other" -    the kind of backpack, see HARDWARE.md
 lcd.backlight    "auto"          "auto"|"on"|"off" -   auto: lit while something happens, then off
 lcd.backlight_s  120             5..86400         s    how long auto keeps the light on
+ds3231           "auto"          "auto"|"on"|"off" -   clock with its own battery on the display's bus; auto: used if there is one beside a display
 alarm.soc        0               0..100           %    alarm at or below this state of charge; 0: never
 alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is below; 0: never
 alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
 alarm.temperature_c 0            0..100           degC alarm when a sensor is hotter; 0: never
 alarm.temperature_low_c -40      -40..40          degC alarm when charging while a sensor is colder; -40: never
+alarm.pin           -1           -1..48          GPIO output for a buzzer or a relay, see HARDWARE.md; -1: none
+alarm.pin_on        "high"       "high"|"low"    -    its level during an alarm
+alarm.pin_mode      "pulses"     "pulses"|"steady" -  pulses: three tenths of a second, every two seconds
+button.pin          -1           -1..48          GPIO button to ground, see HARDWARE.md; -1: none
 bthome           false           true|false       -    broadcast the values over Bluetooth, see HOMEASSISTANT.md; neighbours can read them
 wifi.ssid        ""              text             -    name of the WiFi network, joined when influx.host or mqtt.host is set
 wifi.password    ""              secret           -    password of the WiFi network; "" for an open one
@@ -105,9 +110,15 @@ def in_use(settings):
         off.append("link")
     if not settings["bthome"]:
         off.append("bthome")
+    if settings["alarm.pin"] < 0:
+        off += ["alarm.pin", "alarm.pin_on", "alarm.pin_mode"]
+    if settings["button.pin"] < 0:
+        off.append("button")
     if not _phone(settings):
         off.append("phone")
-    return {key: settings[key] for key in settings if key.split(".")[0] not in off}
+    return {
+        key: settings[key] for key in settings if key not in off and key.split(".")[0] not in off
+    }
 
 
 def _phone(settings):

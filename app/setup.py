@@ -23,6 +23,17 @@ def settings():
 def configure(app):
     """Make link, sampler and store from conn.py and the settings; say what is wrong."""
     want = app.settings
+    if "alarm.pin" in want or "button.pin" in want:
+        from app import pins
+
+        app.pins = pins.start(app)
+        _forget("app", "pins")
+    own = want.pop("ds3231")
+    if own == "on" or own == "auto" and want["lcd.fitted"]:
+        from app import ownclock
+
+        ownclock.start(app, own == "on")
+        _forget("app", "ownclock")
     from app import choice, claim, known
 
     try:
@@ -72,6 +83,8 @@ def display(app):
         link = app.batteries[0].link
         step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
         light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
+    if app.pins:
+        picture, light = app.pins.shown(picture, light)
     pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
     missing = "no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins
     return lcd, picture, light, missing

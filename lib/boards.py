@@ -13,22 +13,23 @@ import sys
 # wifi: whether WiFi's 40 kB are left then. Not on an ESP32 or C3; see docs/HARDWARE.md.
 # at: where esptool writes the firmware, by the chip's ROM.
 # volume: kB of a file system that the firmware makes in 4 MB of flash (its partition table).
+# cable: pins by which a PC talks to the board: to the chip for USB, of others their own USB.
 #
-# name                sda scl flash       heap wifi at     volume
+# name                sda scl flash       heap wifi at     volume cable
 TABLE = """
-OCTALSPIRAMWITHESP32S3 8 9 26-37      2000 yes  0x0    2048
-SPIRAMWITHESP32S3     8   9 26-32       2000 yes  0x0    2048
-ESP32S3               8   9 26-32       128  yes  0x0    2048
-ESP32C3               6   7 11-17       112  no   0x0    2048
-ESP32C6               6   7 24-30       128  yes  0x0    2048
-ESP32PICO             21 22 6-11,16-17  112  no   0x1000 2048
-SPIRAMWITHESP32       21 22 6-11,16-17  2000 yes  0x1000 2048
-ESP32                 21 22 6-11        112  no   0x1000 2048
+OCTALSPIRAMWITHESP32S3 8 9 26-37      2000 yes  0x0    2048   19-20
+SPIRAMWITHESP32S3     8   9 26-32       2000 yes  0x0    2048   19-20
+ESP32S3               8   9 26-32       128  yes  0x0    2048   19-20
+ESP32C3               6   7 11-17       112  no   0x0    2048   18-19
+ESP32C6               6   7 24-30       128  yes  0x0    2048   12-13
+ESP32PICO             21 22 6-11,16-17  112  no   0x1000 2048   1,3
+SPIRAMWITHESP32       21 22 6-11,16-17  2000 yes  0x1000 2048   1,3
+ESP32                 21 22 6-11        112  no   0x1000 2048   1,3
 """
 
 
 def rows():
-    """Yield [name, sda, scl, flash, heap, wifi, at, volume] of each row, as in the table."""
+    """Yield [name, sda, scl, flash, heap, wifi, at, volume, cable] of each row of the table."""
     for line in TABLE.split("\n"):
         if line:
             yield line.split()
@@ -52,6 +53,19 @@ def pins(board):
 
 def flash_pins(board):
     """Yield (first, last) of the pins that nobody may touch."""
-    for some in board[3].split(","):
-        first, last = some.split("-")
-        yield int(first), int(last)
+    return _ranges(board[3])
+
+
+def refuses(board, pin):
+    """Return why nobody should use the pin of that number for something else, or ""."""
+    for what, some in (("the flash", board[3]), ("the cable to the PC", board[8])):
+        for first, last in _ranges(some):
+            if first <= pin <= last:
+                return "GPIO%s are for %s" % (some.replace("-", " to ").replace(",", ", "), what)
+    return ""
+
+
+def _ranges(some):
+    for each in some.split(","):
+        first, _, last = each.partition("-")
+        yield int(first), int(last or first)

@@ -1,27 +1,16 @@
-# The time from a server of the network (NTP), and the board's clock set by it
+# The time from a server of the network (NTP)
 # Loaded once a day and dropped.
 import os
 import struct
-import time
 
-import machine
 import udpask
 from micropython import const
 
 _NTP_MS = const(1000)  # and so never more than half a second wrong
 _NTP_UNIX_S = const(2208988800)  # from 1900 to 1970
-_UNIX_2000_S = const(946684800)
 _UNIX_2024_S = const(1704067200)
 _UNIX_2100_S = const(4102444800)
 _AGREE_MS = const(1000)
-
-
-def set_clock(unix_ms):
-    """Set the board's clock, UTC."""
-    epoch_s = _UNIX_2000_S if time.gmtime(0)[0] == 2000 else 0
-    now = time.gmtime(unix_ms // 1000 - epoch_s)
-    us = unix_ms % 1000 * 1000
-    machine.RTC().datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
 
 
 async def unix_offset_ms(clock, name, dns):

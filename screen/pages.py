@@ -83,7 +83,8 @@ class Screen:
         sample: the BMS driver's dict (V, A, W, %, degC, Ah, s) or None, a new one for new
         data; missing, absurd or NaN values become dashes. status: link (words), beats
         (samples so far), age_s (of the sample, or None), message (sentence for the user or
-        ""), alarm (words, a line for each, or ""), past (the same of a fault that is over),
+        ""), alarm (words, a line for each, or ""), seen (the alarm that was acknowledged: it
+        does not blink), past (words of a fault that is over),
         frames (stored), days_stored, days_left, flushed_s (since the last flush; these three
         may be None). tick_s: seconds of any clock; pages turn with it.
         """
@@ -143,7 +144,7 @@ class Screen:
         stale = status.age_s is None or status.age_s > self._stale_s
         alarm = self._wrapped(2, status.alarm or status.past)
         # a picture that moves would look alive
-        self._head(status.beats, status.alarm, stale, tick_s)
+        self._head(status.beats, status.alarm and status.alarm != status.seen, stale, tick_s)
         if self.rows > 2:
             self._line(1, _VOLTS, status)
             self._line(2, _CELLS, status)
@@ -412,8 +413,8 @@ class Screen:
 class Light:
     """When the backlight is lit: `mode` "on", "off", or "auto": for `after_s` after activity.
 
-    Activity is an alarm, a new message, the link found or lost, or a current that has changed
-    by `step_a` since the last activity.
+    Activity is an alarm that nobody has acknowledged, a new message, the link found or lost, or a
+    current that has changed by `step_a` since the last activity.
     """
 
     def __init__(self, mode="auto", after_s=120, step_a=1):
@@ -428,7 +429,7 @@ class Light:
 
     def lit(self, sample, status, now_s):
         """Return whether it is, at second `now_s` of a clock that only goes forward."""
-        active = self._since_s is None or status.alarm
+        active = self._since_s is None or status.alarm and status.alarm != status.seen
         if sample is not self._sample:
             self._sample = sample
             current = sample.get("current")

@@ -2,13 +2,20 @@
 import sys
 
 import machine
-from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
 
 def make(want):
-    """Return the LCD, not started; `want` are the settings, and get the pins that the chip decides.
+    """Return the LCD, not started; `want` are the settings. Raises ValueError for bad pins."""
+    from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
-    Raises ValueError for bad pins.
+    wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
+    return LCD(bus(want), want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
+
+
+def bus(want):
+    """Return the I2C bus; `want` gets the pins that the chip decides. Raises ValueError for bad ones.
+
+    It may be called again: it is the same bus.
     """
     import boards
 
@@ -29,11 +36,9 @@ def make(want):
     # 100 kHz is the PCF8574's limit; the port's default is 400. A row takes 8 ms, so that a
     # stuck bus need not hold up the rest for longer than 20
     try:
-        i2c = machine.I2C(0, scl=_pin(scl), sda=_pin(sda), freq=100_000, timeout=20_000)
+        return machine.I2C(0, scl=_pin(scl), sda=_pin(sda), freq=100_000, timeout=20_000)
     except ValueError as exc:
         raise _bad(want, exc)
-    wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-    return LCD(i2c, want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
 
 
 def _bad(want, why):

@@ -15,6 +15,9 @@ _ENODEV = const(19)
 _RTC_BYTES = const(2048)
 
 i2c_devices = {}  # address -> object with write(buf, freq_hz)
+driven = {}  # GPIO -> level that somebody outside gives it: a button
+outputs = {}  # GPIO -> level, of those that are outputs
+changes = []  # of outputs, as long as the board runs: (ms, GPIO, level)
 _memory = bytearray(_RTC_BYTES)
 _used = 0  # bytes of it that were written
 _cause = PWRON_RESET
@@ -27,7 +30,10 @@ class Reset(BaseException):
 class Pin:
     """A pin of the chip; one of its flash's is the end."""
 
+    IN = 1
+    OUT = 3
     OPEN_DRAIN = 7
+    PULL_UP = 2
 
     def __init__(self, number, mode=None, pull=None, value=None):
         chip = sysmem.chip
@@ -39,12 +45,30 @@ class Pin:
         if self.input_only and mode is not None:
             raise ValueError("pin can only be input")
         self.number = number
-        self._level = value or 0
+        self._pull = pull
+        self._output = mode in (self.OUT, self.OPEN_DRAIN)
+        if self._output:
+            self.value(value or 0)
+        else:
+            outputs.pop(number, None)
 
     def value(self, level=None):
         if level is None:
-            return self._level
-        self._level = level
+            level = outputs.get(self.number)
+            if level is None or self.number in driven:
+                level = driven.get(self.number, 1 if self._pull == self.PULL_UP else 0)
+            return level
+        if self._output and outputs.get(self.number) != (1 if level else 0):
+            outputs[self.number] = 1 if level else 0
+            changes.append((vclock.now_ms(), self.number, outputs[self.number]))
+
+
+def drive(number, level):
+    """Give the pin of that number a level from outside, None to let go of it."""
+    if level is None:
+        driven.pop(number, None)
+    else:
+        driven[number] = level
 
 
 class I2C:

@@ -177,6 +177,15 @@ class World:
             Outside(_PC + self._config["out"])
         if "faults" in self._config:
             self._play(peripherals)
+        if "ds3231" in self._config:
+            import rtcchip
+
+            past = self._past.setdefault("ds3231", {"unix_s": self._config["ds3231"]})
+            machine.i2c_devices[0x68] = rtcchip.RTCChip(past)
+        for pin, at_s, for_s in self._config.get("presses", ()):  # of buttons to ground
+            for t_s, level in ((at_s, 0), (at_s + for_s, None)):
+                if 1000 * t_s >= vclock.now_ms():
+                    vclock.call_at(int(1000 * t_s), machine.drive, pin, level)
         if self._config["lcd"] != "none":
             cols, rows = (int(n) for n in self._config["lcd"].split("x"))
             self._display = machine.i2c_devices[0x27] = lcd.LCD(
@@ -307,6 +316,8 @@ class World:
             now["unix_ms"] = None
         now["wifi"] = sysmem.has("wifi")
         now["faults"] = self._past.get("faults", {})
+        if "ds3231" in self._past:  # it has a battery of its own
+            now["ds3231"] = self._past["ds3231"]
         now["panics"] = self._past.get("panics", []) + list(reset.args[1:])
         with open(_PC + self._config["rtc"] + ".world", "w") as f:
             json.dump(now, f)
@@ -362,6 +373,7 @@ class World:
                 "panics": self._past.get("panics", []),
                 "stats": (self._link_stats() or [{}])[0],
                 "links": self._link_stats(),
+                "outputs": machine.changes,
                 "erases": self.flash.erases,
                 "max_erase": self.flash.most_erased(),
                 "bytes_programmed": self.flash.bytes_programmed,

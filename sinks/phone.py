@@ -93,7 +93,6 @@ class Phone:
         self.nonce = None
         self.stopped = False
         self.reading = False
-        self.seen = {}  # by battery: the alarm that somebody has acknowledged
         self._buf = bytearray(_MTU_MOST - 3)
         self._conn = None
         self._mtu = 23
@@ -297,12 +296,7 @@ class Phone:
         pass
 
     def sample(self, battery, now_ms, sample):
-        """Show a sample on the phone; an alarm that was acknowledged is none."""
-        status = battery.status
-        if status.alarm != self.seen.get(battery.name, ""):
-            self.seen.pop(battery.name, None)
-        elif status.alarm:
-            status.alarm = ""
+        """Show a sample on the phone."""
         if self._live > 0:
             self._send_live(battery)
 
@@ -313,7 +307,11 @@ class Phone:
         i = self.batteries.index(battery)
         status = battery.status
         self._live_ms = time.ticks_ms()
-        words = "!" + status.alarm if status.alarm else "" if status.connected else status.link
+        words = status.alarm
+        if not words:
+            words = "" if status.connected else status.link
+        elif words != status.seen:
+            words = "!" + words
         try:
             if self._told.get(i, "") != words:
                 text = words.encode()[: self._mtu - 5]

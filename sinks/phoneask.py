@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 import struct
-import time
+import sys
 
-import machine
 from micropython import const
 from shards import frame
 
@@ -170,10 +169,10 @@ def _act(phone, op, request):
         unix_s, ms = struct.unpack_from("<IH", request, 1)
         if not _FIRST_UNIX_S < unix_s < _LAST_UNIX_S or ms > 999:
             return _MALFORMED
-        now = time.gmtime(unix_s - (946684800 if time.gmtime(0)[0] == 2000 else 0))
-        machine.RTC().datetime(
-            (now[0], now[1], now[2], now[6], now[3], now[4], now[5], ms * 1000)
-        )
+        import setclock
+
+        del sys.modules["setclock"]
+        setclock.set_clock(unix_s * 1000 + ms)
         for battery in phone.batteries:
             if battery.store:
                 battery.store.tick()  # it notes the time, by which frames are dated
@@ -188,12 +187,9 @@ def _act(phone, op, request):
         return _GOOD
     if request[1] >= len(phone.batteries):
         return _MALFORMED
-    battery = phone.batteries[request[1]]
-    if not battery.status.alarm:
-        return _NOT_NOW
-    phone.seen[battery.name] = battery.status.alarm
-    battery.status.alarm = ""
-    return _GOOD
+    status = phone.batteries[request[1]].status
+    status.seen = status.alarm
+    return _GOOD if status.alarm else _NOT_NOW
 
 
 # ---- files

@@ -74,8 +74,9 @@ class Wifi:
 
     async def _set_clock(self):
         import ntp  # once a day
+        import setclock
 
-        del sys.modules["ntp"]
+        del sys.modules["ntp"], sys.modules["setclock"]
         offset_ms = await ntp.unix_offset_ms(self._clock, self._ntp_host, self.dns())
         now_s = self._clock.uptime_s()
         if offset_ms is None:
@@ -84,7 +85,7 @@ class Wifi:
             return
         self._ntp_s = now_s + _NTP_S
         self._ntp_wait_s = _NTP_RETRY_S
-        ntp.set_clock(self._clock.uptime_ms() + offset_ms)
+        setclock.set_clock(self._clock.uptime_ms() + offset_ms)
 
     async def _attempt(self):
         """Try to join; return what went wrong, or ""."""

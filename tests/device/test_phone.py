@@ -34,7 +34,7 @@ _CODE = "271828"
 
 
 class _Status:
-    alarm = ""
+    alarm = seen = ""
     connected = True
     link = "connected"
     message = ""
@@ -346,15 +346,19 @@ async def test_clock_pause_and_alarm():
         await asyncio.sleep_ms(300)
         assert client.words == [b"!cell 3 low"]
         assert (await client.ask(ACKNOWLEDGE, b"\0"))[0] == 0
-        assert battery.status.alarm == ""
-        battery.status.alarm = "cell 3 low"  # at the next sample
+        status = battery.status
+        assert status.alarm == status.seen == "cell 3 low"
+        client.write(bytes((LIVE, 3)))
+        await asyncio.sleep_ms(100)
         sink.sample(battery, 0, battery.sample)
-        assert battery.status.alarm == ""
-        battery.status.alarm = "cell 2 low"
+        await asyncio.sleep_ms(100)
+        assert client.words[-1] == b"cell 3 low"  # it is told without the mark
+        status.alarm = "cell 2 low"
+        client.write(bytes((LIVE, 3)))
+        await asyncio.sleep_ms(100)
         sink.sample(battery, 0, battery.sample)
-        battery.status.alarm = "cell 3 low"
-        sink.sample(battery, 0, battery.sample)
-        assert battery.status.alarm == "cell 3 low"
+        await asyncio.sleep_ms(100)
+        assert client.words[-1] == b"!cell 2 low"
 
 
 async def test_two_phones_and_a_newcomer_while_a_dead_one_holds_the_place():

@@ -31,6 +31,7 @@ class Status:
     age_s = 1
     message = ""
     alarm = ""
+    seen = ""
     past = ""
     frames = 1234
     days_stored = 45
@@ -319,6 +320,11 @@ def test_alarms_are_seen():
             }
             marks = [lines_of(cols, rows, _RECORDED, 0, beats=i, **alarm)[0][1] for i in range(4)]
             assert marks == ["!", _HEART] * 2
+            alarm["seen"] = words  # acknowledged: still shown, but it does not blink
+            seen = views(cols, rows, _RECORDED, 400, **alarm)
+            assert [lines[-1] for lines in seen[1::2]] == shown
+            marks = [lines_of(cols, rows, _RECORDED, 0, beats=i, **alarm)[0][1] for i in range(4)]
+            assert marks == [" ", _HEART] * 2
         assert lines_of(cols, rows, _RECORDED, 1, beats=0)[0][1] == " "
 
 
@@ -490,6 +496,9 @@ def test_the_light_goes_out_and_comes_back():
         assert lit.after(300, **event) == ("alarm" in event)
         lit.after(1)
         assert lit.after(100) and not lit.after(30), event
+    seen = {"alarm": "too hot", "seen": "too hot"}  # which somebody has acknowledged
+    assert not lit.after(200, **seen) and lit.after(1, alarm="too hot\nlow", seen="too hot")
+    assert not lit.after(200)
     # a load is switched on, stays on, and off
     assert lit.after(1, -40.0) and not lit.after(200, -40.0) and lit.after(1, -1.0)
     assert not lit.after(200, 1.0), "noise"

@@ -14,7 +14,7 @@ class _Status:
     connected = True
     beats = 1
     age_s = 1
-    message = alarm = past = ""
+    message = alarm = seen = past = ""
     frames = 5
     days_stored = days_left = flushed_s = None
 

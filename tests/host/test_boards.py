@@ -60,7 +60,7 @@ def test_hardware_says_what_the_table_says():
     said = {}
     for line in _HARDWARE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 7 and cells[1].startswith("GPIO"):
+        if len(cells) == 8 and cells[1].startswith("GPIO"):
             said[cells[0]] = cells[1:]
     names = {
         "ESP32": "ESP32",
@@ -74,11 +74,12 @@ def test_hardware_says_what_the_table_says():
     assert set(said) == set(names)
     table = {row[0]: row for row in _BOARDS.rows()}
     for name, key in names.items():
-        sda, scl, _, heap, wifi, at, _ = table[key][1:]
+        sda, scl, _, heap, wifi, at, _, cable = table[key][1:]
         flash = ", ".join(f"{a} to {b}" for a, b in _BOARDS.flash_pins(table[key]))
         heap = f"{heap} kB" if int(heap) < 1000 else "megabytes"
         at = at.replace("0x0", "0")
-        pins = f"GPIO{sda}, GPIO{scl}", f"GPIO{flash}"
+        cable = cable.replace("-", " to ").replace(",", ", ")
+        pins = f"GPIO{sda}, GPIO{scl}", f"GPIO{flash}", f"GPIO{cable}"
         assert said[name] == [*pins, heap, wifi, f"`{at}`", "2 MB"], name
     assert {row[7] for row in table.values()} == {"2048"}
 

@@ -56,6 +56,7 @@ _STATUS = {
     "age_s": 1,
     "message": "",
     "alarm": "",
+    "seen": "",
     "past": "",
     "frames": 48213,
     "days_stored": 48,
@@ -171,7 +172,11 @@ setting, alternates with the battery. Dashes are what the BMS does not tell.
 **Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
 `lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
 when the current has changed by a hundredth of the capacity (2.8 A of 280 Ah), and while there is
-an alarm.
+an alarm that nobody has acknowledged.
+
+**Acknowledging.** A long press of the [button](HARDWARE.md#button-and-buzzer), or `Seen` on a
+[phone](PHONE.md): the alarm is still shown in words, but the `!` no longer blinks, and light and
+buzzer are off, until it is another alarm.
 
 **What may go wrong.** The display may be unplugged and put back at any time; it is right again
 within five seconds. A disturbance that garbles it without a trace is gone after three minutes at
