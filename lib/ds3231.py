@@ -40,7 +40,7 @@ class DS3231:
         return second
 
     def write(self, unix_s):
-        """Set it to UTC seconds since 1970, and let it run; raises OSError if it did not take it."""
+        """Set it to UTC seconds since 1970, and let it run; raises OSError if that fails."""
         now = time.gmtime(unix_s - _epoch_s())
         date = bytes(
             _bcd(n) for n in (now[5], now[4], now[3], now[6] + 1, now[2], now[1], now[0] % 100)

@@ -13,7 +13,7 @@ def make(want):
 
 
 def bus(want):
-    """Return the I2C bus; `want` gets the pins that the chip decides. Raises ValueError for bad ones.
+    """Return the I2C bus; `want` gets the pins that the chip decides. ValueError: bad ones.
 
     It may be called again: it is the same bus.
     """
