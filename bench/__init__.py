@@ -4,6 +4,7 @@
 """
 
 SECTIONS = (
+    "answers",
     "bytes",
     "codec",
     "codec_cost",

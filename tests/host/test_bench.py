@@ -7,7 +7,7 @@ import pytest
 
 from batmon.console import UserError
 from batmon.paths import ROOT
-from bench import codec, export
+from bench import answers, codec, export
 
 _FRAMES = (ROOT / "tests/data/frames/ups4s.bin").read_bytes()
 
@@ -55,3 +55,15 @@ def test_a_year_that_was_cut_off_is_begun_anew(tmp_path, monkeypatch):
     assert names == {*truth, "truth.json"} == {"van", "house", "ebike", "truth.json"}
     monkeypatch.setattr(export, "write_fleet", cut)
     assert export.year() == truth
+
+
+@pytest.mark.campaign
+def test_what_the_report_says_of_a_year_is_true():
+    rows = answers.measure()
+    off = {what: row["off_percent"] for what, row in rows.items()}
+    told = {what for what, percent in off.items() if percent == percent}
+    assert all(abs(off[what]) <= 2 for what in told), off
+    # absent is what a minute between polls, or narrow swings, do not tell
+    capacities = [what for what in off if what.startswith("capacity")]
+    assert set(off) - told <= {"resistance, mΩ", *capacities}
+    assert len(told & set(capacities)) >= 8

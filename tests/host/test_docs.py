@@ -136,7 +136,7 @@ def _batmon(place, words: list[str]) -> int:
             rest += ["--out", "one"]  # build/board is what the other tests use
         if any(word.startswith("--ble") for word in rest):
             patch.setattr(blelog, "BleLog", _AirLog)  # test_pull_ble.py reaches one
-        if name == "install" and "--help" not in rest:
+        if name in ("install", "doctor") and "--help" not in rest:
             rest += ["--wait", "0"]
         if "--flash" in rest:  # it has its own tests
             rest.append("--yes")

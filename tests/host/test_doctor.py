@@ -3,6 +3,7 @@
 import json
 import random
 import string
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -91,6 +92,16 @@ def test_of_a_board_that_logs(tmp_path, capsys):
             assert words in document, document
         assert "hunter22" not in document and "päss" not in document
         assert "passwords are left out" in capsys.readouterr().out
+
+
+def test_it_waits_no_longer_than_there_is_something_to_hear():
+    said = ["looking for van", "van not found (seen: none), retry 1 in 1 s", "looking for van"]
+    board = SimpleNamespace(restart=lambda seconds: iter(said))
+    assert list(doctor._words(board, 30)) == said[:2]
+    said[1] = "13.31 V  -10.82 A  95 %  cells 3327/3329 mV  15 C  159 frames"
+    assert list(doctor._words(board, 30)) == said[:2]
+    said[1] = "no answer, retry 1 in 1 s"  # the next try may get one
+    assert list(doctor._words(board, 30)) == said
 
 
 def test_without_a_board_it_tells_of_this_pc_and_why(tmp_path, capsys):

@@ -81,6 +81,7 @@ def test_a_million_frames(million, tab):
     tab.open(page)
     # what the page itself counts, since it began to load; the target on a quiet PC is 3 s
     assert tab.wait(_READY) and not tab.complaints
+    assert tab.run("(({ answered, ready }) => answered - ready)(document.body.dataset)") < 0
     charts = tab.run("document.querySelectorAll('#detail canvas').length")
     assert charts == _CHARTS
     # every canvas has something drawn on it

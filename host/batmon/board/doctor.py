@@ -30,7 +30,8 @@ _CONN_LINES = r"^(?:from aiobmsble\.bms\.\w+ import BMS|dev_name *=.*|DESIGN_CAP
 def gather(port: str | None, seconds: int) -> tuple[str, str]:
     """Return the text, and why the board is missing in it, "" if it is not.
 
-    The board is restarted; its words of so many seconds, or to its first sample, are in the text.
+    The board is restarted; its words of so many seconds are in the text, or those until it has a
+    sample or knows that no BMS of that name is in reach.
     """
     parts, secrets, trouble = {"this PC": _pc()}, set(), ""
     try:
@@ -100,7 +101,7 @@ def _ask(board: Remote, parts: dict[str, str], settings: str):
 def _words(board: Remote, seconds: int) -> Iterable[str]:
     for line in board.restart(seconds):
         yield line
-        if identity.SAMPLE.match(line):
+        if identity.SAMPLE.match(line) or identity.ABSENT.match(line):
             return
 
 

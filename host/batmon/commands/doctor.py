@@ -41,5 +41,5 @@ def add_parser(subparsers):
     add = parser.add_argument
     add("port", nargs="?", metavar="PORT", help="serial port (the only board on USB)")
     add("-o", "--out", metavar="FILE", default="batmon-doctor.txt", help="(%(default)s)")
-    add("--wait", type=_seconds, default=30, metavar="S", help="for its first sample (30)")
+    add("--wait", type=_seconds, default=30, metavar="S", help="for its first sample, at most (30)")
     parser.set_defaults(run=_run)

@@ -41,13 +41,14 @@ class BankPage extends View {
     const of = (name, which = all) => ({ series: which.map((k) => [`${name}${k}`, parts[k].name]), colors: which.map(color) });
     const sum = (name, packs) => ({ series: [...packs.series, [name, "sum"]], colors: [...packs.colors, "ink"] });
     const several = chosen.length > 1;
-    this.chart([
+    this.choose([
       { title: "Current", unit: "A", digits: 2, step: -1, zero: true, ...(several ? sum("current", of("current")) : of("current")) },
       ...(several ? [{ title: "Share of the charge of a quarter of an hour", unit: "%", digits: 0, step: -1, zero: true, ...of("share", chosen) }] : []),
       { title: "Power of the bank", unit: "W", digits: 0, step: -1, zero: true, series: [["power", "+ charging"]] },
       { title: "Voltage", unit: "V", digits: 2, ...of("voltage") },
       { title: "State of charge", unit: "%", digits: 1, step: 1, range: PERCENT, ...of("soc") },
     ]);
+    this.chart();
     this.split();
     this.cards(bankAnswers(bank.figures));
     this.draw();
@@ -62,7 +63,7 @@ class BankPage extends View {
     if (packs.length > 1)
       lines.push([...cells({ ...all, name: "sum" }), "", "", all.capacity_ah === null ? "–" : charge(all.capacity_ah), percent(all.soc)]);
     this.table(by("wide-tables"), "split", "How the current splits",
-      ["", "in", "out", "in", "out", "share of the charge", "its part", "capacity", "SoC at the end"], lines,
+      ["", "energy in", "energy out", "charge in", "charge out", "share of the charge", "its part", "capacity", "SoC at the end"], lines,
       { note: `Counted while all of these were measured, ${duration(all.measured_s)}. ` +
         `The part that is due to each is ${all.by_capacity ? "that of its capacity" : "the same, for not every capacity is known"}.` });
   }

@@ -24,7 +24,7 @@ class Bank {
   // `covered` is 0 for the interval that ends there.
   merge() {
     const times = this.times(), n = times.length, out = new Rows();
-    Object.assign(out, { time: times, length: n, begins: new Uint8Array(n).fill(1), values: {}, columns: {} });
+    Object.assign(out, { time: times, length: n, begins: new Uint8Array(n).fill(1), values: {}, pyramids: {} });
     this.parts.forEach((part, k) => {
       const { time, begins, length, values } = part.rows;
       const current = new Float32Array(n).fill(NaN), voltage = new Float32Array(n).fill(NaN), soc = new Float32Array(n).fill(NaN);
@@ -46,7 +46,6 @@ class Bank {
       }
       Object.assign(out.values, { [`current${k}`]: current, [`voltage${k}`]: voltage, [`soc${k}`]: soc });
     });
-    for (const name in out.values) out.columns[name] = new Pyramid(out.values[name]);
     this.rows = out;
   }
 
@@ -80,7 +79,7 @@ class Bank {
   // Sum up the batteries with these indices: current and power where all of them are known, and
   // what part of the charge goes through each; then the figures.
   sum(chosen) {
-    const { values, columns, length } = this.rows;
+    const { values, pyramids, length } = this.rows;
     this.chosen = chosen;
     values.current = new Float32Array(length);
     values.power = new Float32Array(length);
@@ -91,7 +90,7 @@ class Bank {
       }
     for (const k of chosen) values[`share${k}`] = new Float32Array(length).fill(NaN);
     this.share(chosen);
-    for (const name of ["current", "power", ...chosen.map((k) => `share${k}`)]) columns[name] = new Pyramid(values[name]);
+    for (const name of ["current", "power", ...chosen.map((k) => `share${k}`)]) delete pyramids[name];
     this.figures = this.counted();
   }
 

@@ -19,6 +19,7 @@ function cells(rows, found, count, several) {
   const places = {};
   for (const name of ["rest", "top", "bottom"])
     places[name] = { seconds: 0, recent: new Map(), months: found.months.map(() => new Map()),
+      moments: new Float64Array(found.months.length),  // sum of each time by how long
       low: new Float64Array(count), high: new Float64Array(count) };
   const share = { low: new Float64Array(count), high: new Float64Array(count) };
   const since = found.last - RECENT_S, month = monthOf(found.months);
@@ -33,7 +34,9 @@ function cells(rows, found, count, several) {
     if (name === null) continue;
     const place = places[name];
     place.seconds += s;
-    add(place.months[month(time[i])], spread, s);
+    const m = month(time[i]);
+    add(place.months[m], spread, s);
+    place.moments[m] += (time[i] - s / 2 - found.first) * s;
     if (time[i] >= since) add(place.recent, spread, s);
     if (lowCell[i] < 255) place.low[lowCell[i] - 1] += s;
     if (highCell[i] < 255) place.high[highCell[i] - 1] += s;
@@ -45,8 +48,9 @@ function cells(rows, found, count, several) {
     const place = places[name];
     const monthly = place.months.map(weighted);
     if (name !== "bottom") monthly.forEach((mv, i) => { found.months[i][`${name}_mv`] = mv; });
-    const known = found.months.flatMap(({ begin, end }, i) =>
-      (monthly[i] === null ? [] : [[(begin + end) / 2, monthly[i]]]));
+    // a month's figure is of when cells could be compared in it, which may be at one end of it
+    const known = monthly.flatMap((mv, i) =>
+      (mv === null ? [] : [[place.moments[i] / lasted(place.months[i]), mv]]));
     const long = known.length > 2 && known[known.length - 1][0] - known[0][0] > 75 * DAY_S;
     result[name] = { hours: place.seconds / 3600, mv: weighted(place.recent),
       months: monthly, ever_mv: known.length ? known[known.length - 1][1] : null,
@@ -72,17 +76,24 @@ function add(map, key, value) {
   map.set(key, (map.get(key) ?? 0) + value);
 }
 
-// The mean of the middle half of values, by how long each was: as robust as a median, and finer
-// than the whole millivolts that cells are told in.
+function lasted(spent) {
+  return [...spent.values()].reduce((sum, s) => sum + s, 0);
+}
+
+// The mean of values by how long each was, without those far from the middle half: a millivolt, to
+// which cells are told, and 1.5 times its width beyond it. Within that all count alike, so that
+// values told in whole millivolts have the mean of the true ones.
 function weighted(spent) {
-  const sorted = [...spent].sort(([a], [b]) => a - b);
-  const all = sorted.reduce((sum, [, s]) => sum + s, 0);
-  let passed = 0, sum = 0;
-  for (const [value, s] of sorted) {
-    const from = Math.max(passed, all / 4), to = Math.min(passed += s, all * 3 / 4);
-    if (to > from) sum += value * (to - from);
-  }
-  return all ? sum / (all / 2) : null;
+  const sorted = [...spent].sort(([a], [b]) => a - b), all = lasted(spent);
+  const at = (part) => {
+    let passed = 0;
+    return sorted.find(([, s]) => (passed += s) >= part * all)?.[0];
+  };
+  const low = at(1 / 4), high = at(3 / 4), beyond = 1 + 1.5 * (high - low);
+  let seconds = 0, sum = 0;
+  for (const [value, s] of sorted)
+    if (value >= low - beyond && value <= high + beyond) { seconds += s; sum += value * s; }
+  return seconds ? sum / seconds : null;
 }
 
 function mostly(seconds, names) {  // the cell that it is most of the time, and its share

@@ -13,36 +13,50 @@ const HALVES = (() => {
   return values;
 })();
 
+// What a byte says in half percents, and in half degrees from -40 on; 255 is unknown.
+const PERCENTS = Float32Array.from({ length: 256 }, (_, x) => (x === 255 ? NaN : x / 2));
+const DEGREES = PERCENTS.map((x) => x - 40);
+
+// The loops below see a million values each: no calls in them, and one type of array in each.
 async function unpack(text, Type) {
   if (typeof text !== "string") return text;  // made on this page, of shards
-  const deflated = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  const width = Type.BYTES_PER_ELEMENT, n = planes.length / width;
-  const values = new Type(n);
-  let last = 0;
-  for (let i = 0; i < n; i++) {
-    let step = 0;
-    for (let byte = 0; byte < width; byte++) step |= planes[byte * n + i] << (8 * byte);
-    values[i] = last = last + step;  // wraps as the type does
-    last = values[i];
-  }
-  return values;
+  const raw = atob(text), deflated = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) deflated[i] = raw.charCodeAt(i);
+  const inflate = new DecompressionStream("deflate"), writer = inflate.writable.getWriter();
+  writer.write(deflated);
+  writer.close();
+  const planes = new Uint8Array(await new Response(inflate.readable).arrayBuffer());
+  const n = planes.length / Type.BYTES_PER_ELEMENT, values = new Int32Array(n);
+  for (let at = 0, shift = 0; at < planes.length; at += n, shift += 8)
+    for (let i = 0; i < n; i++) values[i] |= planes[at + i] << shift;
+  for (let i = 0, last = 0; i < n; i++) values[i] = last = (last + values[i]) | 0;
+  return new Type(values);  // wraps as the type does
 }
 
-function floats(values, convert) {
+function floats(values, meant) {
   const out = new Float32Array(values.length);
-  for (let i = 0; i < out.length; i++) out[i] = convert(values[i]);
+  for (let i = 0; i < out.length; i++) out[i] = meant[values[i]];
   return out;
 }
 
-// Forget the values that cannot be; returns how many there were and the first of them.
-function leaveOutWild(values) {
-  const sorted = values.filter((x) => x === x).sort();
-  const middle = sorted[sorted.length >> 1];
-  const wild = { count: 0, value: null };
+function millivolts(values) {
+  const out = new Float32Array(values);
+  for (let i = 0; i < out.length; i++) if (out[i] === 65535) out[i] = NaN;
+  return out;
+}
+
+// Forget the values that cannot be; returns how many there were and the first of them. `halves`
+// are the bits of the values: few enough to count, so that the median takes no sorting of all.
+function leaveOutWild(values, halves) {
+  const counts = new Uint32Array(HALVES.length);
+  for (let i = 0; i < halves.length; i++) counts[halves[i]]++;
+  const told = Array.from(counts.keys()).filter((bits) => counts[bits] && HALVES[bits] === HALVES[bits])
+    .sort((a, b) => HALVES[a] - HALVES[b]);
+  let before = told.reduce((sum, bits) => sum + counts[bits], 0) >> 1;
+  const middle = HALVES[told.find((bits) => (before -= counts[bits]) < 0)];
+  const wild = { count: 0, value: null }, [least, most] = WILD.map((part) => middle * part);
   for (let i = 0; i < values.length; i++)
-    if (values[i] < middle * WILD[0] || values[i] > middle * WILD[1]) {
+    if (values[i] < least || values[i] > most) {
       wild.value ??= values[i];
       wild.count++;
       values[i] = NaN;
@@ -59,11 +73,12 @@ class Pyramid {
       const n = Math.ceil(low.length / 4);
       const nextLow = new Float32Array(n), nextHigh = new Float32Array(n);
       for (let i = 0; i < n; i++) {
-        let least = NaN, most = NaN;
         const end = Math.min(4 * i + 4, low.length);
-        for (let k = 4 * i; k < end; k++) {
-          if (!(least <= low[k]) && low[k] === low[k]) least = low[k];
-          if (!(most >= high[k]) && high[k] === high[k]) most = high[k];
+        let least = low[4 * i], most = high[4 * i];
+        for (let k = 4 * i + 1; k < end; k++) {
+          const a = low[k], b = high[k];
+          if (a < least || least !== least) least = a;
+          if (b > most || most !== most) most = b;
         }
         nextLow[i] = least;
         nextHigh[i] = most;
@@ -82,7 +97,7 @@ const WILD = [0.4, 1.6];
 
 class Rows {
   // All rows of one battery; `packed` as web/report.py packs them. `values` has a column by name,
-  // NaN where unknown, `columns` their pyramids; `wild` tells of voltages that were left out.
+  // NaN where unknown; `wild` tells of voltages that were left out.
   static async of({ columns: packed, first }) {
     const rows = new Rows();
     const [time, begins, voltage, current, temperature, soc, low, high, lowCell, highCell] = await Promise.all([
@@ -93,28 +108,26 @@ class Rows {
       unpack(packed.low_cell, Uint8Array), unpack(packed.high_cell, Uint8Array),
     ]);
     const n = rows.length = time.length;
-    rows.time = Float64Array.from(time, (t) => t + first);
+    const times = rows.time = new Float64Array(time);
+    for (let i = 0; i < n; i++) times[i] += first;
+    for (let i = 1; i < n; i++) if (times[i] - times[i - 1] > SILENCE_S) begins[i] = 1;
     rows.begins = begins;
-    for (let i = 1; i < n; i++) if (rows.time[i] - rows.time[i - 1] > SILENCE_S) begins[i] = 1;
     const columns = {
-      voltage: floats(voltage, (bits) => HALVES[bits]),
-      current: floats(current, (bits) => HALVES[bits]),
-      power: new Float32Array(n),
-      soc: floats(soc, (x) => (x === 255 ? NaN : x / 2)),
-      temperature: floats(temperature, (x) => (x === 255 ? NaN : x / 2 - 40)),
-      low: floats(low, (x) => (x === 65535 ? NaN : x)),
-      high: floats(high, (x) => (x === 65535 ? NaN : x)),
-      spread: new Float32Array(n),
+      voltage: floats(voltage, HALVES), current: floats(current, HALVES), power: new Float32Array(n),
+      soc: floats(soc, PERCENTS), temperature: floats(temperature, DEGREES),
+      low: millivolts(low), high: millivolts(high), spread: new Float32Array(n),
     };
-    rows.wild = leaveOutWild(columns.voltage);
-    for (let i = 0; i < n; i++) {
-      columns.power[i] = columns.voltage[i] * columns.current[i];
-      columns.spread[i] = columns.high[i] - columns.low[i];
-    }
+    rows.wild = leaveOutWild(columns.voltage, voltage);
+    const { power, spread } = columns;
+    for (let i = 0; i < n; i++) power[i] = columns.voltage[i] * columns.current[i];
+    for (let i = 0; i < n; i++) spread[i] = columns.high[i] - columns.low[i];
     rows.values = { ...columns, lowCell, highCell };
-    rows.columns = {};
-    for (const name in columns) rows.columns[name] = new Pyramid(columns[name]);
+    rows.pyramids = {};
     return rows;
+  }
+
+  pyramid(name) {
+    return this.pyramids[name] ??= new Pyramid(this.values[name]);
   }
 
   find(t) {  // the first row at or after t
@@ -131,7 +144,7 @@ class Rows {
   slice(names, from, to, pixels) {
     const { time, begins, length } = this;
     const span = (to - from) / pixels;
-    const pyramids = names.map((name) => this.columns[name].levels);
+    const pyramids = names.map((name) => this.pyramid(name).levels);
     const xs = [], ys = names.map(() => []);
     const end = Math.min(length, this.find(to) + 1);
     for (let at = Math.max(0, this.find(from) - 1); at < end;) {

@@ -67,8 +67,12 @@ function perDay(rows, zone) {
       }
     }
     at(time[i]);
-    widen(day, "soc", soc[i]);
-    widen(day, "t", temperature[i]);
+    // a million times: no names are put together, and NaN is neither less nor more
+    const percent = soc[i], degrees = temperature[i];
+    if (!(percent >= day.soc_low) || day.soc_low === null) widen(day, "soc", percent);
+    else if (percent > day.soc_high) day.soc_high = percent;
+    if (!(degrees >= day.t_low) || day.t_low === null) widen(day, "t", degrees);
+    else if (degrees > day.t_high) day.t_high = degrees;
   }
   return days;
 }
@@ -214,7 +218,7 @@ function cycles(rows) {
 // The part of the energy charged that came out again; what SoC says is still in it is no loss.
 function returned(rows, found) {
   if (found.cycles < CYCLES_LEAST)
-    return { percent: null, why: `told from ${CYCLES_LEAST} full cycles on, so far ${found.cycles.toFixed(1)}` };
+    return { percent: null, why: `told from ${CYCLES_LEAST} full cycles on, so far ${Number(found.cycles.toFixed(1))}` };
   const ah = capacityAt(found);
   if (ah === null) return { percent: null, why: "the capacity is not known" };
   const { begins } = rows, { soc, voltage } = rows.values;

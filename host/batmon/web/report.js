@@ -6,30 +6,37 @@ const DETAIL = [
   { title: "Current", unit: "A", digits: 2, series: [["current", "+ charging"]], step: -1, zero: true },
   { title: "Power", unit: "W", digits: 0, series: [["power", "+ charging"]], step: -1, zero: true },
   { title: "Cells", unit: "mV", digits: 0, series: [["low", "lowest"], ["high", "highest"]] },
-  { title: "Cell spread", unit: "mV", digits: 0, series: [["spread", "highest − lowest"]], zero: true },
+  { title: "Cells apart", unit: "mV", digits: 0, series: [["spread", "highest − lowest"]], zero: true },
   { title: "Temperature", unit: "°C", digits: 1, series: [["temperature", "sensor"]], step: 1 },
 ];
 const DAYS_LEAST = 3;  // fewer are told in numbers alone
+const TREND_LEAST = 3;  // months that make a curve
+const UNSEEN_MS = 200;
 const LONGEST_LIST = 100;
 const AROUND_S = 150;  // of what happened that is shown of its minutes
 const IN_WORDS = new Set(["alarm", "switched", "health", "limit of the settings", "changes that were only counted", "make of the BMS"]);
 
+// The answers are on the screen first, then `drawRows` adds every row.
 class Page extends View {
   constructor(battery, { rows, zone, found, answers }) {
     super(rows, zone, found.first, found.last);
     Object.assign(this, { battery, found });
+    this.happened = battery.happened ?? [];
     this.notes();
     this.byDay = found.days.length >= DAYS_LEAST;
     by("overview-part").hidden = !this.byDay;
     if (this.byDay) this.unitsSwitch();
     this.health();
     by("health-part").hidden = !by("health").children.length;
-    this.chart(DETAIL);
-    this.happened = battery.happened ?? [];
+    this.tables();
+    this.choose(DETAIL);
+    this.cards(answers);
+  }
+
+  drawRows() {
+    this.chart();
     this.marks = this.happened.filter(([, , kind]) => kind !== "health" && kind !== "log").map((what) => this.mark(what));
     this.tools();
-    this.tables();
-    this.cards(answers);
     this.draw();
   }
 
@@ -75,7 +82,7 @@ class Page extends View {
   health() {
     const { months } = this.found;
     const per = (id, what) => {
-      if (what.series.every(([, values]) => values.filter((x) => x !== null).length < 2)) return;
+      if (what.series.every(([, values]) => values.filter((x) => x !== null).length < TREND_LEAST)) return;
       const chart = countChart(by("health"), { time: months.map((m) => m.begin), end: months.map((m) => m.end),
         kind: "line", ...what }, this.zone, this.pick);
       chart.div.id = id;
@@ -118,8 +125,8 @@ class Page extends View {
     const with_ = (value, text) => (value === null ? "–" : text(value));
     const columns = [
       ["", (m) => m.name], ["measured", (m) => duration(m.measured_s)],
-      ["in", (m) => energy(m.in_wh)], ["out", (m) => energy(m.out_wh)],
-      ["in", (m) => charge(m.in_ah)], ["out", (m) => charge(m.out_ah)],
+      ["energy in", (m) => energy(m.in_wh)], ["energy out", (m) => energy(m.out_wh)],
+      ["charge in", (m) => charge(m.in_ah)], ["charge out", (m) => charge(m.out_ah)],
       ["SoC", (m) => span(m.soc_low, m.soc_high, "%")], ["temperature", (m) => span(m.t_low, m.t_high, "°C")],
       ["capacity", (m) => with_(m.capacity_ah, charge)],
       ["cells apart at rest", (m) => with_(m.rest_mv, (mv) => `${number(mv)} mV`)],
@@ -153,10 +160,17 @@ class Page extends View {
       events.map(([at, words, a, b]) => [zone.time(at), a || b ? `${words} (${a}${b ? ", " + b : ""})` : words]),
       { spans: events.map(([at]) => [at - DAY_S / 2, at + DAY_S / 2]) });
   }
-
 }
 
 let page;
+
+// Resolves when what was drawn is on the screen, or soon where there is none to draw on.
+function painted() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, UNSEEN_MS);
+  });
+}
 
 // Show the first of `batteries`, as web/report.py makes them, and a button for each and, of several,
 // for all of them together; `tz` names a time zone or is null for the reader's own.
@@ -167,7 +181,10 @@ function show(batteries, tz) {
   const open = async (battery, button) => {
     press(button);
     battery.counted ??= await count(battery, tz);
-    page = new Page(battery, battery.counted);
+    const opened = page = new Page(battery, battery.counted);
+    await painted();
+    document.body.dataset.answered ??= Math.round(performance.now());
+    if (page === opened) page.drawRows();
   };
   by("batteries").textContent = "";
   for (const battery of batteries) {

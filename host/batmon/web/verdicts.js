@@ -11,7 +11,7 @@ const COLD_FINE_S = 600, HOT_FINE_S = 600, CELL_FINE_S = 60;
 function number(value, most = 1) {
   if (value === null || value !== value) return "–";
   const digits = Math.max(0, Math.min(most, 2 - Math.floor(Math.log10(Math.abs(value) || 1))));
-  return value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1").replace("-", "−");
+  return value.toFixed(digits).replace(/^-?0(\.0*)?$/, "0").replace("-", "−");
 }
 
 function signed(value, most) {
@@ -48,14 +48,14 @@ function answerNow({ now, last, first }, zone) {
 }
 
 function answerLasts({ now, use, capacity }) {
-  const base = { id: "lasts", question: "Lasts at the usual use", see: "overview",
+  const base = { id: "lasts", question: "Lasts for", see: "overview",
     rule: `What is left, by what is taken out in a day (newest 30 days), without charging. Less than ${plural(LASTS_FINE_DAYS, "day")} is marked.` };
   if (now.lasts_days === null)
     return { ...base, value: "–", words: now.soc === null ? "the BMS tells no state of charge"
       : capacity.ah === null ? `takes the capacity, so a swing of SoC of ${LOG_LEAST} %` : use.ah_per_day === null ? "takes a day of data" : "nothing was taken out" };
-  const days = now.lasts_days;
-  return { ...base, value: days < 2 ? `${number(days * 24, 0)} h` : days > 99 ? "over 99 days" : plural(number(days), "day"),
-    words: "without charging, until it is empty", fine: days >= LASTS_FINE_DAYS };
+  const left = now.lasts_days;
+  return { ...base, value: left < 2 ? `${number(left * 24, 0)} h` : left > 99 ? "over 99 days" : inDays(left),
+    words: "at the usual use, without charging", fine: left >= LASTS_FINE_DAYS };
 }
 
 function answerUse({ use, out_ah, out_wh, in_ah, measured_s }) {
@@ -63,7 +63,7 @@ function answerUse({ use, out_ah, out_wh, in_ah, measured_s }) {
     return { id: "use", question: `Used in ${duration(measured_s)}`, value: energy(out_wh),
       words: `${charge(out_ah)} out, ${charge(in_ah)} in`, rule: "Use per day is told from a day of data on." };
   return { id: "use", question: "Used per day", value: energy(use.wh_per_day), see: "overview",
-    words: `${charge(use.ah_per_day)}, mean of ${plural(number(use.days), "day")} measured`,
+    words: `${charge(use.ah_per_day)}, mean of ${inDays(use.days)} measured`,
     rule: "All that was taken out in the newest 30 days, by the time that was measured." };
 }
 
@@ -143,7 +143,7 @@ function answerTemperature({ moments, months }, zone) {
 }
 
 function answerAlarms({ moments, alarms, first }, zone) {
-  const base = { id: "alarms", question: `Alarms since ${zone.date(first)}`, see: alarms.length ? "story" : "extremes",
+  const base = { id: "alarms", question: "Alarms", see: alarms.length ? "story" : "extremes",
     rule: `Marked when the BMS raised an alarm, as far as the log tells, or a cell is at ${(CELL_HIGH_MV / 1000).toFixed(2)} V or more, or ${(CELL_LOW_MV / 1000).toFixed(2)} V or less, for ${duration(CELL_FINE_S)} in all.` };
   const said = [];
   if (alarms.length) {
@@ -154,8 +154,9 @@ function answerAlarms({ moments, alarms, first }, zone) {
     if (moments[name].seconds >= CELL_FINE_S)
       said.push(`a cell ${words} for ${duration(moments[name].seconds)}, last ${zone.date(moments[name].last)}`);
   if (!said.length && !moments.has_cells)
-    return { ...base, see: "detail", value: "–", words: "none of the BMS; it tells no cells" };
-  return { ...base, fine: !said.length, value: said.length ? "Look" : "None", words: said.join("; ") || "and no cell too low or too high" };
+    return { ...base, see: "detail", value: "–", words: `none of the BMS since ${zone.date(first)}; it tells no cells` };
+  return { ...base, fine: !said.length, value: said.length ? "Look" : "None",
+    words: said.join("; ") || `since ${zone.date(first)}, and no cell too low or too high` };
 }
 
 function answerReturned({ returned, cycles, in_wh, out_wh }) {

@@ -12,7 +12,7 @@ function element(parent, tag, text) {
 class View {
   // Empties the page. `rows` are drawn, from the time `first` to `last`.
   constructor(rows, zone, first, last) {
-    Object.assign(this, { rows, zone, first, from: first, counts: [], asked: false });
+    Object.assign(this, { rows, zone, first, from: first, counts: [], charts: [], asked: false });
     this.last = this.to = Math.max(last, first + SHORTEST_S);
     for (const id of ["span", "summary", "notes", "units", "overview", "detail", "happened", "health", "wide-tables", "tables", "tools"])
       by(id).textContent = "";
@@ -23,12 +23,17 @@ class View {
     };
   }
 
-  // Make the charts of which anything is known; their series are columns of the rows.
-  chart(all) {
+  // Keep of the charts those of which anything is known; their series are columns of the rows.
+  choose(all) {
     const { values } = this.rows;
-    this.charts = all.filter(({ series }) => series.some(([name]) => values[name].some((x) => x === x)))
-      .map((what) => new RowChart(by("detail"), what, this.zone, (from, to) => this.range(from, to),
-        (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
+    this.known = all.filter(({ series }) => series.some(([name]) => values[name].some((x) => x === x)));
+    by("detail-part").hidden = !this.known.length;
+  }
+
+  // Make them.
+  chart() {
+    this.charts = this.known.map((what) => new RowChart(by("detail"), what, this.zone, (from, to) => this.range(from, to),
+      (plot) => touchable(plot, () => [this.from, this.to], (from, to) => this.range(from, to))));
   }
 
   // A card for each answer; opened, it tells the rule, and where on the page its evidence is.
@@ -43,7 +48,7 @@ class View {
       element(head, "span", words.replace(/(\d) (?=[A-Za-z°]{1,4}\b|%|mΩ)/g, "$1\u00a0")).className = "words";
       element(card, "p", rule);
       const target = by(see);
-      if (!target?.children.length) continue;
+      if (!(see === "detail" ? this.known : target?.children ?? []).length) continue;
       const link = element(card, "a", "show");
       link.href = `#${see}`;
       link.onclick = (event) => {
@@ -98,6 +103,7 @@ class View {
   }
 
   draw() {
+    if (!this.charts.length) return;
     const names = this.charts.flatMap((chart) => chart.names);
     const pixels = this.charts[0].plot.bbox.width / devicePixelRatio || 800;
     const [xs, ys] = this.rows.slice(names, this.from, this.to, pixels);

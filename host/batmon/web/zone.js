@@ -81,8 +81,12 @@ function plural(n, word) {
   return `${n} ${word}${Number(n) === 1 ? "" : "s"}`;
 }
 
+function inDays(n) {
+  return plural(Number(n.toFixed(n < 99.95 ? 1 : 0)), "day");
+}
+
 function duration(s) {
   if (s < 120) return `${Math.round(s)} s`;
   if (s < 7200) return `${Math.round(s / 60)} min`;
-  return s < 2 * DAY_S ? `${(s / 3600).toFixed(1)} h` : plural((s / DAY_S).toFixed(1), "day");
+  return s < 2 * DAY_S ? `${Number((s / 3600).toFixed(1))} h` : inDays(s / DAY_S);
 }
