@@ -159,6 +159,7 @@ class Bench:
     def _measure_names(self, modules: list[str]) -> int:
         """Return what the names of the board's modules take on an interpreter of their own."""
         rom = mpynames.offered(ROOT / f"sim/{module}.py" for module in _BUILT_IN)
+        rom |= {*_BUILT_IN}
         names = [name for name in mpynames.of(self._files(modules)) if name not in rom]
         path = self._folder / "names"
         path.write_text("\n".join(names))

@@ -16,10 +16,16 @@ from bench import heap
 
 _NETWORK = {"ssid": "net", "password": "", "dns": {"server.lan": "127.0.0.1"}}
 _START = ("app/outputs.mpy", "lib/advertising.mpy")
-_WIFI = (*_START, "app/network.mpy", "lib/udpask.mpy", "lib/ntp.mpy", "sinks/wifi.mpy")
+_WIFI = (
+    *(_START[0], "app/network.mpy", "lib/udpask.mpy", "lib/ntp.mpy"),
+    *("sinks/__init__.mpy", "sinks/wifi.mpy", "sinks/joining.mpy"),
+)
 _FILES = {
     "bthome": (*_START, "sinks/bthome.mpy", "sinks/bank.mpy"),
-    "mqtt": (*_WIFI, "lib/mqtt.mpy", "sinks/mqtt.mpy", "sinks/discovery.mpy"),
+    "mqtt": (
+        *(*_WIFI, "lib/mqtt.mpy", "lib/mqttopen.mpy"),
+        *("sinks/mqtt.mpy", "sinks/discovery.mpy"),
+    ),
     "influx": (*_WIFI, "sinks/influx.mpy"),
 }
 

@@ -1,6 +1,12 @@
-# What makes Home Assistant show a battery by itself: the messages of MQTT discovery
-# Loaded for each connection to the broker and dropped.
+# The rare parts of the MQTT sink: connecting, and what is told beside values
+# Loaded for that and dropped.
 import json
+import sys
+
+from micropython import const
+
+_EXPIRE_S = const(900)  # then the values are unknown to Home Assistant
+_POLL_EXPIRE_S = const(60)
 
 # key, component, unit, device class, state class, decimals, name; "-" is none. The keys are those
 # of the values in sinks/mqtt.py, and of what `batmon send` fills in.
@@ -30,15 +36,40 @@ _CONFIG = (
 )
 
 
-def messages(prefix, board, topic, name, driver, expire_s, version):
-    """Yield (topic, text) for each entity of a battery.
+async def connect(client, settings, dns, board, status):
+    """Connect to the broker; return why that is not to be had, as a sentence, or "".
 
-    `prefix` is where Home Assistant listens, `board` the topic with the board's availability,
-    `topic` that under which the battery's are, `name` what people call it, `driver` its BMS class.
+    Raises OSError where it does not answer. `status` is the topic that is set to "offline" when
+    the connection ends.
     """
+    import mqttopen
+
+    del sys.modules["mqttopen"]
+    return await mqttopen.connect(
+        client,
+        settings["mqtt.host"],
+        settings["mqtt.port"],
+        dns,
+        "batmon-" + board,
+        status,
+        settings["mqtt.user"],
+        settings["mqtt.password"],
+    )
+
+
+async def announce(client, settings, battery, board, topic, version):
+    """Publish what makes Home Assistant show a battery by itself: a message for each entity.
+
+    `board` is the topic with the board's availability, `topic` that below which the battery's are,
+    with a slash at its end.
+    """
+    expire_s = _EXPIRE_S
+    if settings["mqtt.polls"]:
+        expire_s = max(_POLL_EXPIRE_S, int(10 * settings["poll_s"]))
+    topic = topic[:-1]
     node = topic.replace("/", "_")
-    info = getattr(driver, "INFO", None) or {}
-    name = json.dumps(name)
+    info = getattr(battery.link.driver, "INFO", None) or {}
+    name = json.dumps(battery.name or battery.link.name)
     maker = json.dumps(info.get("manufacturer", "unknown"))
     model = json.dumps(info.get("model", "BMS"))
     for line in TABLE.split("\n"):
@@ -59,4 +90,14 @@ def messages(prefix, board, topic, name, driver, expire_s, version):
         available = ',{"t":"~/status"}' if values else ""
         about = topic, words, node, key, place, key, board, available, version
         text = _CONFIG % (about + (node, name, maker, model, version, more))
-        yield "%s/%s/%s/%s/config" % (prefix, component, node, key), text
+        where = settings["mqtt.discovery"], component, node, key
+        await client.publish("%s/%s/%s/%s/config" % where, text)
+
+
+def words(link, log):
+    """Return how link and log are, as JSON."""
+    return '{"link":%s,"log":%s}' % (_quoted(link), _quoted(log or "ok"))
+
+
+def _quoted(text):
+    return '"%s"' % text[:100].replace("\\", "/").replace('"', "'")

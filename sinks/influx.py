@@ -3,11 +3,11 @@
 import asyncio
 import socket
 import struct
+import sys
 from binascii import hexlify
 
 import half
 import machine
-import udpask
 from micropython import const
 from shards import frame
 
@@ -215,6 +215,9 @@ class Influx:
     # ---- what has to be known first
 
     async def _look_up(self):
+        import udpask  # once an hour
+
+        del sys.modules["udpask"]
         ip = await udpask.lookup(self._host, self._wifi.dns())
         now_s = self._clock.uptime_s()
         if ip:

@@ -1,22 +1,20 @@
 # A sink that keeps Home Assistant current by MQTT: the newest values, what waits for nothing
 # docs/HOMEASSISTANT.md tells what arrives. What is older than newest is `batmon send`'s.
 import asyncio
-import sys
 from binascii import hexlify
 
 import machine
 import mqtt
-import udpask
 from micropython import const
+from sinks import once
 
 _BLUETOOTH_FIRST_S = const(20)
-_TICK_MS = const(5000)
+_TICKS = const(20)  # to look for news, and then whether anything else is due
+_TICK_MS = const(250)
 _PING_S = const(30)
 _RETRY_S = const(10)  # doubled after every failure
 _RETRY_MAX_S = const(300)
 _REFRESH_S = const(300)  # without a frame
-_EXPIRE_S = const(900)  # then the values are unknown to Home Assistant
-_POLL_EXPIRE_S = const(60)
 _STALE_S = const(60)
 _GAP_MS = const(180_000)  # between polls: over longer ones nothing is counted
 
@@ -66,7 +64,7 @@ class _Told:
     def __init__(self, battery, board):
         self.battery = battery
         self.counters = Counters()
-        self.topic = "batmon/%s/%s" % (board, battery.store.name)
+        self.topic = "batmon/%s/%s/" % (board, battery.store.name)
         self.forget()
 
     def forget(self):
@@ -74,7 +72,7 @@ class _Told:
         self.announced = False
         self.due = self.battery.sample is not None
         self.fresh = None
-        self.diagnostics = ""
+        self.link = self.log = None
         self.state_s = -_REFRESH_S
 
 
@@ -84,20 +82,15 @@ class Mqtt:
     def __init__(self, settings, clock, batteries, wifi, version):
         self.published = 0
         self._version = version
-        self._host = settings["mqtt.host"]
-        self._port = settings["mqtt.port"]
-        self._polls = settings["mqtt.polls"]
-        self._discovery = settings["mqtt.discovery"]
-        self._poll_s = settings["poll_s"]
+        self._settings = settings
         self._clock = clock
         self._batteries = batteries
         self._wifi = wifi
         self._board = hexlify(machine.unique_id()).decode()
         self._status = "batmon/%s/status" % self._board
-        user, password = settings["mqtt.user"], settings["mqtt.password"]
-        self._client = mqtt.Client("batmon-" + self._board, user, password, self._status)
+        self._client = mqtt.Client()
         self._told = []
-        self._news = asyncio.Event()
+        self._news = False
         self._wait_s = _RETRY_S
         self._said = ""
 
@@ -114,9 +107,8 @@ class Mqtt:
         told = self._of(battery)
         if told:
             told.counters.add(uptime_ms, sample.get("voltage"), sample.get("current"))
-            told.due = told.due or self._polls
-            if told.due:
-                self._news.set()
+            told.due = told.due or self._settings["mqtt.polls"]
+            self._news = self._news or told.due
 
     def close(self):
         """Hang up; the broker then tells that the board is offline."""
@@ -140,29 +132,28 @@ class Mqtt:
             await self._wifi.join()
             try:
                 await self._talk()
-            except mqtt.Refused as exc:
-                self._say("%s %s" % (self._host, exc))
             except OSError:
-                self._say("%s does not answer" % self._host)
+                self._say("%s does not answer" % self._settings["mqtt.host"])
             self._client.close()
             await asyncio.sleep(self._wait_s)
             self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
 
     async def _talk(self):
         """Publish whatever is new, until the connection fails."""
-        ip = await udpask.lookup(self._host, self._wifi.dns())
-        if not ip:
-            self._say("finds no address of " + self._host)
+        problem = await once("discovery").connect(
+            self._client, self._settings, self._wifi.dns(), self._board, self._status
+        )
+        if problem:
+            self._say(problem)
             return
-        await self._client.connect(udpask.address(ip, self._port))
         await self._publish(self._status, "online")
-        self._say("sending to " + self._host)
+        self._say("sending to " + self._settings["mqtt.host"])
         self._wait_s = _RETRY_S
         for told in self._told:
             told.forget()
         ping_s = self._clock.uptime_s()
         while True:
-            self._news.clear()
+            self._news = False
             before = self.published
             for battery in self._batteries:
                 told = self._of(battery)
@@ -174,14 +165,13 @@ class Mqtt:
             elif now_s - ping_s >= _PING_S:
                 await self._client.ping()
                 ping_s = now_s
-            try:
-                await asyncio.wait_for_ms(self._news.wait(), _TICK_MS)
-            except asyncio.TimeoutError:
-                pass
+            for _ in range(_TICKS):
+                if self._news:
+                    break
+                await asyncio.sleep_ms(_TICK_MS)
 
     async def _publish(self, topic, text):
-        """Publish, for those to come as well."""
-        await self._client.publish(topic, text, True)
+        await self._client.publish(topic, text)
         self.published += 1
 
     def _say(self, text):
@@ -196,42 +186,27 @@ class Mqtt:
         battery = told.battery
         now_s = self._clock.uptime_s()
         if not told.announced:
-            await self._announce(told)
+            if self._settings["mqtt.discovery"]:
+                about = battery, self._status, told.topic, self._version
+                await once("discovery").announce(self._client, self._settings, *about)
             told.announced = True
         fresh = battery.sample is not None
-        fresh = fresh and now_s - battery.sample_s <= max(_STALE_S, 3 * self._poll_s)
+        fresh = fresh and now_s - battery.sample_s <= max(_STALE_S, 3 * self._settings["poll_s"])
         if fresh and (told.due or now_s - told.state_s >= _REFRESH_S):
             told.due = False  # what comes while this is under way is told next
             told.state_s = now_s
             text = _values(battery.sample, battery.status.alarm, told.counters.whole)
-            await self._publish(told.topic + "/state", text)
+            await self._publish(told.topic + "state", text)
         if fresh != told.fresh:
-            await self._publish(told.topic + "/status", "online" if fresh else "offline")
+            await self._publish(told.topic + "status", "online" if fresh else "offline")
             told.fresh = fresh
-        words = _diagnostics(battery)
-        if words != told.diagnostics:
-            await self._publish(told.topic + "/diagnostics", words)
-            told.diagnostics = words
-
-    async def _announce(self, told):
-        """Tell Home Assistant what there is, if that is wanted."""
-        if not self._discovery:
-            return
-        from sinks import discovery
-
-        del sys.modules["sinks.discovery"], sys.modules["sinks"].discovery  # its memory
-        expire_s = max(_POLL_EXPIRE_S, int(10 * self._poll_s)) if self._polls else _EXPIRE_S
-        name = told.battery.name or told.battery.link.name
-        for topic, text in discovery.messages(
-            self._discovery,
-            self._status,
-            told.topic,
-            name,
-            told.battery.link.driver,
-            expire_s,
-            self._version,
-        ):
-            await self._publish(topic, text)
+        link = battery.status.link.split(", retry ")[0]  # not each attempt
+        log = battery.store.message
+        if link != told.link or log != told.log:
+            words = once("discovery").words(link, log)
+            await self._publish(told.topic + "diagnostics", words)
+            told.link = link
+            told.log = log
 
 
 def _values(sample, alarm, counted):
@@ -269,19 +244,6 @@ def _values(sample, alarm, counted):
         "None" if amps is None else "ON" if amps > 0 else "OFF",
         "ON" if alarm else "OFF",
     )
-
-
-def _diagnostics(battery):
-    """Return how link and log are, as JSON."""
-    link = battery.status.link
-    return '{"link":%s,"log":%s}' % (
-        _quoted(link.split(", retry ")[0]),  # not each attempt
-        _quoted(battery.store.message or "ok"),
-    )
-
-
-def _quoted(text):
-    return '"%s"' % text[:100].replace("\\", "/").replace('"', "'")
 
 
 def _known(value):

@@ -1,13 +1,11 @@
 # Keeps the board in a WiFi network, as far as Bluetooth leaves room for it, and its clock right
 # Imported only where it is used: the driver takes its memory when the first network is joined.
 import asyncio
-import sys
 
 import bleradio
-import network
 from micropython import const
+from sinks import once
 
-_JOIN_S = const(30)
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
 _KEEP_FREE = const(12_000)  # bytes of what Bluetooth takes its memory from: for a connection
@@ -46,16 +44,24 @@ class Wifi:
                 if self._short:  # it may be WiFi itself that takes too much
                     self._short = False
                     await asyncio.sleep(_RETRY_MAX_S)
-                trouble = await self._attempt()
-                if trouble:
-                    self.off(trouble)
+                self._wlan, joined, words = await once("joining").attempt(
+                    self._wlan, self._ssid, self._password, _KEEP_FREE
+                )
+                if joined:
+                    self._wait_s = _RETRY_S
+                    self._say(words)
+                else:
+                    self.off(words)
                     await asyncio.sleep(self._wait_s)
                     self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
-                else:
-                    self._wait_s = _RETRY_S
-                    self._say("joined " + self._ssid)
             if self._ntp_host and self._clock.uptime_s() >= self._ntp_s:
-                await self._set_clock()
+                wait_s = _NTP_S
+                if await once("joining").set_clock(self._clock, self._ntp_host, self.dns()):
+                    self._ntp_wait_s = _NTP_RETRY_S
+                else:
+                    wait_s = self._ntp_wait_s
+                    self._ntp_wait_s = min(2 * wait_s, _NTP_RETRY_MAX_S)
+                self._ntp_s = self._clock.uptime_s() + wait_s
 
     def connected(self):
         """Is the board in the network? Where memory runs short it leaves it."""
@@ -71,50 +77,6 @@ class Wifi:
     def dns(self):
         """Return the address of the network's name server."""
         return self._wlan.ifconfig()[3]
-
-    async def _set_clock(self):
-        import ntp  # once a day
-        import setclock
-
-        del sys.modules["ntp"], sys.modules["setclock"]
-        offset_ms = await ntp.unix_offset_ms(self._clock, self._ntp_host, self.dns())
-        now_s = self._clock.uptime_s()
-        if offset_ms is None:
-            self._ntp_s = now_s + self._ntp_wait_s
-            self._ntp_wait_s = min(2 * self._ntp_wait_s, _NTP_RETRY_MAX_S)
-            return
-        self._ntp_s = now_s + _NTP_S
-        self._ntp_wait_s = _NTP_RETRY_S
-        setclock.set_clock(self._clock.uptime_ms() + offset_ms)
-
-    async def _attempt(self):
-        """Try to join; return what went wrong, or ""."""
-        try:
-            if not self._wlan:
-                bleradio.claim(bleradio.WIFI)
-            elif bleradio.left()[0] < _KEEP_FREE:
-                return "not started, Bluetooth needs the memory that is left"
-            wlan = self._wlan = self._wlan or network.WLAN(network.STA_IF)
-            wlan.active(True)
-            wlan.config(reconnects=0)  # else the radio tries for ever, at Bluetooth's cost
-            before = wlan.status()  # an old failure, told until there is an address
-            wlan.connect(self._ssid, self._password or None)
-            for _ in range(_JOIN_S):
-                await asyncio.sleep(1)
-                if wlan.isconnected():
-                    return ""
-                status = wlan.status()
-                if status != network.STAT_CONNECTING and status != before:
-                    break
-        except bleradio.Short as exc:
-            return "not started, " + str(exc)
-        except (OSError, RuntimeError) as exc:
-            return "error: %s" % exc
-        if status == network.STAT_NO_AP_FOUND:
-            return "finds no network " + self._ssid
-        if status in (network.STAT_CONNECTING, network.STAT_IDLE):
-            return self._ssid + " does not answer"
-        return "%s does not let the board in (%d), check the password" % (self._ssid, status)
 
     def off(self, why):
         """Leave the network; `why` is said. Its memory comes back at the next hard reset only."""
