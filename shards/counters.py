@@ -128,9 +128,7 @@ class Counters:
                     break  # nothing was written yet
                 raise
             with f:
-                end = f.seek(0, 2)
-                while n[_AT] < end:
-                    self._take_flush(f, end)
+                for _ in self.take(f):
                     await asyncio.sleep_ms(0)
         for _ in range(min(2, len(numbers))):  # both files, before what the older needs is sealed
             self.save(store.path, store.name)
@@ -144,6 +142,13 @@ class Counters:
         n[_SHARD] = shard
         n[_AT] = 0
         n[_FIRST_SHARD] = n[_FIRST_SHARD] or shard
+
+    def take(self, f):
+        """Count what is not counted yet of the open raw shard `f`; yield after each flush."""
+        end = f.seek(0, 2)
+        while self._n[_AT] < end:
+            self._take_flush(f, end)
+            yield
 
     def _take_flush(self, f, end):
         """Count the next flush of the open raw shard `f` of `end` bytes; leave out what is none."""

@@ -15,7 +15,7 @@ from batmon.console import printable
 from batmon.firmware import settingsdoc
 from batmon.virtual.serialboard import SerialBoard
 
-_SECRETS = [key for key, kind in settingsdoc.kinds().items() if not doctor._harmless(kind)]
+_SECRETS = [key for key, kind in settingsdoc.kinds().items() if not settingsdoc.is_harmless(kind)]
 _HARMLESS = sorted(set(settingsdoc.kinds()) - set(_SECRETS))
 _SECRET = st.text(min_size=4, max_size=64) | st.from_regex(r"[0-9]{6}", fullmatch=True)
 

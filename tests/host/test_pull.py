@@ -46,7 +46,7 @@ def _put(board, files):
 
 
 def _contents(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("*")}
+    return {path.name: path.read_bytes() for path in folder.glob("*-*")}
 
 
 def _pull(capsys, *arguments):

@@ -95,6 +95,10 @@ class BleLog:
         """Return nothing: what the build says of its names is no part of the log."""
         return b""
 
+    def told(self) -> tuple[str, str]:
+        """Return nothing: the settings do not go over the air."""
+        return "", ""
+
     def _text(self, name: str) -> str:
         parts: list[bytes] = []
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from batmon.board.remote import Remote
 from batmon.firmware import trace
+from batmon.firmware.payload import CONN, SETTINGS
 
 _DATA = "/data"
 _CHUNK = 768
@@ -88,6 +89,12 @@ class BoardLog:
     def names(self) -> bytes:
         """Return what the build on the board says of its names; b"" if it shortened none."""
         return self._board.read("/" + trace.FILE)
+
+    def told(self) -> tuple[str, str]:
+        """Return the texts of the board's settings.json and conn.py, "" for none."""
+        return tuple(
+            self._board.read(path).decode(errors="replace") for path in (SETTINGS, CONN)
+        )
 
     def remove(self, name: str):
         """Delete a file of the log."""

@@ -119,7 +119,7 @@ def shown(settings: str) -> tuple[str, set[str]]:
         hidden |= {_unescaped(text) for text in hidden}
         return "not valid JSON; it is not shown, for it may hold passwords", hidden
     kinds, lines, hidden = settingsdoc.kinds(), [], set()
-    for key, value in _flat(given):
+    for key, value in settingsdoc.flat(given):
         if key == "batteries" and isinstance(value, list):  # each with settings of its own
             for number, one in enumerate(value, 1):
                 told, more = shown(json.dumps(one))
@@ -128,7 +128,7 @@ def shown(settings: str) -> tuple[str, set[str]]:
             continue
         if key not in kinds:
             lines.append(f"{key}: an unknown key; its value is not shown")
-        elif not _harmless(kinds[key]):
+        elif not settingsdoc.is_harmless(kinds[key]):
             lines.append(f"{key}: {'set; not shown' if value not in ('', 'off') else 'not set'}")
         elif settingsdoc.problems({key: value}):
             lines.append(f"{key}: not right; its value is not shown")
@@ -144,25 +144,11 @@ def _known() -> set[str]:
     return {word for key in settingsdoc.kinds() for word in (key, *key.split("."))}
 
 
-def _harmless(kind: str) -> bool:
-    """Is a setting of that kind nobody's secret: a name, a number, a choice?"""
-    return kind == "text" or ".." in kind or "|" in kind
-
-
 def _unescaped(text: str) -> str:
     try:
         return json.loads(f'"{text}"')
     except ValueError:
         return text
-
-
-def _flat(given: dict) -> Iterable[tuple[str, object]]:
-    for key, value in given.items():
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                yield f"{key}.{name}", inner
-        else:
-            yield key, value
 
 
 def _texts(value: object) -> Iterable[str]:

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 
-from batmon.board import deploy, flash, identity
+from batmon.board import deploy, flash, identity, restore
 from batmon.board.remote import Remote
 from batmon.console import UserError, note
 from batmon.firmware import aioble, boards, payload
@@ -22,7 +22,8 @@ def install(
 ):
     """Install, restart and wait for the first sample; raises UserError.
 
-    With `options.flash`, a flash.Firmware, the board is erased and gets MicroPython before.
+    With `options.flash`, a flash.Firmware, the board is erased and gets MicroPython before. With
+    `options.restore`, a restore.Past, its log goes on behind that one.
     `ask_bthome` asks the user for that setting, where nobody has answered that yet.
     """
     wanted = payload.wishes(options)
@@ -33,6 +34,8 @@ def install(
         facts = _check(board, bool(wanted.get("influx.host") or wanted.get("mqtt.host")))
         deploy.finish(board)
         _check_version(board)
+        if options.restore:
+            restore.put(board, options.restore)
         answered = "bthome" in wanted or b'"bthome"' in board.read(payload.SETTINGS)
         if ask_bthome and not answered:
             wanted["bthome"] = ask_bthome()

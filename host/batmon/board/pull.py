@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from batmon import files
+from batmon.board import kept
 from batmon.console import UserError, many, meter, note
 from batmon.firmware import trace
 from batmon.log import shards
@@ -15,6 +16,8 @@ from batmon.log import shards
 _SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts|bad)")
 _ERRORS = ("errors.old", "errors.txt")  # what went wrong
 _TEXTS = (*_ERRORS, "version")  # and which batmon wrote the log
+# with kept.FILE, what a new board needs to go on with this log: see restore.py
+_FOR_RESTORE = re.compile(r"state|state\.bak|[A-Za-z0-9_]{1,24}\.sum2?")
 _PART = ".part"  # a file that is not whole, or not verified
 
 
@@ -64,6 +67,8 @@ class Pull:
                 self._fetch_text(name, there[name])
         if any(name in there for name in _ERRORS):
             self._name_as_source()
+        if not self.problems:  # else it may be another board's log than the one in the folder
+            self._keep_for_restore(there)
 
     def _local(self, name: str) -> int:
         """Return the size of our verified copy, -1 if there is none."""
@@ -116,6 +121,14 @@ class Pull:
             f"{path} is another one than the board's {name}; if the board was erased, "
             "pull its new log into a new folder"
         )
+
+    def _keep_for_restore(self, there: dict[str, int]):
+        for name in there:
+            if _FOR_RESTORE.fullmatch(name):
+                self._fetch_text(name, there[name])
+        if any(told := self.log.told()):
+            with files.whole(self.folder / kept.FILE) as part:
+                part.write_text(kept.text(*told), encoding="utf-8")
 
     def _fetch_text(self, name: str, size: int):
         """Get a small file that the board writes anew now and then."""

@@ -10,6 +10,8 @@ from batmon.console import UserError, subcommand
 def _run(args) -> int:
     if args.bms and not args.bms.endswith("_bms"):
         args.bms += "_bms"
+    if args.restore:
+        _restore(args)
     if args.pin:
         import getpass
 
@@ -26,6 +28,18 @@ def _run(args) -> int:
         _ask_to_erase(args)
     install(args.port, args, _ask_bthome if sys.stdin.isatty() else None)
     return 0
+
+
+def _restore(args):
+    """Read the folder; its settings become options."""
+    from batmon.board import kept, restore
+
+    folder = Path(args.restore)
+    args.restore = restore.load(folder)
+    kept.tell(folder, args)
+    missing = " ".join(f"--set {word}=..." for word in args.set if "=" not in word)
+    if missing and not sys.stdin.isatty():
+        raise UserError(f"passwords are not kept in {folder}: say them by {missing}.")
 
 
 def _ask_to_erase(args):
@@ -56,7 +70,7 @@ def _ask(args):
 
     kinds = settingsdoc.kinds()
     for i, key in enumerate(args.set):
-        if kinds.get(key) == "secret":
+        if kinds.get(key) in ("secret", "pairing"):
             args.set[i] = f"{key}={getpass.getpass(f'{key}: ')}"
     asked = any(word.startswith("wifi.password=") for word in args.set)
     if args.wifi and args.wifi_password is None and not asked:
@@ -82,7 +96,8 @@ def add_parser(subparsers):
         "  ./install.sh                              the only board on USB, conn.py as it is\n"
         "  ./install.sh /dev/ttyUSB0 --bms jbd --name JBD-SP25S020 --capacity 100\n"
         "  ./install.sh --lcd 20x4 --set lcd.backlight=on --wifi boat\n"
-        "  ./install.sh --flash ESP32_GENERIC-v1.29.0.bin    a new board: MicroPython first\n\n"
+        "  ./install.sh --flash ESP32_GENERIC-v1.29.0.bin    a new board: MicroPython first\n"
+        "  ./install.sh --restore van/               a board that takes another one's place\n\n"
         "Run it again at any time: it copies what changed. The log is never touched.",
     )
     add = parser.add_argument
@@ -108,6 +123,8 @@ def add_parser(subparsers):
         "; a password without its =VALUE is asked for")
     add("--flash", metavar="FILE", help="erase the board and put this MicroPython on it first")
     add("--yes", action="store_true", help="with --flash: do not ask before erasing")
+    add("--restore", metavar="DIR", help="go on with the log that `batmon pull` brought into DIR:"
+        " its settings, lifetime counters, and numbers")
     add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
     add("--replace", action="store_true", help="no room for two versions: remove the old one first")
     add("--index", metavar="URL", help="where aioble comes from if it is not here yet (mip's own)")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +57,21 @@ def problems(settings: dict[str, object]) -> list[str]:
 def kinds() -> dict[str, str]:
     """Return what each setting may be, as the table has it: "text", "secret", "1..65535" …"""
     return {key: allowed for key, _, allowed, _, _ in load().rows()}
+
+
+def is_harmless(kind: str) -> bool:
+    """Is a setting of that kind nobody's secret: a name, a number, a choice?"""
+    return kind == "text" or ".." in kind or "|" in kind
+
+
+def flat(given: dict) -> Iterable[tuple[str, object]]:
+    """Yield the settings in a settings.json by their keys, those in groups with a dot."""
+    for key, value in given.items():
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield f"{key}.{name}", inner
+        else:
+            yield key, value
 
 
 def document() -> str:

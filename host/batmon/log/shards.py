@@ -22,7 +22,8 @@ from batmon.log.timeline import FRAME
 # What a board or `batmon pull` keeps beside shards.
 _COMPANIONS = {
     "state", "state.bak", "index", "packing", "unreadable", "version", "errors.txt", "errors.old",
-    "restart.txt", "names.txt", "bms", *(f"bms{n}" for n in range(1, 8)), "phone", "phone.tries",
+    "restart.txt", "names.txt", "restored", "board.json", "bms", *(f"bms{n}" for n in range(1, 8)),
+    "phone", "phone.tries",
 }  # fmt: skip
 # And of one battery there: the frame that was held, lifetime counters.
 _OF_BATTERY = (".held", ".held2", ".sum", ".sum2")

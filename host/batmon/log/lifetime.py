@@ -1,0 +1,44 @@
+"""Lifetime counters of a battery from a pulled log: the board's file, and what was logged since."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from batmon.log import sealing, shards
+from batmon.log.formats import counters
+
+
+def count(folder: Path, battery: str) -> counters.Counters:
+    """Return what the log of `battery` in `folder` adds up to, as its board would count it.
+
+    Where the board's files are missing, only what is in the shards there is counted.
+    """
+    found = counters.Counters()
+    found.load(str(folder), battery)
+    there, _ = shards.choose(
+        shards.load(path)
+        for path in sorted(folder.glob(f"{battery}-*.*"))
+        if path.suffix in (".raw", ".bts") and path.stem.rpartition("-")[0] == battery
+    )
+    for shard in there:
+        _go_on(found, shard)
+    return found
+
+
+def _go_on(found: counters.Counters, shard: shards.Shard):
+    """Count a shard that is not behind what is counted already; a part of it may be."""
+    number, at = found.place
+    if shard.number < number or (shard.number == number and at and shard.kind == "bts"):
+        return  # before a board seals a shard it has counted it
+    if shard.number > number:
+        found.begin(shard.number)
+    if shard.kind == "raw":
+        parts = [shard.path.read_bytes()]
+    else:
+        parts = [sealing.raw(part.tobytes()) for part in np.split(shard.frames, shard.breaks)]
+    for place, part in enumerate(parts):
+        if place:
+            found.begin(shard.number)  # what is between is lost
+        for _ in found.take(io.BytesIO(part)):
+            pass
