@@ -186,7 +186,8 @@ def test_what_the_board_set_aside(tmp_path, capsys):
     pull = Pull(log, tmp_path)
     pull.run()
     assert not pull.problems
-    assert {path.name for path in tmp_path.iterdir()} == {"van-00001.bad", "van-00002.bts"}
+    came = {"van-00001.bad", "van-00002.bts", "state"}
+    assert {path.name for path in tmp_path.iterdir()} == came
     for name in ("index", "packing"):  # as by `mpremote cp`
         (tmp_path / name).write_bytes(there[name])
     for command in ("verify", "info"):
