@@ -20,13 +20,13 @@ _ALIKE = """
 import builtins, fcntl, sys, types
 lacks = {"fcntl", "termios", "tty", "pty", "pwd", "grp", "resource"}
 own, real = "batmon", builtins.__import__
-def windows(name, globals=None, *rest):
+def windows(name, globals=None, *rest, **more):
     if (globals or {}).get("__name__", "").startswith(own):
         if name in lacks:
             raise ModuleNotFoundError("No module named " + repr(name))
         if name == "msvcrt":
             return types.SimpleNamespace(locking=locking, LK_LOCK=1)
-    return real(name, globals, *rest)
+    return real(name, globals, *rest, **more)
 tries = []
 def locking(handle, mode, size):
     tries.append(mode)
