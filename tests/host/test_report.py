@@ -12,6 +12,7 @@ from shardfiles import anchor, data, event, write
 
 from batmon.cli import main
 from batmon.log.formats import frame
+from batmon.paths import ROOT
 from batmon.web import counting, report
 
 _START = 1_767_247_200
@@ -273,6 +274,43 @@ def test_dark_mode_and_print(tmp_path, tab):
     assert tab.run(look) == ["rgb(255, 255, 255)", light[1]]
     assert tab.run("getComputedStyle(by('tools')).display") == "none"
     tab.media()
+
+
+@pytest.mark.xdist_group("report")
+@pytest.mark.parametrize(
+    "name, rows, span, said, absent",
+    [
+        ("one-day", 393, "2026-01-01 06:00 to 2026-01-02 05:59, time zone UTC", "86 %", "Day by"),
+        ("restarts", 89, "2026-11-25 22:23 to 2026-11-25 22:59, time zone UTC", "62 %", "Day by"),
+        ("voltage-only", 60, "2025-11-01 12:26 to 2025-11-01 13:25", "no state of charge", "NaN"),
+        ("no-clock", 60, "59 min of uptime; the board never knew the time of day", "65 %", "1970"),
+        ("restart-same-seconds", 120, "2025-11-01 12:26 to 2025-11-01 12:41", "10 min", "NaN"),
+        ("short-gap-wide-hole", 3752, "2026-02-22 11:41 to 2026-02-25 13:04", "24.0 Ah", "NaN"),
+    ],
+)
+def test_logs_that_people_had_trouble_with(tmp_path, capsys, tab, name, rows, span, said, absent):
+    folder = ROOT / "tests/data/cases/pc" / name
+    _case(tab, tmp_path / "page.html", folder, "--tz", "UTC")
+    text = tab.run("document.body.innerText")
+    assert span in text and said in text and absent not in text
+    assert tab.run("page.rows.length") == rows
+    low, high = tab.run("[page.charts[0].plot.scales.x.min, page.charts[0].plot.scales.x.max]")
+    assert (low, high) == tuple(tab.run("[page.rows.time[0], page.rows.time.at(-1)]"))
+    capsys.readouterr()
+    assert main(["send", str(folder), "--influx", "-"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    points = {(line.split(" ")[0], line.split(" ")[2]) for line in lines}
+    dated = name != "no-clock"  # which has no times for a server
+    assert len(points) == len(lines) == (rows if dated else 0)
+
+
+@pytest.mark.xdist_group("report")
+def test_a_log_of_which_nothing_is_known(tmp_path, tab):
+    nothing = data(60, voltage=float("nan"), current=float("nan"), temperature=255, soc=255,
+                   cell_min_mv=65535, cell_max_mv=65535, index=255)  # fmt: skip
+    write(tmp_path, "a-00001.raw", [anchor(0, _START), nothing])
+    _case(tab, tmp_path / "page.html", tmp_path, "--tz", "UTC")
+    assert tab.run("by('detail-part').hidden") and "NaN" not in tab.run("document.body.innerText")
 
 
 @pytest.mark.parametrize("program", ["node", "chromium"])
