@@ -106,7 +106,7 @@ def _figures(made: Made) -> dict:
         replay.replay(made.log, Path(folder), "van", round(_FULL_AH))
         logs = stream.Logs([folder])
         ((rows, _),) = history.tables(logs).values()
-        (counted,) = counting.count([report.battery("van", rows, cells=4)], "UTC")
+        (counted,) = counting.count([report.battery("van", rows, cells=4)], "UTC")["batteries"]
     return counted["figures"]
 
 

@@ -467,7 +467,7 @@ def test_parts_of_aioble_that_harm_are_removed(bare):
         (["--set", "lcd.cols"], "must be KEY=VALUE"),
         (["--influx", "host:99999"], "influx.port is 99999, must be"),
         (["--capacity", "-3"], "not a capacity"),
-        (["--bms", "nonsense"], "docs/BMS.md lists them all"),
+        (["--bms", "jk"], "there is no BMS driver 'jk'; is it jikong"),
         (["--set", "bms=jbd_bms"], "has an option of its own"),
     ],
 )

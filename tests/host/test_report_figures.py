@@ -376,6 +376,14 @@ def test_a_log_without_soc_cells_and_temperature(tab):
     assert not any("NaN" in each["value"] + each["words"] for each in answers.values())
 
 
+def test_one_row_and_rows_of_which_nothing_is_known(tab):
+    answers = _counted(tab, _log([_START]))["answers"]
+    assert answers["use"]["value"] == "–" and "two rows" in answers["use"]["words"]
+    nothing = _log([_START], np.nan, soc=np.nan, volts=np.nan)
+    now = _counted(tab, nothing)["answers"]["now"]
+    assert now["value"] == "–" and now["words"].endswith("no state of charge")
+
+
 def test_a_wild_voltage_is_left_out_and_said(tab):
     time = _START + 60 * np.arange(60)
     volts = np.where(np.arange(60) == 0, 2000.0, 13.2)

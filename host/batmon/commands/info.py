@@ -90,7 +90,9 @@ def _print(facts: dict):
     print(f"{file}: {facts['kind']}, {many(rows, 'row')} in {size:.1f} kB", end="")
     print(f", {facts['bytes_per_row']:.2f} bytes each" if rows else "")
     boots = facts["boots"]
-    if boots:
+    if boots and not rows:
+        print(f"    boot {boots[0]}, of which nothing was stored")
+    elif boots:
         print(f"    boot {boots[0]}" + (f" to {boots[-1]}" if boots[1:] else ""), end="")
         when = f", {facts['first']} to {facts['last']}" if facts["first"] else ", time unknown"
         print(when + ("" if facts["time_known"] else ", or later: the clock was not set"))

@@ -93,7 +93,7 @@ def source_of(module: Module, version: str) -> str:
 
 def _chosen(only: list[str] | None) -> list[str]:
     known = drivers()
-    names = known if only is None else [_full_name(name, known) for name in only]
+    names = known if only is None else [full_name(name) for name in only]
     wanted = [f"aiobmsble.bms.{name}" for name in names]
     # Releases before 0.28 have no _sample_calc.
     found = {name for name in _CORE if source_file(upstream(), name).exists()}
@@ -111,7 +111,9 @@ def _chosen(only: list[str] | None) -> list[str]:
     return sorted(found)
 
 
-def _full_name(name: str, known: list[str]) -> str:
+def full_name(name: str) -> str:
+    """Return the driver's module of a make; raises ValueError, which names makes that are near."""
+    known = drivers()
     full = name if name.endswith("_bms") else f"{name}_bms"
     if full not in known:
         short = full.removesuffix("_bms")
@@ -119,7 +121,7 @@ def _full_name(name: str, known: list[str]) -> str:
         near = [make for make in makes if short and make.startswith(short[:1])]
         near = difflib.get_close_matches(short, near, 3, 0.4)
         meant = f"; is it {' or '.join(near)}?" if near else ";"
-        raise ValueError(f"there is no BMS driver {name!r}{meant} docs/BMS.md lists them all")
+        raise ValueError(f"there is no BMS driver {short!r}{meant} docs/BMS.md lists them all")
     return full
 
 

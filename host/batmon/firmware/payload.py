@@ -38,6 +38,13 @@ def head_digest() -> str:
 
 def wishes(options: argparse.Namespace) -> dict[str, object]:
     """Return the settings that the options ask for, checked as the board would."""
+    if options.bms:
+        from batmon.drivers import translator  # it brings aiobmsble
+
+        try:
+            translator.full_name(options.bms)
+        except ValueError as error:
+            raise UserError(f"{error}.") from None
     wanted = {}
     for text in options.set:
         key, equals, value = text.partition("=")

@@ -22,6 +22,10 @@ function charge(ah) {
   return `${number(ah)} Ah`;
 }
 
+function volts(v) {
+  return `${number(v, 2)} V`;
+}
+
 function span(low, high, unit) {
   if (low === null) return "–";
   const [from, to] = [number(low, 0), number(high, 0)];
@@ -42,8 +46,8 @@ function answers(found, zone) {
 
 function answerNow({ now, last, first }, zone) {
   return { id: "now", question: now.soc === null ? "Voltage at the end" : "Charge at the end",
-    value: now.soc === null ? `${number(now.voltage, 2)} V` : `${number(now.soc, 0)} %`,
-    words: `${zone.time(last)}${now.soc === null ? "; the BMS tells no state of charge" : `, ${number(now.voltage, 2)} V`}`,
+    value: now.soc !== null ? `${number(now.soc, 0)} %` : now.voltage !== null ? volts(now.voltage) : "–",
+    words: zone.time(last) + (now.soc === null ? "; the BMS tells no state of charge" : now.voltage === null ? "" : `, ${volts(now.voltage)}`),
     rule: `The newest row; the log has ${duration(last - first)} up to then.` };
 }
 
@@ -59,6 +63,8 @@ function answerLasts({ now, use, capacity }) {
 }
 
 function answerUse({ use, out_ah, out_wh, in_ah, measured_s }) {
+  if (!measured_s)
+    return { id: "use", question: "Used", value: "–", words: "takes two rows with a current" };
   if (use.ah_per_day === null)
     return { id: "use", question: `Used in ${duration(measured_s)}`, value: energy(out_wh),
       words: `${charge(out_ah)} out, ${charge(in_ah)} in`, rule: "Use per day is told from a day of data on." };
