@@ -378,10 +378,10 @@ def test_a_log_without_soc_cells_and_temperature(tab):
 
 def test_one_row_and_rows_of_which_nothing_is_known(tab):
     answers = _counted(tab, _log([_START]))["answers"]
-    assert answers["use"]["value"] == "–" and "two rows" in answers["use"]["words"]
+    assert answers["use"]["value"] == "\u2013" and "two rows" in answers["use"]["words"]
     nothing = _log([_START], np.nan, soc=np.nan, volts=np.nan)
     now = _counted(tab, nothing)["answers"]["now"]
-    assert now["value"] == "–" and now["words"].endswith("no state of charge")
+    assert now["value"] == "\u2013" and now["words"].endswith("no state of charge")
 
 
 def test_a_wild_voltage_is_left_out_and_said(tab):
