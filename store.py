@@ -66,6 +66,7 @@ class Store(Shards):
         self._first_boot = 0  # of the oldest frame that waits, and its unix_offset_s
         self._first_offset_s = 0
         self.unix_offset_s = 0  # unix time minus uptime at the last anchor; 0 = unknown
+        self.risk_s = _SAFE_S  # of the log are lost by a power cut, at most
         self._size = 0  # committed bytes of the active shard
         self._file = None
 
@@ -130,7 +131,7 @@ class Store(Shards):
             self.anchor()
         if not waiting.n and not waiting.held:
             self._safe_s = now_s
-        elif waiting.full() or not self._ready or now_s - self._safe_s >= _SAFE_S:
+        elif waiting.full() or not self._ready or now_s - self._safe_s >= self.risk_s:
             if self.flush():
                 self._save_held(now_s)
 
@@ -346,6 +347,9 @@ class Store(Shards):
         self._opened_s = self._safe_s = self._data_s = self._clock.uptime_s()
         from shards import leftover
 
+        if paused and "rest" in paused and leftover.wake(self.waiting):
+            self.boot = self.highest[1] = paused["boot"]
+            return  # the next flush reads the folder
         leftover.take_back(self.waiting, self._held_file(), self._opened_s)
         if not self._begin(False):
             self._failed(self._opened_s)

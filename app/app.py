@@ -19,6 +19,8 @@ _PACK_S = const(120)  # of uptime before shards are packed that an earlier boot 
 _RESTART_S = const(10)  # a part that failed starts again after so long
 _STARVED = const(3)  # times without memory within so long, and the board starts again
 _STARVED_S = const(180)
+_QUIET_S = const(300)
+_I = const(7)  # place of the current in Sampler.last, mA
 
 
 class App:
@@ -44,17 +46,28 @@ class App:
         self._starved = 0  # times without memory, and when the first of them was
         self._starved_s = 0
         self.batteries = [Battery(self)]
+        # app/rest.py: below so many mA, 0 never, for `quiet_s` since `loud_s`, the board may sleep
+        self.rest_ma = self.loud_s = 0
+        self.quiet_s = _QUIET_S
+        self.rested = self.display = None  # what a rest is to go on with; (LCD, what it shows)
 
     async def run(self):
         """Start everything and run for ever."""
+        if self.paused and "rest" in self.paused:
+            await _once("look").look(self)
+        else:
+            self.begin()
         if self.settings["lcd.fitted"]:
             asyncio.create_task(self.keep("display", self.show))
+        await self.keep("housekeeping", self._housekeeping)
+
+    def begin(self):
+        """Set the batteries up, and let what uses the radio start."""
         _once("setup").configure(self)
         if "phone" in self.settings:  # first of all that use the radio
             asyncio.create_task(self.keep("phone", self._serve_phone))
         for battery in self.batteries:
             asyncio.create_task(self.keep("link", battery.log))
-        await self.keep("housekeeping", self._housekeeping)
 
     def stop(self):
         """Store what is not stored yet and let the radio go; for Ctrl-C."""
@@ -132,6 +145,7 @@ class App:
         await lcd.start()
         if not lcd.present:
             print(missing)
+        self.display = lcd, picture
         del parts, missing
         while True:
             await lcd.tick()
@@ -171,6 +185,12 @@ class App:
                     await _once("counting").count(battery)
                 if store and (store.unreadable or packing):
                     _once("trouble").see_to(self, battery, may_pack)
+                if self.rest_ma:
+                    ma = battery.sampler.last[_I]
+                    if ma is None or abs(ma) >= self.rest_ma:
+                        self.loud_s = now_s
+                    elif now_s - self.loud_s >= self.quiet_s:
+                        _once("rest").rest(self, battery)
             if now_s >= _WHY_S and self._restarted in self.sentences:
                 self.sentences.remove(self._restarted)
             if watchdog:

@@ -54,7 +54,7 @@ class Battery:
         self.link = None
         self.sampler = None
         self.store = None
-        self._watch = None
+        self.watch = None
         self._app = app
         self._turns = None  # of the link, and when they grew last
         self._turned_s = 0
@@ -76,9 +76,9 @@ class Battery:
         if want["events"]:
             from app.watching import Watching
 
-            self._watch = Watching(want["poll_s"])
+            self.watch = Watching(want["poll_s"])
         if log:
-            self._open_store(log)
+            self.open_store(log)
         self.link = make(
             driver,
             name,
@@ -92,7 +92,7 @@ class Battery:
         self.link.address = self._known = address
         self.link.called = called
 
-    def _open_store(self, name):
+    def open_store(self, name):
         app = self._app
         common = app.common
         rtc = common.part(self.index) if common else machine.RTC()
@@ -131,8 +131,8 @@ class Battery:
                 self.store.hold(self.sampler.held)
             self.status.beats += 1
             self.status.alarm = self._alarm(sample)
-            if self._watch:
-                self._watch.sample(self, sample)
+            if self.watch:
+                self.watch.sample(self, sample)
             if self.status.alarm != self.status.seen:
                 self.status.seen = ""
             for sink in self._app.sinks:
@@ -173,7 +173,7 @@ class Battery:
                     name = self.name = link.name
                     if common:
                         name = common.name(self.index, name, link.address)
-                    self._open_store(name)
+                    self.open_store(name)
                 if self._may_tell():
                     self.store.event(frame.LINK_FOUND)
                 self._remember(link)
@@ -237,8 +237,8 @@ class Battery:
             status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
-        if self._watch:
-            self._watch.update(status, now_s)
+        if self.watch:
+            self.watch.update(status, now_s)
         return now_s
 
     def _alarm(self, sample):

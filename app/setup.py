@@ -6,6 +6,7 @@ import sys
 from screen import pages
 
 _DATA = "/data"
+_AT_LEAST_S = 600  # a board that was started does not sleep before
 
 
 def settings():
@@ -60,7 +61,14 @@ def configure(app):
     make = app.conn.BmsLink
     if "link.share_s" in want:
         from link.shared import Shared as make
+    if app.paused and "rest" in app.paused:
+        from link import resting
+
+        make = resting.of(make)
     battery.setup(make, driver, name, capacity, name, address, called)
+    if "rest.minutes" in want:
+        app.rest_ma = max(1, int(capacity * want["rest.percent"] * 10))
+        app.loud_s = app.clock.uptime_s() + _AT_LEAST_S - app.quiet_s
 
 
 def display(app):

@@ -35,16 +35,19 @@ def make_app():
     for text in _SHARED:
         getattr(None, text, None)  # makes it a name: there is one of each, whatever is loaded
     try:
-        print("batmon %s: press Ctrl-C now for the REPL" % VERSION)
-        time.sleep_ms(_ESCAPE_MS)
-        if _count_start() > _MOST:
-            from app import safemode
+        trouble = ""
+        paused = _wake()
+        if not paused:
+            print("batmon %s: press Ctrl-C now for the REPL" % VERSION)
+            time.sleep_ms(_ESCAPE_MS)
+            if _count_start() > _MOST:
+                from app import safemode
 
-            safemode.wait(_MOST)
-            forget_crashes()
-            machine.reset()
-        trouble = _mend()
-        paused = _resume()
+                safemode.wait(_MOST)
+                forget_crashes()
+                machine.reset()
+            trouble = _mend()
+            paused = _resume()
         _bluetooth_first()
         try:
             # One after the other, not from within the next: imports inside imports take stack.
@@ -67,6 +70,16 @@ def make_app():
         forget_crashes()
     except Exception as exc:
         restart(exc)
+
+
+def _wake():
+    """Return what goes on after a sleep, see app/rest.py; None if this is no such start."""
+    if machine.reset_cause() != machine.DEEPSLEEP_RESET:
+        return None
+    from app import rest
+
+    del sys.modules["app.rest"], sys.modules["app"].rest
+    return rest.wake()
 
 
 def _mend():

@@ -25,6 +25,7 @@ GAP = 9  # seconds without samples before the next data frame, -
 WIDENED = 10  # how many times wider than usual what is skipped may be from now on, -
 SHARD_UNREADABLE = 11  # its number, its bytes
 # 12 to 17 tell what happened: app/events.py
+REST = 18  # seconds between polls from now on, 0 as usual; seconds since the last poll
 
 
 def pack_data(

@@ -46,10 +46,23 @@ def take_back(waiting, path, now_s):
     waiting.oldest_s = waiting.newest_s = now_s
 
 
+def wake(waiting):
+    """After a rest: take back what RTC memory has, and what is held stays held.
+
+    Return whether it has anything of this log.
+    """
+    if not _take(waiting, waiting.rtc.memory()):
+        return False
+    waiting.check = check_of(waiting.buffer, waiting.n)
+    return True
+
+
 def _take(waiting, old):
     """Take what was mirrored or saved, if it is of this log; return whether it is."""
-    if len(old) != len(waiting.buffer):
+    size = len(waiting.buffer)
+    if len(old) < size:
         return False
+    old = memoryview(old)[:size]  # behind it may be what a rest has there, see app/rest.py
     magic, n, tag, flush, shard, check, held = struct.unpack_from(TAIL, old, waiting.tail_at)
     if magic != MAGIC or n >= waiting.slots or tag != waiting.tag:
         return False

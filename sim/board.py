@@ -19,6 +19,7 @@ except (OSError, ValueError):  # none, or half of one: the board was killed as i
     past = {"t_ms": 0, "unix_ms": config["start_unix"] * 1000 or None}
 vclock.install(config["realtime"], past["t_ms"])
 vclock.set_rtc(past["unix_ms"])
+vclock.unset -= past.get("counted_ms", 0)  # which goes on in deep sleep
 
 from world import World
 

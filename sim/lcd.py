@@ -14,6 +14,11 @@ _ENODEV = const(19)
 _ETIMEDOUT = const(110)
 _TIMEOUT_US = const(50000)  # the bus driver's default
 _VIOLATIONS_MAX = const(16)
+# what the module remembers while the board sleeps: memory, modes, the backpack's pins
+_KEPT = (
+    "_latch", "_ddram", "_cgram", "_address", "_in_cgram", "_wide", "_high", "_two_lines", "_on",
+    "_step", "_shifts", "_scroll", "_inits", "_undefined",
+)  # fmt: skip
 
 # masks of RS, RW, E, backlight, shift of D4..D7, level that lights
 WIRINGS = {
@@ -76,6 +81,21 @@ class LCD:
         self._scroll = 0
         self._inits = 0
         self._busy_us = vclock.now_us() + _POWER_UP_US
+
+    def kept(self):
+        """Return what it remembers as plain data; its supply is not the board's."""
+        out = {}
+        for name in _KEPT:
+            value = getattr(self, name)
+            out[name] = list(value) if isinstance(value, bytearray) else value
+        return out
+
+    def take_back(self, kept):
+        """Be as `kept` said."""
+        for name in kept:
+            value = kept[name]
+            setattr(self, name, bytearray(value) if isinstance(value, list) else value)
+        self._busy_us = self._end_us = 0
 
     def break_off(self, after):
         """The next transfer ends after `after` of its bytes, with an OSError."""
@@ -252,5 +272,9 @@ class LCD:
             "rows": self.rows,
             "cells": [list(self._row(r)) for r in range(self.rows)],
             "cgram": list(self._cgram),
-            "backlight": self.present and bool(self._latch & self._light) == bool(self._lit),
+            "backlight": self.is_lit(),
         }
+
+    def is_lit(self):
+        """Return whether the backlight is on."""
+        return self.present and bool(self._latch & self._light) == bool(self._lit)

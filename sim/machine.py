@@ -9,7 +9,11 @@ from micropython import const
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
+DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+
+EXT0_WAKE = 2  # what ended a deep sleep
+TIMER_WAKE = 4
 
 _ENODEV = const(19)
 _RTC_BYTES = const(2048)
@@ -21,6 +25,7 @@ changes = []  # of outputs, as long as the board runs: (ms, GPIO, level)
 _memory = bytearray(_RTC_BYTES)
 _used = 0  # bytes of it that were written
 _cause = PWRON_RESET
+woken_by = 0  # see `wake_reason`
 
 
 class Reset(BaseException):
@@ -144,6 +149,20 @@ def reset():
 
 def soft_reset():
     _reset(SOFT_RESET)
+
+
+def deepsleep(time_ms=0):
+    """Switch all off but the slow clock and RTC memory, until that time by this clock is over.
+
+    Or until somebody presses the button, if esp32.wake_on_ext0 asked for it.
+    """
+    reset = Reset(DEEPSLEEP_RESET)
+    reset.sleep_ms = time_ms
+    raise reset
+
+
+def wake_reason():
+    return woken_by if _cause == DEEPSLEEP_RESET else 0
 
 
 def panic(words):

@@ -42,7 +42,7 @@ def sleep(s):
 
 def time():
     rtc = vclock.rtc_ms()
-    return vclock.uptime_us() // 1000000 if rtc is None else rtc // 1000 - _EPOCH_2000
+    return (vclock.now - vclock.unset) // 1000 if rtc is None else rtc // 1000 - _EPOCH_2000
 
 
 def time_ns():

@@ -13,6 +13,7 @@ _SPIN_PASSES = const(64)  # so many passes without a wait cost a millisecond, as
 _now_us = 0  # below one millisecond
 now = 0  # virtual ms since the simulation began; others read it, only this module moves it
 boot = 0  # when the board booted last
+unset = 0  # when the board's clock began to count, if it was never set: at a boot
 _rtc_ms = None  # unix time of the board's clock at virtual time 0, None: never set
 _events = []  # [t_ms, fn, args], soonest first
 _realtime = False
@@ -106,9 +107,9 @@ def install(realtime=False, start_ms=0):
 
     `start_ms` is where virtual time begins: a board that was reset goes on where it was.
     """
-    global _realtime, now, boot
+    global _realtime, now, boot, unset
     _realtime = realtime
-    now = boot = start_ms
+    now = boot = unset = start_ms
     tasks.clock = sys.modules[__name__]
     sys.modules["_asyncio"] = tasks
     import asyncio.core as core

@@ -8,6 +8,7 @@ import sys
 
 import air
 import battery
+import esp32
 import lcd
 import machine
 import records
@@ -34,6 +35,10 @@ _USABLE = const(125)  # of 128 bytes of a chip's heap; the rest is the collector
 _ROOM = const(4096)  # what the world takes now and then while it runs, beyond what it takes at rest
 _HOLE = const(512)  # the world's own holes, up to this size, are the board's as well
 _LOOK_MS = const(10_000)  # between two looks at how far the heap has grown
+# From a wake to main.py, and what loading takes from there to the radio: a board's 2 to 3 s are
+# estimated, see tests/host/test_rest.py; here loading takes no time.
+_WAKE_MS = const(3000)
+_LAST_MS = const(30_000)  # a board that sleeps is woken so long before the end: RTC memory is no log
 
 _PC = const("/pc")  # where the PC's own files are seen from the board
 
@@ -110,6 +115,9 @@ class World:
     def boot(self):
         """Mount the volume at / as on a board; the PC's files move to /pc."""
         machine.power_on(self._config["rtc"])
+        machine.woken_by = self._past.get("woken_by", 0)
+        if machine.wake_reason():
+            vclock.sleep_ms(_WAKE_MS)
         sysmem.power_on(self._config["chip"], machine.reset_cause() == machine.SOFT_RESET
                         and self._past.get("wifi"))  # fmt: skip
         fresh = not self._past["t_ms"] and (self.flash.blank or not self._config.get("serial"))
@@ -191,6 +199,8 @@ class World:
             self._display = machine.i2c_devices[0x27] = lcd.LCD(
                 cols, rows, self._config.get("lcd_wiring", "lcm1602")
             )
+            if self._past.get("glass"):
+                self._display.take_back(self._past["glass"])
             if self._config.get("lcd_faults"):
                 import lcdfaults
 
@@ -314,6 +324,10 @@ class World:
         now = {"t_ms": vclock.now_ms() + 1, "unix_ms": vclock.rtc_ms(), "raw": self.start_raw}
         if cause == machine.PWRON_RESET:
             now["unix_ms"] = None
+        power = self._power()
+        if cause == machine.DEEPSLEEP_RESET:
+            self._sleep(reset.sleep_ms, now, power)
+        now["power"] = power
         now["wifi"] = sysmem.has("wifi")
         now["faults"] = self._past.get("faults", {})
         if "ds3231" in self._past:  # it has a battery of its own
@@ -323,6 +337,43 @@ class World:
             json.dump(now, f)
         self.close()
         sys.exit(_RESET_EXIT)
+
+    def _power(self):
+        """Return for how long the board was in which state, up to now: ms."""
+        power = {"asleep_ms": 0, "look_ms": 0, "lit_ms": 0, "looks": 0}
+        power.update(self._past.get("power", {}))
+        return power
+
+    def _sleep(self, sleep_ms, now, power):
+        """Sleep deeply: what passes until the timer of the slow clock, or a button, wakes the board.
+
+        That clock is off by "slow_clock" parts per million, and by as much more or less, in the
+        course of a day, as its second number says.
+        """
+        if machine.woken_by == machine.TIMER_WAKE:
+            power["looks"] += 1
+            power["look_ms"] += now["t_ms"] - vclock.boot
+        constant, daily = self._config.get("slow_clock", (0, 0))
+        warmth = 2 - abs(now["t_ms"] % _DAY_MS * 4 // (_DAY_MS // 100) - 200) / 100 - 1  # -1..1
+        ppm = constant + int(daily * warmth)
+        true_ms = sleep_ms + sleep_ms // 1000 * ppm // 1000
+        now["woken_by"] = machine.TIMER_WAKE
+        if esp32.button:
+            for pressed_s in self._config.get("presses", ()):
+                if now["t_ms"] < pressed_s * 1000 < now["t_ms"] + true_ms:
+                    true_ms = pressed_s * 1000 - now["t_ms"]
+                    now["woken_by"] = machine.EXT0_WAKE
+                    break
+        if self.end_ms:
+            true_ms = min(true_ms, max(_LAST_MS // 4, self.end_ms - _LAST_MS - now["t_ms"]))
+        slept_ms = true_ms - true_ms // 1000 * ppm // 1000  # by that clock
+        power["asleep_ms"] += true_ms
+        now["counted_ms"] = vclock.now - vclock.unset + slept_ms
+        now["t_ms"] += true_ms
+        if now["unix_ms"] is not None:
+            now["unix_ms"] += slept_ms
+        if self._display:
+            now["glass"] = self._display.kept()
 
     def _end(self):
         self._measure_heap("end")
@@ -347,7 +398,11 @@ class World:
     # ---- records
 
     def _status(self):
-        vclock.call_later(500 if self._config["realtime"] else _STATUS_MS, self._status)
+        next_ms = 500 if self._config["realtime"] else _STATUS_MS
+        vclock.call_later(next_ms, self._status)
+        if self._display and self._display.is_lit():
+            power = self._past["power"] = self._power()
+            power["lit_ms"] += next_ms
         if vclock.now_ms() % 60_000 < _STATUS_MS:
             records.send("clock", {"t_s": vclock.now_ms() // 1000})
         if utime.ticks_diff(utime.ticks_ms(), self._wall_ms) < self._pause_ms:
@@ -371,6 +426,7 @@ class World:
                 "truths": [self._truth(i) for i in range(len(self._truths))],
                 "faults": self._past.get("faults", {}),
                 "panics": self._past.get("panics", []),
+                "power": self._power(),
                 "stats": (self._link_stats() or [{}])[0],
                 "links": self._link_stats(),
                 "outputs": machine.changes,

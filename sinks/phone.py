@@ -78,7 +78,7 @@ async def run(batteries, sinks, clock, folder, code, sentences):
 
 
 class Phone:
-    """The one phone that is connected, if any. `proven`: it knows the code."""
+    """The one phone that is connected, if any: `conn` is not None. `proven`: it knows the code."""
 
     def __init__(self, batteries, clock, folder):
         self.batteries = batteries
@@ -94,7 +94,7 @@ class Phone:
         self.stopped = False
         self.reading = False
         self._buf = bytearray(_MTU_MOST - 3)
-        self._conn = None
+        self.conn = None
         self._mtu = 23
         self._ask = self._answer = None  # handles of the values
         self._request = None  # waits for the loop
@@ -107,23 +107,23 @@ class Phone:
 
     def on_event(self, event, data):
         if event == _CONNECT:
-            if self._conn is not None:
+            if self.conn is not None:
                 bleradio.ble.gap_disconnect(data[0])  # there is a place for one
                 return
             self.on_shutdown()
-            self._conn = data[0]
+            self.conn = data[0]
         elif event == _DISCONNECT:
-            if data[0] == self._conn:
+            if data[0] == self.conn:
                 self.on_shutdown()
         elif event == _MTU_EXCHANGED:
-            if data[0] == self._conn:
+            if data[0] == self.conn:
                 self._mtu = min(data[1], _MTU_MOST)
-        elif event == _WRITTEN and data[0] == self._conn and data[1] == self._ask:
+        elif event == _WRITTEN and data[0] == self.conn and data[1] == self._ask:
             self._take(bleradio.ble.gatts_read(self._ask))
 
     def on_shutdown(self):
         """Forget the phone."""
-        self._conn = self._request = self.nonce = None
+        self.conn = self._request = self.nonce = None
         self.session += 1
         self.proven = False
         self.stopped = True  # what is being sent
@@ -178,7 +178,7 @@ class Phone:
                 told_ms = None if self._invite() else now_ms
             if words in sentences and (not self.fresh or self.clock.uptime_s() > _SHOWN_S):
                 sentences.remove(words)
-            if self._conn is None:
+            if self.conn is None:
                 await asyncio.sleep_ms(_AWAY_MS)
                 continue
             self._look(now_ms)
@@ -188,7 +188,7 @@ class Phone:
 
     def _invite(self):
         """Advertise unless a phone is there; False if the radio would not."""
-        if self._conn is None and self._ask is not None:
+        if self.conn is None and self._ask is not None:
             if not advertising.name:
                 advertising.name = "batmon"
             return advertising.put("phone", b"", b"\x11\x07" + _UUID % 1, True)
@@ -199,7 +199,7 @@ class Phone:
         if time.ticks_diff(now_ms, self._heard_ms) > _IDLE_MS:
             self._heard_ms = now_ms
             try:
-                bleradio.ble.gap_disconnect(self._conn)
+                bleradio.ble.gap_disconnect(self.conn)
             except OSError:
                 pass  # it is going
         if self._live > 0 and time.ticks_diff(now_ms, self._live_ms) >= _LIVE_MS:
@@ -252,9 +252,9 @@ class Phone:
 
     async def notify(self, data, session):
         """Send one notification; False if the phone of that session has gone."""
-        while self.session == session and self._conn is not None:
+        while self.session == session and self.conn is not None:
             try:
-                bleradio.ble.gatts_notify(self._conn, self._answer, data)
+                bleradio.ble.gatts_notify(self.conn, self._answer, data)
                 return True
             except OSError as exc:
                 if exc.errno != errno.ENOMEM:
@@ -315,11 +315,11 @@ class Phone:
         try:
             if self._told.get(i, "") != words:
                 text = words.encode()[: self._mtu - 5]
-                bleradio.ble.gatts_notify(self._conn, self._answer, bytes((_WORDS, i)) + text)
+                bleradio.ble.gatts_notify(self.conn, self._answer, bytes((_WORDS, i)) + text)
                 self._told[i] = words
                 self._live -= 1
             if self._live > 0:
-                bleradio.ble.gatts_notify(self._conn, self._answer, self._values(i, battery))
+                bleradio.ble.gatts_notify(self.conn, self._answer, self._values(i, battery))
                 self._live -= 1
         except OSError:
             pass  # no buffer, or the phone has gone: the next one comes soon
