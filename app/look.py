@@ -40,7 +40,7 @@ async def look(app):
         if amps is None or abs(amps) * 1000 >= app.rest_ma:
             # nobody knows since when: nothing is said of the time before
             battery.flush()
-            battery.store.event(frame.REST, 0, battery.sample_s - kept["looked_s"])
+            battery.store.event(frame.REST, 0, app.clock.uptime_s() - kept["looked_s"])
             loud.append(amps)
 
     link.on_first = first

@@ -32,7 +32,7 @@ def rest(app, battery):
     now_s = app.clock.uptime_s()
     app.loud_s = now_s  # asked again when it was low for as long again
     store = battery.store
-    before = app.rested = app.rested or {"ppm": 0, "slept_s": 0, "base_s": 0, "alarm": "", "since_s": 0}
+    before = app.rested = app.rested or {"ppm": 0, "slept_s": 0, "base_s": 0, "alarm": ""}
     if battery.status.alarm != before["alarm"]:
         before["alarm"] = battery.status.alarm
         before["alarm_s"] = now_s
@@ -54,7 +54,6 @@ def rest(app, battery):
         "since_s": now_s,  # uptime when this rest began
         "saved_s": now_s,  # and when all was on flash
         "looked_s": battery.sample_s,  # and when the BMS was polled last
-        "drawn_h": 0,
         "alarm": battery.status.alarm,
         "quiet_s": app.quiet_s,
         "name": battery.link.name,
@@ -63,9 +62,11 @@ def rest(app, battery):
         "offset_s": store.unix_offset_s,
     }
     print("at rest: the board sleeps and looks every %d min" % (every_s // 60))
-    if app.display:
-        sign(app, app.display, 0)
-    sleep(app, battery, kept, every_s)
+    if not store.message:
+        if app.display:
+            sign(app, app.display, 0)
+        sleep(app, battery, kept, every_s)
+    store.event(frame.REST, 0)  # it could not: the flash failed, or there is too much to keep
 
 
 def _is_busy(app, battery, now_s, before):
@@ -178,7 +179,8 @@ def wake():
         late_s = late_us // 1_000_000
         late_us -= late_s * 1_000_000
         now = time.gmtime(time.time() + late_s)
-        rtc.datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], 0))
+        us = rtc.datetime()[7]
+        rtc.datetime((now[0], now[1], now[2], now[6], now[3], now[4], now[5], us))
     kept["late_us"] = late_us
     uptime_s = time.time() - kept["base_s"]
     return {"boot": kept["boot"], "uptime_s": uptime_s, "gap_s": 0, "events": [], "rest": kept}

@@ -20,7 +20,7 @@ link.share_s     0               0|10..3600       s    leave the BMS to other ap
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 phone            "auto"          phone            -    phones may connect, see PHONE.md: "on", "off", on with six digits as their code; auto: on with S3, C6 or PSRAM
 events           true            true|false       -    log alarms, switches and the minutes around a fault too; false saves 4 kB of memory
-rest.minutes     10              0|1..60          min  at rest the board sleeps and looks at the BMS so often, see REST.md; 0, or false for all of rest: never
+rest.minutes     0               0|2..60          min  at rest the board sleeps and looks at the BMS so often, see REST.md; 0: never. {"rest": true} are 10
 rest.percent     0.2             0.01..5.0        %    of the capacity in 1 h: a current below is rest
 rest.reserve     10              0..100           %    at or below this state of charge it looks once an hour, and the display stays dark
 lcd.fitted       true            true|false       -    whether there is a display; without one false saves memory
@@ -64,6 +64,7 @@ mqtt.discovery   "homeassistant" text             -    topic where Home Assistan
 _OF_A_BATTERY = ("bms", "dev_name", "capacity_ah", "secret")
 _LARGEST_BYTES = 4096
 _PHONE_KB = 128  # of heap that a chip needs to poll, show and serve a phone
+_REST_MIN = 10  # between two looks, for who only says that the board is to rest
 _LONGEST = 64  # characters of a text
 
 
@@ -177,8 +178,8 @@ def _flat(given, file):
         elif isinstance(value, dict):
             for name in value:
                 flat["%s.%s" % (key, name)] = value[name]
-        elif key == "rest" and value is False:
-            flat["rest.minutes"] = 0
+        elif key == "rest" and (value is True or value is False):
+            flat["rest.minutes"] = _REST_MIN if value else 0
         else:
             shown = "not right" if key in secretive else _short(value)
             sentences.append("%s: %s is %s, must be {...}; using defaults" % (file, key, shown))

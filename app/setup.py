@@ -90,7 +90,8 @@ def display(app):
         picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
         link = app.batteries[0].link
         step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
-        light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a)
+        dark_soc = want.get("rest.reserve", -1)
+        light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a, dark_soc)
     if app.pins:
         picture, light = app.pins.shown(picture, light)
     pins = want["lcd.sda_pin"], want["lcd.scl_pin"]

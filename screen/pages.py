@@ -414,11 +414,13 @@ class Light:
     """When the backlight is lit: `mode` "on", "off", or "auto": for `after_s` after activity.
 
     Activity is an alarm that nobody has acknowledged, a new message, the link found or lost, or a
-    current that has changed by `step_a` since the last activity.
+    current that has changed by `step_a` since the last activity. At a state of charge of
+    `dark_soc` % and below it never is.
     """
 
-    def __init__(self, mode="auto", after_s=120, step_a=1):
+    def __init__(self, mode="auto", after_s=120, step_a=1, dark_soc=-1):
         self._mode = mode
+        self._dark_soc = dark_soc
         self._after_s = after_s
         self._step_a = step_a
         self._since_s = None
@@ -442,6 +444,9 @@ class Light:
             active = True
         if active:
             self._since_s = now_s
+        soc = sample and sample.get("battery_level")
+        if soc is not None and soc <= self._dark_soc:
+            return False
         if self._mode == "auto":
             return now_s - self._since_s < self._after_s
         return self._mode == "on"

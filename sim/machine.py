@@ -199,6 +199,11 @@ def _reset(cause):
     raise Reset(cause)
 
 
+def strike(cause):
+    """Reset the board from outside: its power is cut, or it hangs."""
+    _reset(cause)
+
+
 def keep(path, reset):
     """Write to the file `path` what outlives the Reset `reset`: with the power all is gone, and
     the reset button (EN) is the same to the chip."""

@@ -28,7 +28,9 @@ class Parked(battery.Battery):
     def advance(self, t_ms):
         now_s = t_ms // 1000
         self.current_ma = self.charge_in_mas = self.charge_out_mas = 0
-        edges = sorted({edge for flow in self._flows for edge in flow[:2] if edge < now_s} | {now_s})
+        edges = sorted(
+            {edge for flow in self._flows for edge in flow[:2] if edge < now_s} | {now_s}
+        )
         for i in range(len(edges)):
             ma = 0
             for begin, end, amps in self._flows:

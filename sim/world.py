@@ -38,7 +38,8 @@ _LOOK_MS = const(10_000)  # between two looks at how far the heap has grown
 # From a wake to main.py, and what loading takes from there to the radio: a board's 2 to 3 s are
 # estimated, see tests/host/test_rest.py; here loading takes no time.
 _WAKE_MS = const(3000)
-_LAST_MS = const(30_000)  # a board that sleeps is woken so long before the end: RTC memory is no log
+_LONGEST_MS = const(60_000)  # of a look; who is awake for longer stayed awake
+_LAST_MS = const(30_000)  # a board that sleeps is woken so long before the end, to store all
 
 _PC = const("/pc")  # where the PC's own files are seen from the board
 
@@ -213,6 +214,9 @@ class World:
         machine.pretend(self._config["machine"], self._config["version"])
         if self._config.get("serial"):
             return
+        for at_s, cause in self._config.get("resets", ()):
+            if at_s * 1000 > vclock.now_ms():
+                vclock.call_at(at_s * 1000, machine.strike, cause)
         vclock.call_at(vclock.now_ms(), self._status)
         vclock.call_at(self.end_ms, self._end)
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
@@ -320,13 +324,16 @@ class World:
     def _power_down(self, reset):
         """Keep what outlives a reset, and end: the caller starts the board again."""
         cause = reset.args[0]
-        machine.keep(_PC + self._config["rtc"], reset)
         now = {"t_ms": vclock.now_ms() + 1, "unix_ms": vclock.rtc_ms(), "raw": self.start_raw}
         if cause == machine.PWRON_RESET:
             now["unix_ms"] = None
         power = self._power()
         if cause == machine.DEEPSLEEP_RESET:
-            self._sleep(reset.sleep_ms, now, power)
+            cause = self._sleep(reset.sleep_ms, now, power)
+            if cause:
+                now["unix_ms"] = None
+                reset = machine.Reset(cause)
+        machine.keep(_PC + self._config["rtc"], reset)
         now["power"] = power
         now["wifi"] = sysmem.has("wifi")
         now["faults"] = self._past.get("faults", {})
@@ -348,11 +355,12 @@ class World:
         """Sleep deeply: what passes until the timer of the slow clock, or a button, wakes the board.
 
         That clock is off by "slow_clock" parts per million, and by as much more or less, in the
-        course of a day, as its second number says.
+        course of a day, as its second number says. Return PWRON_RESET if that comes first.
         """
-        if machine.woken_by == machine.TIMER_WAKE:
+        awake_ms = now["t_ms"] - vclock.boot
+        if machine.woken_by == machine.TIMER_WAKE and awake_ms < _LONGEST_MS:
             power["looks"] += 1
-            power["look_ms"] += now["t_ms"] - vclock.boot
+            power["look_ms"] += awake_ms
         constant, daily = self._config.get("slow_clock", (0, 0))
         warmth = 2 - abs(now["t_ms"] % _DAY_MS * 4 // (_DAY_MS // 100) - 200) / 100 - 1  # -1..1
         ppm = constant + int(daily * warmth)
@@ -366,6 +374,12 @@ class World:
                     break
         if self.end_ms:
             true_ms = min(true_ms, max(_LAST_MS // 4, self.end_ms - _LAST_MS - now["t_ms"]))
+        cause = 0
+        for at_s, struck in self._config.get("resets", ()):
+            after_ms = at_s * 1000 - now["t_ms"]
+            if struck == machine.PWRON_RESET and 0 < after_ms < true_ms:
+                true_ms = after_ms
+                cause = struck
         slept_ms = true_ms - true_ms // 1000 * ppm // 1000  # by that clock
         power["asleep_ms"] += true_ms
         now["counted_ms"] = vclock.now - vclock.unset + slept_ms
@@ -374,6 +388,7 @@ class World:
             now["unix_ms"] += slept_ms
         if self._display:
             now["glass"] = self._display.kept()
+        return cause
 
     def _end(self):
         self._measure_heap("end")

@@ -111,6 +111,22 @@ def test_more_than_16_cells_unknown_values_and_a_clock_that_was_set_back(tmp_pat
     assert first["several"] and first["clock"] and not second["clock"]
 
 
+def test_a_clock_that_drifts_at_rest(tmp_path, folder):
+    frames = [anchor(0, _START), data(10)]
+    for day in range(6):
+        begin = 86_400 * day + 1000
+        frames.append(event(begin, frame.REST, 600))
+        frames += [data(begin + 1800 * i) for i in range(1, 20 + day)]
+        frames += [event(begin + 40_000, frame.REST, 0, 600), event(begin + 40_000, frame.GAP, 600)]
+        frames.append(data(begin + 40_005))
+        if day in (1, 3, 5):
+            frames.append(anchor(begin + 50_000, _START + begin + 50_000 + 900 * day))
+    write(folder, "a-00001.bts", frames[:70])
+    write(folder, "a-00002.raw", frames[70:])
+    (battery,) = _compare(tmp_path, folder, "UTC")
+    assert battery["clock"]
+
+
 def test_one_shard_twice(tmp_path, folder):
     frames = [anchor(0, _START)] + [data(60 * i) for i in range(100)]
     write(folder, "a-00001.bts", frames)

@@ -19,7 +19,7 @@ def _run(tmp_path, bms, battery, days, poll_s, chip="esp32", heap="chip", away=N
     """Run a board with these batteries; return the figures of each."""
     options = argparse.Namespace(
         bms=bms, battery=battery, days=days, chip=chip, heap=heap, seed=seed, lcd="16x2",
-        volume="lfs2", size=2 << 20, realtime=False, interpreter="64",
+        volume="lfs2", size=2 << 20, realtime=False, interpreter="64", rest=False,
     )  # fmt: skip
     out = tmp_path / f"{bms}-{battery}-{seed}"
     out.mkdir()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shardfiles import anchor, data
+from shardfiles import anchor, data, event
 
 from batmon.log import timeline
 
@@ -177,6 +177,20 @@ def test_a_frame_may_be_a_little_older_than_the_one_before():
     # The sampler stores the frame before a step after an event that came between them.
     line = _reconstruct([anchor(65_530, _START), data(65_540), data(65_535), data(65_541)])
     assert line.uptime.tolist() == [65_530, 65_540, 65_535, 65_541]
+
+
+@pytest.mark.parametrize("drift", (-0.05, 0.02))
+def test_a_clock_that_drifts_at_rest_is_right_again_when_it_is_set(drift):
+    begin, end = 600, 600 + 5 * 86_400
+    frames = [anchor(0, _START), data(10), event(begin, timeline.REST, 600)]
+    times = range(begin + 1800, end, 1800)
+    frames += [data(t) for t in times] + [event(end, timeline.REST, 0, 600), data(end + 5)]
+    frames.append(anchor(end + 9000, _START + end + 9000 + round(drift * (end - begin))))
+    line = _reconstruct(frames)
+    right = [t + drift * (t - begin) for t in times]
+    assert line.unix[3 : 3 + len(right)] - _START == pytest.approx(right, abs=2)
+    assert line.unix[1] - _START == 10
+    assert line.unix[-2] - _START == pytest.approx(end + 5 + drift * (end - begin), abs=2)
 
 
 def test_no_frames():

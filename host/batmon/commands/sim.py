@@ -67,11 +67,25 @@ def _print_summary(result: dict):
             f"  system         {_kb(last['system_free'])} free at the end, largest block"
             f" {_kb(last['system_largest'])}, never less than {_kb(last['system_least'])}"
         )
+    if result["power"]["looks"]:
+        _print_power(result["power"])
     for panic in result["panics"]:
         print(f"  PANIC          {panic}")
     beside = _short(Path(sys.executable).with_name("batmon"))
     batmon = "batmon" if shutil.which("batmon") else beside  # .venv may not be activated
     print(f"A page to look around in:  {batmon} report {out}/data -o {out}.html")
+
+
+def _print_power(power: dict):
+    print(
+        f"  at rest        {power['asleep_h']:.1f} h asleep, {power['looks']} looks,"
+        f" awake for {power['duty']:.1%} of it; {power['awake_h']:.1f} h awake beside"
+    )
+    print(
+        f"  own use        some {power['chip_mah_a_day']:.0f} mAh a day at 5 V of a bare chip,"
+        f" {power['board_mah_a_day']:.0f} of a DevKitC, {power['always_on_mah_a_day']} if it never"
+        " rested: estimated, see docs/REST.md"
+    )
 
 
 def _print_battery(result: dict):
@@ -122,6 +136,7 @@ def add_parser(subparsers):
         "  batmon sim --days 7 --battery house --lcd 20x4\n"
         "  batmon sim --bms jikong,jbd --battery van,house --chip s3 --lcd none  two of them\n"
         "  batmon sim --battery log.csv.gz --realtime  play a poll log, as slow as it was\n"
+        "  batmon sim --rest --battery parked --days 2  a board that sleeps where nothing flows\n"
         "  batmon sim --days 2 --json --out d          figures for a script\n\n"
         "Ctrl-C stops the board, which stores what it has; a second Ctrl-C kills it.",
     )
@@ -137,10 +152,11 @@ def add_parser(subparsers):
         "--battery",
         default="van",
         metavar="KIND",
-        help="van, house, ebike, several with commas, or a poll log as LOG.csv or LOG.csv.gz"
+        help="van, house, ebike, parked, several with commas, or a poll log: LOG.csv or LOG.csv.gz"
         " (%(default)s)",
     )
     add("--lcd", choices=("16x2", "20x4", "none"), default="16x2", help="display (%(default)s)")
+    add("--rest", action="store_true", help="the board sleeps where nothing flows, see REST.md")
     add("--realtime", action="store_true", help="a second lasts a second")
     add("--volume", choices=("lfs2", "fat"), default="lfs2", help="file system (%(default)s)")
     add("--size", type=_size, default=2 << 20, metavar="SIZE", help="size of the flash volume (2M)")

@@ -134,6 +134,8 @@ class _Teller:
             return "limit", self._cause("; ".join(words), place, came)
         if code == timeline.HEALTH:
             return "health", _health(a, b)
+        if code == timeline.REST:
+            return "log", self._rest(a, b, place)
         if code == timeline.UNTOLD:
             what = EVENTS.get(b, f"event {b}")
             return "log", f"{a} more changes were only counted ({what})"
@@ -152,6 +154,13 @@ class _Teller:
         """Return for how long something was, if its beginning is known."""
         since = self._since.pop(what, None)
         return f" after {_duration(place[3] - since[3])}" if since else ""
+
+    def _rest(self, every_s: int, before_s: int, place) -> str:
+        if every_s:
+            self._since["rest"] = place
+            return f"rest: the board sleeps and looks every {_duration(every_s)}"
+        words = f"rest over{self._lasted('rest', place)}"
+        return f"{words}; the look before was {_duration(before_s)} ago" if before_s else words
 
     def _alarm(self, code: int, place) -> str:
         before, self._code = self._code, code

@@ -186,7 +186,9 @@ def _keep(frames: np.ndarray, breaks: list[int]) -> np.ndarray:
     firsts = np.flatnonzero(np.diff(spans)) + 1
     anchors = np.flatnonzero(timeline.kinds(frames) == frame.ANCHOR)
     starts = np.array([at for at in breaks if 0 < at < n], np.int64)
-    for first in (firsts, anchors, starts):
+    rests = frames.view(timeline.EVENT)["code"] == timeline.REST  # between them a clock drifts
+    rests = np.flatnonzero(rests & (timeline.kinds(frames) == frame.EVENT))
+    for first in (firsts, anchors, starts, rests):
         keep[first] = True
         keep[np.maximum(first - 1, 0)] = True
     return np.flatnonzero(keep)

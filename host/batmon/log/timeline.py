@@ -46,7 +46,7 @@ RECORD = np.dtype(
 )
 EVENT = np.dtype([("time", "<u2"), ("kind", "<u2"), ("code", "u1"), ("a", "<u4"), ("b", "<u4")])
 RECORDED = 0xFE04  # the kind of a RECORD
-ALARM, SWITCHED, HEALTH, LIMITS, UNTOLD, MAKE = range(12, 18)
+ALARM, SWITCHED, HEALTH, LIMITS, UNTOLD, MAKE, REST = range(12, 19)
 # The codes of events, as docs/FORMAT.md has them.
 EVENTS = {
     1: "connected to the BMS",
@@ -66,6 +66,7 @@ EVENTS = {
     15: "limit of the settings",
     16: "changes that were only counted",
     17: "make of the BMS",
+    18: "rest",
 }
 
 NO_CODE = 0xFFFFFFFF  # of an alarm
@@ -76,6 +77,9 @@ NO_TIME = np.iinfo(np.int64).min
 _SET_S = 2
 # A crystal is off by some 20 ppm; a larger difference is a clock that was wrong and then set.
 _MAX_DRIFT = 100e-6
+# The clock that runs while a board sleeps is off by up to 5 %, and by as much more if it was
+# corrected for what it did in another season.
+_SLOW_DRIFT = 0.1
 _WRAP_S = 65536
 # After a loss a run may begin a little before the last one ended: a step stores the frame before,
 # a fault two minutes of records.
@@ -122,16 +126,19 @@ def reconstruct(frames: np.ndarray, breaks: np.ndarray) -> Timeline:
     line = Timeline(uptime, boot, np.full(n, NO_TIME), np.zeros(n, bool), starts)
     sure = said["unix"] > 0
     anchors, unix = anchors[sure], said["unix"][sure].astype(np.int64)
+    rests = np.flatnonzero(kinds(frames) == frame.EVENT)
+    rests = rests[frames[rests].view(EVENT)["code"] == REST]
+    sleeps = frames[rests].view(EVENT)["a"] > 0
     ends = np.append(starts, n)[1:]
     runs = list(zip(starts.tolist(), ends.tolist(), strict=True))
     group = []
     for run in runs:
         if group and boot[run[0]] != boot[group[0][0]]:
-            _date(line, group, anchors, unix)
+            _date(line, group, anchors, unix, rests, sleeps)
             group = []
         group.append(run)
     if group:
-        _date(line, group, anchors, unix)
+        _date(line, group, anchors, unix, rests, sleeps)
     return line
 
 
@@ -159,14 +166,26 @@ def _signed(steps: np.ndarray) -> np.ndarray:
     return (steps + 32768) % _WRAP_S - 32768
 
 
-def _date(line: Timeline, runs: list[tuple[int, int]], anchors: np.ndarray, unix: np.ndarray):
-    """Date the runs of one boot; `anchors` (indices) and `unix` are all that know the time."""
+def _date(
+    line: Timeline,
+    runs: list[tuple[int, int]],
+    anchors: np.ndarray,
+    unix: np.ndarray,
+    rests: np.ndarray,
+    sleeps: np.ndarray,
+):
+    """Date the runs of one boot; `anchors` (indices) and `unix` are all that know the time.
+
+    At `rests` (indices) the board went to rest, where `sleeps`, or ended that.
+    """
     first, end = runs[0][0], runs[-1][1]
     _align(line, runs, anchors, unix)
     low, high = np.searchsorted(anchors, (first, end))
     up = line.uptime[first:end]
     if low < high:
-        points, offsets = _offsets(line.uptime[anchors[low:high]], unix[low:high])
+        inside = slice(*np.searchsorted(rests, (first, end)))
+        rested = _rested(line.uptime[rests[inside]], sleeps[inside], int(up[-1]))
+        points, offsets = _offsets(line.uptime[anchors[low:high]], unix[low:high], *rested)
         line.unix[first:end] = up + np.floor(np.interp(up, points, offsets)).astype(np.int64)
         for run_first, run_end in runs:
             # What was lost between two runs may have hidden a wrap.
@@ -191,11 +210,29 @@ def _align(line: Timeline, runs: list[tuple[int, int]], anchors: np.ndarray, uni
             offset = unix[high - 1] - line.uptime[anchors[high - 1]]
 
 
-def _offsets(uptime: np.ndarray, unix: np.ndarray) -> tuple[list[int], list[float]]:
+def _rested(uptime: np.ndarray, sleeps: np.ndarray, end: int) -> tuple[list[int], list[int]]:
+    """Return at which uptimes a rest began or ended, and for how long the board had rested then."""
+    edges, rested = [0], [0]
+    begun = None
+    for up, asleep in [*zip(uptime.tolist(), sleeps.tolist(), strict=True), (end, False)]:
+        if begun is not None:
+            edges.append(up)
+            rested.append(rested[-1] + up - begun)
+        elif asleep:
+            edges.append(up)
+            rested.append(rested[-1])
+        begun = up if asleep else None
+    return edges, rested
+
+
+def _offsets(
+    uptime: np.ndarray, unix: np.ndarray, edges: list[int], rested: list[int]
+) -> tuple[list[int], list[float]]:
     """Return points (uptime, unix minus uptime) between which to draw straight lines.
 
-    A point is where the clock was set. Small differences are drift, which grew evenly; at a
-    large one the clock had been wrong before, and the later time holds for the earlier frames.
+    A point is where the clock was set. Small differences are drift, which grew evenly, or while
+    the board rested if it did: up to the uptimes `edges`, for as long as `rested` says. At a large
+    one the clock had been wrong before, and the later time holds for the earlier frames.
     """
     points, offsets = [int(uptime[0])], [float(unix[0] - uptime[0])]
     for up, offset in zip(uptime.tolist(), (unix - uptime).tolist(), strict=True):
@@ -203,7 +240,14 @@ def _offsets(uptime: np.ndarray, unix: np.ndarray) -> tuple[list[int], list[floa
             points.append(max(up, points[-1]))
             offsets.append(float(offset))
     for i in reversed(range(len(points) - 1)):
-        allowed = _MAX_DRIFT * (points[i + 1] - points[i])
-        if abs(offsets[i] - offsets[i + 1]) > allowed:
+        low, high = np.interp(points[i : i + 2], edges, rested)
+        allowed = _MAX_DRIFT * (points[i + 1] - points[i]) + _SLOW_DRIFT * (high - low)
+        drift = offsets[i + 1] - offsets[i]
+        if abs(drift) > allowed:
             offsets[i] = offsets[i + 1]
+        elif high > low:
+            between = [k for k in range(len(edges)) if points[i] < edges[k] < points[i + 1]]
+            grown = [offsets[i] + drift * (rested[k] - low) / (high - low) for k in between]
+            points[i + 1 : i + 1] = [edges[k] for k in between]
+            offsets[i + 1 : i + 1] = grown
     return points, offsets

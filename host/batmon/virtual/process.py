@@ -50,7 +50,7 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
     `out` is the folder for all it keeps and tells, `board` the tree that is on its flash at the
     beginning, None for none. `changes` are the keys that sim/board.py and sim/world.py read, and
     "interpreter", "32" for the one with a board's 32-bit pointers; what is said below is a van's
-    battery that runs at the speed of the computer, without a display.
+    battery that runs at the speed of the computer, without a display, on a board that never rests.
     """
     out = out.resolve()
     interpreter = changes.setdefault("interpreter", "64")
@@ -74,6 +74,7 @@ def configure(out: Path, board: Path | None, **changes) -> Path:
         "machine": None,
         "version": VERSION,
     } | changes
+    config["settings"] = {"rest": False} | config["settings"]
     config["heap"] = 0 if config["heap"] == "chip" else _kb(config["heap"]) << 10
     config["machine"] = config["machine"] or machine_name(config["chip"])
     path = out / "config.json"

@@ -7,12 +7,12 @@ import struct
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.virtual import process
+from batmon.virtual import power, process
 
 # 2026-01-01 06:00 UTC, the time of day when the simulated batteries begin.
 _OLDEST_UNIX = 1_704_067_200
 NAMES = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}
-_CAPACITY_AH = {"van": 280, "house": 280, "ebike": 24}
+_CAPACITY_AH = {"van": 280, "house": 280, "ebike": 24, "parked": 280}
 _OUR_FILES = (
     "battery.bpl",
     "config.json",
@@ -24,6 +24,9 @@ _OUR_FILES = (
     "stop",
     *(f"truth{n or ''}.csv" for n in range(8)),
 )
+# Of the clock that runs while the board sleeps, parts per million: what it is off in the mean of a
+# day, and how far it strays from that with the warmth. Up to 50,000 are reported.
+_SLOW_CLOCK = 20_000, 5_000
 _NEAR_S = 2  # a frame and the poll behind it are no further apart
 
 
@@ -96,6 +99,7 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
     }
     if len(batteries) > 1:
         settings = {"batteries": entries(batteries), "lcd": _lcd(args.lcd)}
+    settings["rest"] = args.rest
     return process.configure(
         out,
         board,
@@ -112,6 +116,7 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
         heap=args.heap,
         machine=None if args.heap == process.HEAP else process.machine_name(args.chip, psram=True),
         realtime=args.realtime,
+        slow_clock=_SLOW_CLOCK,
         interpreter=args.interpreter,
         start_unix=start_unix,
         settings=settings,
@@ -145,7 +150,8 @@ def _pack(log: Path, target: Path) -> tuple[int, int]:
 
 
 def compare(end: dict, out: Path) -> dict:
-    """Return the figures of the run: what was logged, and how far it is from the truth.
+    """Return the figures of the run: what was logged, how far it is from the truth, and what the
+    board took.
 
     Of several batteries `batteries` has those of each.
     """
@@ -162,6 +168,7 @@ def compare(end: dict, out: Path) -> dict:
         "panics": end.get("panics", []),
         "memory": end.get("memory_at", {}),
         "reason": end["reason"],
+        "power": power.estimate(end["power"], end["t_s"]),
         "out": str(out),
     }
     files = _shards(out)

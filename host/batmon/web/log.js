@@ -125,6 +125,7 @@ function keep({ frames, count, breaks }) {
   for (let i = 0; i < count; i++) {
     if (i && Math.floor(since[i] / SPAN_S) !== Math.floor(since[i - 1] / SPAN_S)) add(i);
     if (kindOf(frames, i * FRAME_BYTES) === ANCHOR) add(i);
+    if (kindOf(frames, i * FRAME_BYTES) === EVENT && frames[i * FRAME_BYTES + 4] === REST) add(i);
   }
   for (const at of breaks) if (at > 0 && at < count) add(at);
   return [...kept].sort((a, b) => a - b);

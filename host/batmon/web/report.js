@@ -13,6 +13,7 @@ const DAYS_LEAST = 3;  // fewer are told in numbers alone
 const TREND_LEAST = 3;  // months that make a curve
 const UNSEEN_MS = 200;
 const LONGEST_LIST = 100;
+const LOOK_S = 60;  // so near to the look that ends a rest a gap is what that rest left
 const AROUND_S = 150;  // of what happened that is shown of its minutes
 const IN_WORDS = new Set(["alarm", "switched", "health", "limit of the settings", "changes that were only counted", "make of the BMS"]);
 
@@ -146,8 +147,10 @@ class Page extends View {
         ["cell_low", `a cell at ${(CELL_LOW_MV / 1000).toFixed(2)} V or less`]]
         .map(([name, words]) => [words, moments[name].last === null ? "–" : duration(moments[name].seconds),
           moments[name].last === null ? "never" : zone.time(moments[name].last)]));
+    const looks = this.battery.events.filter(([, words, every]) => words === "rest" && !every);
+    const looked = (end) => looks.some(([at]) => Math.abs(at - end) <= LOOK_S);
     this.table(small, "gaps", "Gaps of 10 minutes and more, longest first", ["from", "without data for"],
-      gaps.list.slice(0, LONGEST_LIST).map(([at, s]) => [zone.time(at), duration(s)]),
+      gaps.list.slice(0, LONGEST_LIST).map(([at, s]) => [zone.time(at), duration(s) + (looked(at + s) ? ", asleep at rest" : "")]),
       { spans: gaps.list.map(([at]) => [at - DAY_S / 2, at + DAY_S / 2]), note: gaps.count
         ? `${plural(gaps.count, "gap")}, ${duration(gaps.sum_s)} in all, ${number(100 * gaps.sum_s / length)} % of the time.` : "" });
     const { happened } = this;

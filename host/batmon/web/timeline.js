@@ -3,7 +3,7 @@
 "use strict";
 
 const NO_BOOT = -1;  // a time that nothing is known of is NaN
-const SET_S = 2, MOST_DRIFT = 100e-6, WRAP_S = 65536, OVERLAP_S = 180;
+const SET_S = 2, MOST_DRIFT = 100e-6, SLOW_DRIFT = 0.1, REST = 18, WRAP_S = 65536, OVERLAP_S = 180;
 
 const wrapped = (step) => (step + 32768 & 65535) - 32768;
 
@@ -34,7 +34,11 @@ function reconstruct(frames, breaks) {
   const boot = boots(frames, n, anchors);
   const lost = new Set(breaks), starts = [];
   for (let i = 0; i < n; i++) if (i === 0 || lost.has(i) || boot[i] !== boot[i - 1]) starts.push(i);
-  const line = { uptime: unwrapped(frames, starts), boot, unix: new Float64Array(n).fill(NaN), known: new Uint8Array(n), starts };
+  const rests = [];  // [index, does one begin]
+  for (let i = 0; i < n; i++)
+    if (kindOf(frames, i * FRAME_BYTES) === EVENT && frames[i * FRAME_BYTES + 4] === REST)
+      rests.push([i, u32(frames, i * FRAME_BYTES + 5) > 0]);
+  const line = { uptime: unwrapped(frames, starts), rests, boot, unix: new Float64Array(n).fill(NaN), known: new Uint8Array(n), starts };
   const sure = anchors.filter((i) => u32(frames, i * FRAME_BYTES + 4) > 0);
   const unix = sure.map((i) => u32(frames, i * FRAME_BYTES + 4));
   let group = [];
@@ -78,7 +82,7 @@ function date(line, runs, anchors, unix) {
   const low = search(anchors, first), high = search(anchors, end);
   if (low < high) {
     const uptimes = anchors.slice(low, high).map((at) => line.uptime[at]);
-    const [points, ahead] = offsets(uptimes, unix.slice(low, high));
+    const [points, ahead] = offsets(uptimes, unix.slice(low, high), rested(line.uptime, line.rests, first, end));
     for (let i = first; i < end; i++) line.unix[i] = line.uptime[i] + Math.floor(between(line.uptime[i], points, ahead));
     for (const [begin, stop] of runs)  // what was lost between two runs may have hidden a wrap
       if (runs.length === 1 || search(anchors, begin) < search(anchors, stop)) line.known.fill(1, begin, stop);
@@ -107,8 +111,24 @@ function roundEven(x) {
   return rest > 0.5 || rest === 0.5 && below % 2 ? below + 1 : below;
 }
 
-// Points (uptime, unix minus uptime) between which to draw straight lines: where the clock was set.
-function offsets(uptime, unix) {
+// At which uptimes a rest began or ended in a boot, and for how long the board had rested then.
+function rested(uptime, rests, first, end) {
+  const edges = [0], sums = [0];
+  let begun = null;
+  const inside = rests.filter(([i]) => first <= i && i < end).map(([i, asleep]) => [uptime[i], asleep]);
+  for (const [up, asleep] of [...inside, [uptime[end - 1], false]]) {
+    if (begun !== null || asleep) {
+      edges.push(up);
+      sums.push(sums[sums.length - 1] + (begun === null ? 0 : up - begun));
+    }
+    begun = asleep ? up : null;
+  }
+  return [edges, sums];
+}
+
+// Points (uptime, unix minus uptime) between which to draw straight lines: where the clock was set,
+// and where a rest began or ended, if the clock drifted in it.
+function offsets(uptime, unix, [edges, sums]) {
   const points = [uptime[0]], ahead = [unix[0] - uptime[0]];
   for (let i = 0; i < uptime.length; i++) {
     const offset = unix[i] - uptime[i];
@@ -118,7 +138,16 @@ function offsets(uptime, unix) {
   }
   // a small difference is drift, at a large one the clock had been wrong before
   for (let i = points.length - 2; i >= 0; i--)
-    if (Math.abs(ahead[i] - ahead[i + 1]) > MOST_DRIFT * (points[i + 1] - points[i])) ahead[i] = ahead[i + 1];
+  {
+    const low = between(points[i], edges, sums), high = between(points[i + 1], edges, sums), drift = ahead[i + 1] - ahead[i];
+    if (Math.abs(drift) > MOST_DRIFT * (points[i + 1] - points[i]) + SLOW_DRIFT * (high - low)) ahead[i] = ahead[i + 1];
+    else if (high > low) {
+      const inside = edges.map((_, k) => k).filter((k) => points[i] < edges[k] && edges[k] < points[i + 1]);
+      const grown = inside.map((k) => ahead[i] + drift * (sums[k] - low) / (high - low));
+      points.splice(i + 1, 0, ...inside.map((k) => edges[k]));
+      ahead.splice(i + 1, 0, ...grown);
+    }
+  }
   return [points, ahead];
 }
 
