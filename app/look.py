@@ -27,6 +27,7 @@ async def look(app):
     """Poll once, and sleep on. Returns when the board is to stay awake, with all that runs then."""
     kept = app.paused["rest"]
     app.begin()
+    rest.learn(kept, app.clock)  # a DS3231 may have set the clock
     battery = app.batteries[0]
     if battery.link is None:
         return  # the settings are no more what they were

@@ -9,12 +9,13 @@ _ADDRESS = const(0x68)
 _LOOK_S = const(10)
 _STEP_S = const(2)  # both count whole seconds
 _DRIFT_S = const(60)  # so far the board's clock may have gone wrong by itself
+_SLEPT_S = const(600)  # and that in a sleep of an hour
 
 
-def start(app, must):
+def start(app, must, slept=False):
     """Take the time from a DS3231 on the display's bus, if there is one, and keep that one set.
 
-    `must`: say so if there is none.
+    `must`: say so if there is none. `slept`: the board's clock went by itself for up to an hour.
     """
     want = app.settings
     from screen import panel
@@ -44,14 +45,15 @@ def start(app, must):
         return
     except OSError:
         pass  # it may answer the next time
-    own = _Own(chip, app.clock)
+    own = _Own(chip, app.clock, _SLEPT_S if slept else _DRIFT_S)
     own.look()
     asyncio.create_task(app.keep("clock", own.run))
 
 
 class _Own:
-    def __init__(self, chip, clock):
+    def __init__(self, chip, clock, drift_s):
         self._chip = chip
+        self._drift_s = drift_s
         self._clock = clock
         self._ahead_s = None  # unix time minus uptime when both clocks agreed last
 
@@ -69,7 +71,7 @@ class _Own:
             return
         try:
             told_s = self._chip.read()
-            if told_s and (not unix_s or begins and abs(told_s - unix_s) <= _DRIFT_S):
+            if told_s and (not unix_s or begins and abs(told_s - unix_s) <= self._drift_s):
                 if abs(told_s - unix_s) >= _STEP_S:
                     _set_clock(told_s)
             elif unix_s:

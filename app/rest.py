@@ -17,7 +17,7 @@ _HEAD_BYTES = const(8)
 _MAGIC = const(0x5352)
 _RTC_BYTES = const(2048)
 _BUTTON = const(0)  # GPIO of the button that boards have beside RESET
-_HOUR_S = const(3600)
+_LEARN_S = const(500)  # in a shorter sleep whole seconds tell nothing
 _OLD_S = const(15)  # a sample that is older, by more than two polls, tells nothing
 _STANDING_S = const(3600)  # an alarm that is on for so long keeps the board awake no longer
 _SET_S = const(2)  # a smaller change is no setting of the clock
@@ -40,8 +40,7 @@ def rest(app, battery):
         return
     every_s = interval_s(app, battery)
     base_s = time.time() - now_s  # of the uptime, which goes on
-    _learn(before, base_s)
-    if abs(base_s - before["base_s"]) < _SET_S:
+    if before["base_s"] and learn(before, app.clock) == 0:
         base_s = before["base_s"]  # whole seconds waver: in a hundred rests that adds up
     store.event(frame.REST, every_s)
     secure(store)
@@ -75,8 +74,11 @@ def _is_busy(app, battery, now_s, before):
         return True
     if now_s - battery.sample_s > _OLD_S + 2 * app.settings["poll_s"]:
         return True
-    if battery.status.alarm and now_s - before["alarm_s"] < _STANDING_S:
+    alarm = battery.status.alarm
+    if alarm and now_s - before["alarm_s"] < _STANDING_S:
         return True
+    if alarm and "alarm.pin" in app.settings and alarm != battery.status.seen:
+        return True  # it would be silent
     return has_phone(app)
 
 
@@ -88,16 +90,20 @@ def has_phone(app):
     return False
 
 
-def _learn(before, base_s):
-    """Learn from a clock that was set since the last rest how far the slow clock is off."""
-    step_s = base_s - before["base_s"]
-    slept_s = before["slept_s"]
-    if abs(step_s) < _SET_S or not before["base_s"]:
-        return
-    before["slept_s"] = 0
-    if slept_s >= _HOUR_S and abs(step_s) * 10 < slept_s:
-        ppm = before["ppm"] + step_s * 1000 // (slept_s // 1000 + 1)
-        before["ppm"] = max(-_PPM_MOST, min(_PPM_MOST, ppm))
+def learn(kept, clock):
+    """Learn from a clock that somebody set how far it goes wrong in sleep; return that step, s.
+
+    0 if nobody set it: what is less than 2 s.
+    """
+    step_s = time.time() - clock.uptime_s() - kept["base_s"]
+    slept_s = kept["slept_s"]
+    if abs(step_s) < _SET_S:
+        return 0
+    kept["slept_s"] = 0
+    if slept_s >= _LEARN_S and abs(step_s) * 10 < slept_s:
+        ppm = kept["ppm"] + step_s * 1000 // ((slept_s + 999) // 1000)
+        kept["ppm"] = max(-_PPM_MOST, min(_PPM_MOST, ppm))
+    return step_s
 
 
 def interval_s(app, battery):
@@ -152,7 +158,7 @@ def sleep(app, battery, kept, every_s):
     memory[:_AT] = waiting.buffer
     struct.pack_into(_HEAD, memory, _AT, _MAGIC, len(data), crc32(data))
     machine.RTC().memory(memory + data)
-    _wake_by_button()
+    _wake_by_button(app.settings)
     machine.deepsleep(every_s * 1000)
 
 
@@ -186,12 +192,12 @@ def wake():
     return {"boot": kept["boot"], "uptime_s": uptime_s, "gap_s": 0, "events": [], "rest": kept}
 
 
-def _wake_by_button():
+def _wake_by_button(want):
     """Let a press of the button end the sleep, where the chip can do that."""
     try:
         import esp32
 
-        pin = machine.Pin(_BUTTON, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin = machine.Pin(want.get("button.pin", _BUTTON), machine.Pin.IN, machine.Pin.PULL_UP)
         if pin.value():  # else something holds it down, and there would be no sleep
             esp32.wake_on_ext0(pin, esp32.WAKEUP_ALL_LOW)
     except (ImportError, AttributeError, ValueError):

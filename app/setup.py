@@ -29,11 +29,11 @@ def configure(app):
 
         app.pins = pins.start(app)
         _forget("app", "pins")
-    own = want.pop("ds3231")
+    own = want.pop("ds3231", "off")
     if own == "on" or own == "auto" and want["lcd.fitted"]:
         from app import ownclock
 
-        ownclock.start(app, own == "on")
+        ownclock.start(app, own == "on", app.paused and "rest" in app.paused)
         _forget("app", "ownclock")
     from app import choice, claim, known
 

@@ -21,8 +21,7 @@ _LOADS_ON = const(28)
 
 
 def make(kind, seed=1):
-    """Return the battery `kind`: "van", "house", "ebike", "parked" (see sim/parked.py), or the
-    path of a packed poll log.
+    """Return the battery `kind`: "van", "house", "ebike", or the path of a packed poll log.
 
     Raises OSError when there is no such file and ValueError when it is not a packed poll log.
     """
@@ -32,10 +31,6 @@ def make(kind, seed=1):
         return Battery(seed, _house, 16, 280, 65, 250, 860000)
     if kind == "ebike":
         return Battery(seed, _ebike, 13, 24, 80, 2500, 12000)
-    if kind.split("=")[0] == "parked":
-        from parked import Parked
-
-        return Parked(seed, kind[7:])
     from logbattery import LogBattery
 
     return LogBattery(kind)

@@ -12,14 +12,19 @@ _IDLE_MA = const(-15)  # the BMS, and whatever else is never off
 _WINTER = "70-72:-14.5 71-71.5:-30 720-768:-0.3 1466-1467:-22 2523-2526:18"
 
 
-class Parked(battery.Battery):
-    """`what` is like _WINTER, "" for that."""
+def make(kind, seed=1):
+    """Return the battery "parked", or "parked=" with flows like those of _WINTER."""
+    return Parked(seed, kind[7:] or _WINTER)
 
-    def __init__(self, seed, what=""):
+
+class Parked(battery.Battery):
+    """`flows` is text like _WINTER."""
+
+    def __init__(self, seed, flows):
         super().__init__(seed, _nothing, 4, 280, 70, 250, 860000)
         self._begin_mas = self._charge_mas
         self._flows = [(0, 1 << 28, _IDLE_MA)]
-        for one in (what or _WINTER).split():
+        for one in flows.split():
             hours, amps = one.split(":")
             begin, end = hours.split("-")
             flow = int(float(begin) * _HOUR_S), int(float(end) * _HOUR_S), int(float(amps) * 1000)

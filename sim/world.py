@@ -11,6 +11,7 @@ import battery
 import esp32
 import lcd
 import machine
+import parked
 import records
 import sysmem
 import utime
@@ -104,7 +105,8 @@ class World:
         self._batteries = []
         self._truths = []
         for i, kind in enumerate(config["battery"].split(",")):
-            self._batteries.append(battery.make(kind, config["seed"] + i))
+            make = parked if kind.startswith("parked") else battery
+            self._batteries.append(make.make(kind, config["seed"] + i))
             path = "%s/truth%s.csv" % (config["out"], i or "")
             self._truths.append(Truth(path, config["start_unix"]))
         self._display = None
@@ -352,7 +354,7 @@ class World:
         return power
 
     def _sleep(self, sleep_ms, now, power):
-        """Sleep deeply: what passes until the timer of the slow clock, or a button, wakes the board.
+        """Sleep deeply: what passes until the slow clock's timer, or a button, wakes the board.
 
         That clock is off by "slow_clock" parts per million, and by as much more or less, in the
         course of a day, as its second number says. Return PWRON_RESET if that comes first.

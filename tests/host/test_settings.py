@@ -154,7 +154,7 @@ def test_the_limits_of_every_setting(tmp_path, row):
         path.write_text(json.dumps({key: value}))
         loaded, sentences = _SETTINGS.load(str(path))
         assert (loaded[key], sentences) == (value, [])
-        assert not isinstance(loaded[key], float) or "1.0.." in allowed
+        assert not isinstance(loaded[key], float) or "." in allowed.replace("..", "")
     for value in refuse:
         path.write_text(json.dumps({key: value}))
         loaded, sentences = _SETTINGS.load(str(path))
