@@ -176,8 +176,8 @@ class World:
             peripheral.on_sample = self._truths[0].sample
         if bms:
             peripherals = peripherals or [peripheral]
-            for peripheral in peripherals:
-                air.add(peripheral)
+            for i, peripheral in enumerate(peripherals):
+                self._put_on_air(peripheral, self._config.get("away", {}).get(str(i), ()))
         if self._config.get("network"):
             import network
 
@@ -234,12 +234,18 @@ class World:
             peripheral = __import__(make).make(self._batteries[i], name)
             peripheral.addr = peripheral.addr[:-1] + bytes((i,))
             peripheral.on_sample = self._truths[i].sample
-            for from_s, to_s in self._config.get("away", {}).get(str(i), ()):
-                for at_s, change in ((from_s, air.remove), (to_s, air.add)):
-                    if 1000 * at_s >= vclock.now_ms():
-                        vclock.call_at(1000 * at_s, change, peripheral)
             out.append(peripheral)
         return out
+
+    def _put_on_air(self, peripheral, away):
+        """Let a peripheral be there, but for the times in `away`: pairs of seconds."""
+        now_ms = vclock.now_ms()
+        if not [1 for from_s, to_s in away if 1000 * from_s <= now_ms < 1000 * to_s]:
+            air.add(peripheral)
+        for from_s, to_s in away:
+            for at_s, change in ((from_s, air.remove), (to_s, air.add)):
+                if 1000 * at_s > now_ms:
+                    vclock.call_at(1000 * at_s, change, peripheral)
 
     def _leave_heap(self):
         """Take so much of the interpreter's heap that the board has left what its chip has.
