@@ -8,7 +8,6 @@ from app.battery import Battery
 from app.errorlog import ErrorLog
 from clock import Clock
 from micropython import const
-from screen import pages
 
 _DATA = const("/data")
 _HOUSEKEEPING_S = const(5)
@@ -139,9 +138,9 @@ class App:
         parts = _once("setup").display(self)
         if not parts:
             return True
-        lcd, picture, light, missing = parts
+        lcd, picture, light, glyphs, missing = parts
         # before the start, so that the glyphs go in slices too
-        await self._draw(lcd, picture, light)
+        await self._draw(lcd, picture, light, glyphs)
         await lcd.start()
         if not lcd.present:
             print(missing)
@@ -150,15 +149,15 @@ class App:
         while True:
             await lcd.tick()
             if lcd.present:
-                await self._draw(lcd, picture, light)
+                await self._draw(lcd, picture, light, glyphs)
             # with the second, so that what blinks blinks evenly
             await asyncio.sleep_ms(1000 - self.clock.uptime_ms() % 1000)
 
-    async def _draw(self, lcd, picture, light):
+    async def _draw(self, lcd, picture, light, glyphs):
         battery = self.batteries[0]
         now_s = battery.update()
         lcd.backlight(light.lit(battery.sample, battery.status, now_s))
-        await lcd.draw(picture.render(battery.sample, battery.status, now_s), pages.GLYPHS)
+        await lcd.draw(picture.render(battery.sample, battery.status, now_s), glyphs)
 
     async def _tell(self):
         _once("outputs").start(self)

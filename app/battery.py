@@ -64,7 +64,7 @@ class Battery:
         self._called = ""  # what the user calls it
         self._known = None  # the address that is noted of it
 
-    def setup(self, make, driver, name, capacity_ah, log, address, called):
+    def setup(self, make, driver, name, capacity_ah, secret, log, address, called):
         """Make link, sampler and, if the name of its `log` is known, store.
 
         `make` is conn.py's BmsLink, `address` and `called` are what app/known.py knows of it.
@@ -83,7 +83,7 @@ class Battery:
             driver,
             name,
             int(want["poll_s"] * 1000),
-            want["secret"],
+            secret,
             self._link_changed,
             app.on_error,
             app.restart,

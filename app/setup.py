@@ -1,11 +1,12 @@
 # What the app does once, at its start: settings, batteries, display
 # Each part of it is loaded for that; what they load in turn is let go of here.
-import asyncio
 import sys
 
-from screen import pages
+from micropython import const
 
 _DATA = "/data"
+_LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
+_PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
 _AT_LEAST_S = 600  # a board that was started does not sleep before
 
 
@@ -35,6 +36,28 @@ def configure(app):
 
         ownclock.start(app, own == "on", app.paused and "rest" in app.paused)
         _forget("app", "ownclock")
+    try:
+        plan = _plan(app)
+    except ValueError as exc:
+        app.sentences.insert(0, str(exc))
+        app.batteries[0].status.link = "mend it and restart"
+        print(app.sentences[0])
+        return
+    # not before what the plan took is let go of: opening a log takes as much
+    for i in range(len(plan)):
+        app.batteries[i].setup(*plan[i])
+    if app.common:
+        from link import peers
+
+        links = [battery.link for battery in app.batteries]
+        if peers.share(links, _LINKS - ("phone" in want)):
+            for battery in app.batteries:
+                battery.sampler.timeout_ms = _PAUSE_MS
+
+
+def _plan(app):
+    """Return for each of `app.batteries` what its `setup` takes; raises ValueError."""
+    want = app.settings
     from app import choice, claim, known
 
     try:
@@ -42,22 +65,13 @@ def configure(app):
         if want["batteries"] or hasattr(app.conn, "BATTERIES"):
             from app import several
 
-            search = several.configure(app)
-            if search:
-                asyncio.create_task(app.keep("search", search))
-            return
+            return several.plan(app)
         driver, name, capacity = choice.choose(app.conn, want)
         address, called = known.read(_DATA, name)
-    except ValueError as exc:
-        app.sentences.insert(0, str(exc))
-        app.batteries[0].status.link = "mend it and restart"
-        print(app.sentences[0])
-        return
     finally:
         _forget("app", "choice")
         _forget("app", "claim")
         _forget("app", "known")
-    battery = app.batteries[0]
     make = app.conn.BmsLink
     if "link.share_s" in want:
         from link.shared import Shared as make
@@ -65,15 +79,15 @@ def configure(app):
         from link import resting
 
         make = resting.of(make)
-    battery.setup(make, driver, name, capacity, name, address, called)
     if "rest.minutes" in want:
         app.rest_ma = max(1, int(capacity * want["rest.percent"] * 10))
         app.loud_s = app.clock.uptime_s() + _AT_LEAST_S - app.quiet_s
+    return [(make, driver, name, capacity, want["secret"], name, address, called)]
 
 
 def display(app):
-    """Return (LCD, what it shows, its light, words for when it is not there), or None."""
-    from screen import panel
+    """Return (LCD, what it shows, its light, glyphs, words for when it is not there), or None."""
+    from screen import pages, panel
 
     _forget("screen", "panel")
     want = app.settings
@@ -96,7 +110,7 @@ def display(app):
         picture, light = app.pins.shown(picture, light)
     pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
     missing = "no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins
-    return lcd, picture, light, missing
+    return lcd, picture, light, pages.GLYPHS, missing
 
 
 def _forget(package, module):

@@ -1,5 +1,6 @@
 # Several batteries: those that the user chose and that fit, and what their links and logs share
 # Loaded for the start only, and only where there are several; docs/BATTERIES.md is for users.
+import asyncio
 import sys
 
 import boards
@@ -12,7 +13,6 @@ from shards.several import Common
 
 _KEYS = ("bms", "dev_name", "capacity_ah", "secret")
 _MOST = const(8)
-_LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
 # Bytes of heap: of one battery without display (85 kB were measured), of what several share (4) and
 # of what the start takes for a moment; of a display; of another battery of a make that is loaded
 # already (9.4); and of a make that is not (14.1).
@@ -21,17 +21,16 @@ _DISPLAY = const(15_000)
 _PHONE = const(6_500)  # what the service for phones may take
 _SAME = const(9_500)
 _OTHER = const(14_500)
-_PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
 _SHORT = "this board's memory is enough for %d of the batteries, %d of %d are left out"
 
 
-def configure(app):
+def plan(app):
     """Make `app.batteries` of the user's list; raises ValueError if none of it is right.
 
-    Returns None, or the part of the app that finds them first.
+    Returns what the `setup` of each takes; nothing where the batteries have to be found first.
     """
     try:
-        return _configure(app)
+        return _plan(app)
     finally:
         for name in ("several", "findall", "settings"):
             del sys.modules["app." + name]  # their memory
@@ -39,7 +38,7 @@ def configure(app):
         del sys.modules["boards"]
 
 
-def _configure(app):
+def _plan(app):
     want = app.settings
     if isinstance(app.conn, Exception):
         choice.choose(app.conn, want)  # says why
@@ -50,7 +49,8 @@ def _configure(app):
         given, where = findall.read(), "found.json"
         if not given:
             app.say("looking for all BMSs in reach")
-            return findall.find
+            asyncio.create_task(app.keep("search", findall.find))
+            return []
     chosen = _chosen(app, given, where)
     several = len(chosen) > 1
     if several:
@@ -71,26 +71,7 @@ def _configure(app):
     make = app.conn.BmsLink
     if several:
         from link.peers import Peer as make
-    for battery in app.batteries:
-        driver, name, capacity_ah, secret, _ = chosen[battery.index]
-        want["secret"] = secret  # of one after the other
-        battery.setup(make, driver, name, capacity_ah, *logs[battery.index])
-    if several:
-        _share(app.batteries, _LINKS - ("phone" in want))
-
-
-def _share(batteries, count):
-    """Let the links know of each other, and take turns if there are too many of them."""
-    links = [battery.link for battery in batteries]
-    from link.peers import Places
-
-    places = Places(count) if len(links) > count else None
-    for link in links:
-        link.peers = links
-        link.places = places
-    if places:
-        for battery in batteries:
-            battery.sampler.timeout_ms = _PAUSE_MS
+    return [(make,) + one[:4] + log for one, log in zip(chosen, logs)]
 
 
 def _listed(given):

@@ -14,6 +14,15 @@ _MOST_MS = const(40_000)
 _LOOK_MS = const(200)
 
 
+def share(links, count):
+    """Let the links know of each other; return whether they take turns: `count` have a place."""
+    places = Places(count) if len(links) > count else None
+    for link in links:
+        link.peers = links
+        link.places = places
+    return places is not None
+
+
 class Peer(BmsLink):
     """A BmsLink beside others.
 

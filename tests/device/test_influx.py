@@ -437,3 +437,36 @@ async def test_close_sends_what_it_can():
     board.frame()
     board.sink.close()  # and that is all: it must not wait
     await board.end()
+
+
+async def test_several_batteries_each_with_its_tag():
+    board = _Board(**{"influx.polls": True, "influx.battery": "one"})
+    board.task.cancel()
+    other = _Battery(_Store(board.clock))
+    other.store.name = "house"
+    other.store.cells = 32
+    absent = _Battery(None)  # it was never in reach: nobody knows its name
+    sink = Influx(board.settings, board.wifi, board.clock, [board.battery, absent, other])
+    board.task = asyncio.create_task(sink.run())
+    board.sink = sink
+    await asyncio.sleep(60)
+    board.frame(2)
+    board.battery, first = other, board.battery
+    board.frame()
+    sink.sample(first, board.clock.uptime_ms(), _SAMPLE)
+    sink.sample(other, board.clock.uptime_ms(), _SAMPLE)
+    await asyncio.sleep(10)
+    lines = board.server.lines()
+    heads = [line.split(" ")[0] for line in lines]
+    assert heads == [
+        "battery,battery=jk_pak01,board=van",
+        "battery,battery=jk_pak01,board=van",
+        "battery,battery=house,board=van",
+        "battery_poll,battery=jk_pak01,board=van",
+        "battery_poll,battery=house,board=van",
+    ]
+    # each counts its own cells, and its own frames of one second
+    assert "cell_min_index=2i" in lines[0] and "cell_min_index=3i,cell_min_index_to=4i" in lines[2]
+    stamps = [line.split(" ")[2] for line in lines[:3]]
+    assert stamps[0] == stamps[2] != stamps[1]
+    await board.end()
