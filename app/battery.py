@@ -246,6 +246,7 @@ class Battery:
         want = self._app.settings
         limits = want["alarm.soc"] or want["alarm.cell_low_mv"]
         limits = limits or want["alarm.cell_high_mv"] or want["alarm.temperature_c"]
+        limits = limits or want["alarm.current_a"]
         limits = limits or want["alarm.temperature_low_c"] != _NO_LIMIT_C
         if not (limits or sample.get("problem_code") or sample.get("problem")):
             return ""

@@ -38,6 +38,7 @@ alarm.cell_low_mv   0            0..5000          mV   alarm when a cell is belo
 alarm.cell_high_mv  0            0..5000          mV   alarm when a cell is above; 0: never
 alarm.temperature_c 0            0..100           degC alarm when a sensor is hotter; 0: never
 alarm.temperature_low_c -40      -40..40          degC alarm when charging while a sensor is colder; -40: never
+alarm.current_a     0            0..5000         A    alarm when more flows, in or out; 0: never
 alarm.pin           -1           -1..48          GPIO output for a buzzer or a relay, see HARDWARE.md; -1: none
 alarm.pin_on        "high"       "high"|"low"    -    its level during an alarm
 alarm.pin_mode      "pulses"     "pulses"|"steady" -  pulses: three tenths of a second, every two seconds

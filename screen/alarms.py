@@ -18,7 +18,14 @@ _WORDS = {
     "pack under-volt*2,charge too hot*2,charge too cold*2,load too hot*2,load too cold*2",
 }
 # What the settings may limit, by the bit that the event LIMITS has for it.
-LIMITS = "charge low", "cell low", "cell high", "too hot", "charged too cold"
+LIMITS = (
+    "charge low",
+    "cell low",
+    "cell high",
+    "too hot",
+    "charged too cold",
+    "too much current",
+)
 _OFF = "discharge is off"
 
 
@@ -38,6 +45,7 @@ def said(driver, sample, want):
     cold = sample.get("coldest", celsius)
     soc = sample.get("battery_level")
     code = sample.get("problem_code")
+    amps = sample.get("current") or 0
     least_c = want["alarm.temperature_low_c"]
     lines = []
     if code:
@@ -52,7 +60,8 @@ def said(driver, sample, want):
             low is not None and low * 1000 < want["alarm.cell_low_mv"],
             high is not None and high * 1000 > want["alarm.cell_high_mv"] > 0,
             hot is not None and hot > want["alarm.temperature_c"] > 0,
-            cold is not None and cold < least_c > NO_LIMIT_C and (sample.get("current") or 0) > 0,
+            cold is not None and cold < least_c > NO_LIMIT_C and amps > 0,
+            abs(amps) > want["alarm.current_a"] > 0,
         )
     ):
         if passed:

@@ -22,7 +22,7 @@ sys.modules["aiobmsble.bms.daly_bms"] = Daly
 
 _NO_LIMITS = {
     "alarm.soc": 0, "alarm.cell_low_mv": 0, "alarm.cell_high_mv": 0, "alarm.temperature_c": 0,
-    "alarm.temperature_low_c": alarms.NO_LIMIT_C,
+    "alarm.temperature_low_c": alarms.NO_LIMIT_C, "alarm.current_a": 0,
 }  # fmt: skip
 
 
@@ -77,3 +77,13 @@ def test_limits_are_found_again_in_the_words():
     text = alarms.said(Daly.BMS, sample, want)  # whose own words are some of the same
     assert text == "BMS alarm 0x40\ncharge low\ncell low" and alarms.limit(text) == 3
     assert alarms.limit("") == 0
+    assert all(len(words) <= 16 for words in alarms.LIMITS)
+
+
+def test_the_current_may_be_limited_both_ways():
+    want = dict(_NO_LIMITS)
+    want["alarm.current_a"] = 150
+    for amps, words in ((150, ""), (-150, ""), (151, "too much current"), (None, ""),
+                        (-151.5, "too much current"), (float("nan"), "")):  # fmt: skip
+        assert alarms.said(Daly.BMS, {"current": amps}, want) == words, amps
+    assert alarms.limit("too much current") == 32

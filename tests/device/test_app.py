@@ -351,6 +351,7 @@ def test_alarms_are_told_beyond_the_limits_that_are_set():
             ("alarm.cell_low_mv", 3250, "cell low", {"cell_voltages": [3.26]}, {}),
             ("alarm.cell_high_mv", 3350, "cell high", {"cell_voltages": [3.34]}, {}),
             ("alarm.temperature_c", 45, "too hot", {"temperature": 45}, {"temperature": 46}),
+            ("alarm.current_a", 90, "too much current", {"current": 90}, {"current": -90.1}),
         ):
             app.settings[key] = limit
             assert said(**good) == "" and said(**bad) == words, key
