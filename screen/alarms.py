@@ -6,7 +6,7 @@ NO_LIMIT_C = -40
 
 # The words of each bit, the lowest first; "*2" where two bits say the same. Daly's are those of its
 # registers 3Ah and 3Bh; 3Ch and 3Dh, and what its other protocol tells, stay numbers.
-_WORDS = {
+WORDS = {
     "jikong_bms": "wire resistance,BMS too hot,cell count,current sensor,cell over-volt,"
     "pack over-volt,overcurrent in,short circuit in,charge too hot,charge too cold,BMS fault,"
     "cell under-volt,pack under-volt,overcurrent out,short circuit,load too hot",
@@ -77,7 +77,7 @@ def limit(text):
 
 def _name_of(driver):
     """Return what the module of a BMS class is called, "" if its alarms have no words here."""
-    for name in _WORDS:
+    for name in WORDS:
         loaded = sys.modules.get("aiobmsble.bms." + name)
         if loaded and loaded.BMS is driver:
             return name
@@ -91,7 +91,7 @@ def words(name, code):
     """
     lines = []
     bit = 0
-    for word in _WORDS.get(name, "").split(","):
+    for word in WORDS.get(name, "").split(","):
         word, _, times = word.partition("*")
         for _ in range(int(times or 1)):
             if word and code >> bit & 1:

@@ -16,9 +16,9 @@ def data(uptime_s=0, voltage=13.2, current=-2.5, **fields) -> bytes:
     return bytes(buf)
 
 
-def anchor(uptime_s=0, unix_s=0, boot=1) -> bytes:
+def anchor(uptime_s=0, unix_s=0, boot=1, cells=4) -> bytes:
     buf = bytearray(frame.SIZE)
-    frame.pack_anchor(buf, 0, uptime_s, unix_s, boot, 1, 4)
+    frame.pack_anchor(buf, 0, uptime_s, unix_s, boot, 1, cells)
     return bytes(buf)
 
 

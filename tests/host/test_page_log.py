@@ -2,15 +2,19 @@
 
 import json
 import random
+import secrets
+import struct
+import zlib
 
 import pagejs
 import pytest
+import test_happened
 from shardfiles import anchor, data, event, write
 from test_stream import _frames
 
 from batmon.cli import main
-from batmon.log import history, stream
-from batmon.log.formats import frame
+from batmon.log import history, stream, timeline
+from batmon.log.formats import frame, half
 from batmon.web import report
 
 _START = 1_767_247_200
@@ -41,8 +45,9 @@ _CSV = "tell(csv(logsOf(files.map((file) => readShard(...file)))).join(''));"
 def _batteries(folder) -> list[dict]:
     logs = stream.Logs([folder])
     events = history.events(logs)
+    told = history.happenings(logs)
     return [
-        report.battery(name, rows, events[name], history.cells(logs, name), left_out)
+        report.battery(name, rows, events[name], history.cells(logs, name), left_out, told[name])
         for name, (rows, left_out) in history.tables(logs).items()
     ]
 
@@ -125,6 +130,53 @@ def test_a_clock_that_drifts_at_rest(tmp_path, folder):
     write(folder, "a-00002.raw", frames[70:])
     (battery,) = _compare(tmp_path, folder, "UTC")
     assert battery["clock"]
+
+
+def _anything(rnd, n):
+    """Events and records of every kind, as nobody would tell them, in any order."""
+    frames = [anchor(0, _START, cells=rnd.choice((0, 4, 16, 20, 32)))]
+    uptime_s = 0
+    for _ in range(n):
+        uptime_s = max(0, uptime_s + rnd.choice((1, 1, 2, 30, 300, 9000, -120)))
+        what = rnd.random()
+        if what < 0.05:
+            frames.append(data(uptime_s))
+        elif what < 0.07:
+            boot = rnd.randrange(1, 4)
+            frames.append(anchor(uptime_s, rnd.choice((0, _START + uptime_s)), boot, cells=20))
+        elif what < 0.5:
+            code = rnd.choice((*range(9, 18), 12, 13, 15, 99))
+            bits = rnd.choice((0, rnd.getrandbits(4), rnd.getrandbits(32), 0xFFFFFFFF, 0x800))
+            make = zlib.crc32(rnd.choice((b"jikong_bms", b"daly_bms", b"seplos_bms", b"other")))
+            more = rnd.choice((0, bits, rnd.getrandbits(32), rnd.getrandbits(4)))
+            frames.append(event(uptime_s, code, make if code == timeline.MAKE else bits, more))
+        else:
+            low = rnd.choice((65535, rnd.randrange(2000, 3000), 125 * rnd.randrange(16, 30)))
+            current = rnd.choice((rnd.getrandbits(16), half.encode(rnd.randrange(-80, 80) / 4)))
+            record = bytearray(frame.SIZE)
+            values = 0xFE04, half.encode(13.2), current, low, low + rnd.randrange(900) & 0xFFFF
+            struct.pack_into("<HHHHHHB", record, 0, uptime_s & 0xFFFF, *values, rnd.getrandbits(8))
+            frames.append(bytes(record))
+    return frames
+
+
+@pytest.mark.parametrize("seed", [*range(4), secrets.randbits(32)])
+def test_what_happened_is_told_word_by_word(tmp_path, folder, seed):
+    rnd = random.Random(seed)
+    print("seed", seed)
+    for battery in "abcdefgh":
+        frames = [anchor(0, _START), data(1), *_anything(rnd, rnd.randrange(400))]
+        half_way = rnd.randrange(2, len(frames) + 1)
+        write(folder, f"{battery}-00001.bts", frames[:half_way])
+        write(folder, f"{battery}-00002.raw", frames[half_way:] or [data(2)])
+    told = [each for one in _compare(tmp_path, folder) for each in one.get("happened", ())]
+    assert {kind for _, _, kind, _ in told} == {"alarm", "switch", "health", "limit", "fault"}
+
+
+def test_a_fault_stands_in_the_story(tmp_path, folder):
+    test_happened.write_fault(folder)
+    (battery,) = _compare(tmp_path, folder, "UTC")
+    assert any("cell 7 fell from 3.05 to 2.41 V within 40 s" in each[3] for each in battery["happened"])
 
 
 def test_one_shard_twice(tmp_path, folder):

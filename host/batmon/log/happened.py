@@ -118,7 +118,7 @@ class _Teller:
     def _words(self, code: int, a: int, b: int, place) -> tuple[str, str]:
         """Return the kind of an event and its words, "" for one that only helps others."""
         if code == timeline.MAKE:
-            self._make = _makes().get(a, "")
+            self._make = makes().get(a, "")
             return "", ""
         if code == timeline.SWITCHED:
             words = [self._switched(i, a >> i & 1, place) for i in range(4) if b >> i & 1]
@@ -285,7 +285,7 @@ def table(logs):
     )
 
 
-def _makes() -> dict[int, str]:
+def makes() -> dict[int, str]:
     """Return the names of all drivers by the number that a MAKE event has for them."""
     try:
         files = importlib.metadata.files("aiobmsble") or []

@@ -111,10 +111,11 @@ class Log {
     if (!rows.length) return null;
     const timed = rows.unix.some((t) => t === t), all = rows.length;
     if (timed) rows = rows.dated().sorted();
-    const times = timed ? rows.unix : uptimes(rows);
+    const times = timed ? rows.unix : uptimes(rows), happened = timed ? happenings(this) : [];
     return { name: this.battery, rows: rows.length, clock: timed, first: times[0], cells: this.cells,
       undated: timed ? rows.known.reduce((sum, known) => sum + 1 - known, 0) : 0, left_out: all - rows.length,
-      several: rows.several(), columns: rows.packed(times), events: timed ? this.events() : [] };
+      several: rows.several(), columns: rows.packed(times), events: timed ? this.events() : [],
+      ...(happened.length ? { happened } : {}) };
   }
 }
 

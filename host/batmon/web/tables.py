@@ -2,7 +2,8 @@
 
 import json
 
-from batmon.log.formats import model
+from batmon.log import happened
+from batmon.log.formats import alarms, model
 from batmon.log.timeline import EVENTS
 
 _ROWS_OF_A_PIECE = 128
@@ -10,8 +11,10 @@ _COUNTERS = 8  # of a row
 
 
 def script() -> str:
-    """Return JavaScript: TABLE, the rows as docs/FORMAT.md numbers them, LEARNED, EVENT_WORDS."""
+    """Return JavaScript: TABLE, the rows as docs/FORMAT.md numbers them, LEARNED, and words:
+    EVENT_WORDS, those of alarms and limits, and MAKES by the number that an event has for them."""
     told = {"TABLE": _rows(), "LEARNED": _learned(), "EVENT_WORDS": EVENTS}
+    told |= {"ALARM_WORDS": alarms.WORDS, "LIMIT_WORDS": alarms.LIMITS, "MAKES": happened.makes()}
     return "".join(f"const {name} = {json.dumps(value)};\n" for name, value in told.items())
 
 
