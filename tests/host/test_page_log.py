@@ -176,7 +176,8 @@ def test_what_happened_is_told_word_by_word(tmp_path, folder, seed):
 def test_a_fault_stands_in_the_story(tmp_path, folder):
     test_happened.write_fault(folder)
     (battery,) = _compare(tmp_path, folder, "UTC")
-    assert any("cell 7 fell from 3.05 to 2.41 V within 40 s" in each[3] for each in battery["happened"])
+    story = "cell 7 fell from 3.05 to 2.41 V within 40 s"
+    assert any(story in words for _, _, _, words in battery["happened"])
 
 
 def test_one_shard_twice(tmp_path, folder):
