@@ -8,7 +8,11 @@ async def count(battery):
     from shards import counters
 
     try:
-        await counters.Counters().count(battery.store)
+        values = await counters.Counters().count(battery.store)
+        if battery.status.lifetime is not None:
+            from screen import lifetime
+
+            battery.status.lifetime = lifetime.lines(values)
     except OSError:
         pass
     finally:

@@ -102,6 +102,10 @@ def display(app):
         picture = light = Several(want, app.batteries)
     else:
         picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
+        if want["lcd.cols"] * want["lcd.rows"] == 80:
+            from screen.lifetime import WithLifetime
+
+            picture = WithLifetime(picture, app.batteries[0].status)
         link = app.batteries[0].link
         step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
         dark_soc = want.get("rest.reserve", -1)

@@ -57,11 +57,11 @@ async def connect(client, settings, dns, board, status):
     )
 
 
-async def announce(client, settings, battery, board, topic, version):
+async def announce(client, settings, battery, board, topic, version, table=TABLE, place=""):
     """Publish what makes Home Assistant show a battery by itself: a message for each entity.
 
     `board` is the topic with the board's availability, `topic` that below which the battery's are,
-    with a slash at its end.
+    with a slash at its end. What is told at a `place` of its own below it stays true for hours.
     """
     expire_s = _EXPIRE_S
     if settings["mqtt.polls"]:
@@ -72,11 +72,12 @@ async def announce(client, settings, battery, board, topic, version):
     name = json.dumps(battery.name or battery.link.name)
     maker = json.dumps(info.get("manufacturer", "unknown"))
     model = json.dumps(info.get("model", "BMS"))
-    for line in TABLE.split("\n"):
+    for line in table.split("\n"):
         if not line:
             continue
         key, component, unit, kind, state, digits, words = line.split(None, 6)
-        values = key != "link" and key != "log"  # those tell why values are not available
+        # link and log tell why values are not available
+        values = not place and key != "link" and key != "log"
         more = ',"exp_aft":%d' % expire_s if values else ',"ent_cat":"diagnostic"'
         for form, value in (
             (',"unit_of_meas":"%s"', unit),
@@ -86,9 +87,9 @@ async def announce(client, settings, battery, board, topic, version):
         ):
             if value != "-":
                 more += form % value
-        place = "state" if values else "diagnostics"
+        told = place or ("state" if values else "diagnostics")
         available = ',{"t":"~/status"}' if values else ""
-        about = topic, words, node, key, place, key, board, available, version
+        about = topic, words, node, key, told, key, board, available, version
         text = _CONFIG % (about + (node, name, maker, model, version, more))
         where = settings["mqtt.discovery"], component, node, key
         await client.publish("%s/%s/%s/%s/config" % where, text)

@@ -74,6 +74,7 @@ class _Told:
         self.fresh = None
         self.link = self.log = None
         self.state_s = -_REFRESH_S
+        self.lifetime_s = 0  # when lifetime counters are told next
 
 
 class Mqtt:
@@ -207,6 +208,10 @@ class Mqtt:
             await self._publish(told.topic + "diagnostics", words)
             told.link = link
             told.log = log
+        if now_s >= told.lifetime_s:
+            about = battery, self._status, told.topic, self._version
+            again_s = await once("lifetime").tell(self._client, self._settings, *about)
+            told.lifetime_s = now_s + again_s
 
 
 def _values(sample, alarm, counted):

@@ -1,11 +1,14 @@
 # The MQTT sink: what a broker gets of good and bad samples, and while it is not there
 import asyncio
 import json
+import os
 import random
 
+import half
 import network
 import vclock
 from clock import Clock
+from shards import counters, frame
 from sinks.mqtt import Counters, Mqtt
 from sinks.wifi import Wifi
 
@@ -50,6 +53,7 @@ class _Board:
             battery.store = _Part()
             battery.store.name = "jk_%d" % i
             battery.store.message = ""
+            battery.store.path = "/tmp/batmon-test-mqtt"  # with no counters in it
             self.batteries.append(battery)
         self.settings = {
             "mqtt.host": "broker.lan",
@@ -318,3 +322,39 @@ def test_counters_take_any_sample_and_no_gap():
     assert all(n >= 0 for n in whole)
     assert _counted([(0, 13, 10), (3_600_000, 13, 10)]) == [0, 0, 0, 0]
     assert _counted([(0, 13, 10), (36_000, 13, 10), (72_000, None, 10)])[0] == 20
+
+
+async def test_lifetime_counters_are_told_when_there_are_any():
+    board = _Board()
+    name = "batmon/246f28000001/jk_0/lifetime"
+    await board.polls(120)
+    assert name not in board.retained and len(board.retained) == 20, board.retained.keys()
+    path = board.batteries[0].store.path
+    try:
+        os.mkdir(path)
+    except OSError:
+        pass  # of an earlier run
+    counted = counters.Counters()
+    counted.begin(1)
+    data = bytearray(frame.SIZE)
+    for i in range(100):
+        volts, amps = half.encode(13.2), half.encode(-36.0)
+        frame.pack_data(data, 0, 60 * i, volts, amps, 120, 100, 3290, 3310, 0)
+        counted.put(data, 0)
+    counted.save(path, "jk_0")
+    try:
+        await board.polls(700)
+    finally:
+        os.remove(path + "/jk_0.sum")
+        os.rmdir(path)
+    told = json.loads(board.retained[name])
+    assert abs(told["ever_charge_out"] - 59.4) < 0.06 and told["ever_charge_in"] == 0
+    assert abs(told["ever_energy_out"] - 0.784) < 0.06 and told["ever_soc_min"] == 50
+    assert (told["ever_cell_min"], told["ever_cell_max"]) == (3290, 3310)
+    assert told["ever_since_full"] is None and told["ever_full"] == 0
+    configs = [json.loads(board.retained[topic]) for topic in board.retained if "/ever_" in topic]
+    assert len(configs) == len(told) == 10
+    for config in configs:
+        assert config["stat_t"].replace("~", config["~"]) == name and "exp_aft" not in config
+        assert config["val_tpl"][len("{{value_json.") : -2] in told
+    await board.end()

@@ -2,7 +2,7 @@
 import gc
 import random
 
-from screen import pages
+from screen import lifetime, pages
 
 _SIZES = ((16, 2), (20, 2), (16, 4), (20, 4))
 _SCREENS = {size: pages.Screen(*size) for size in _SIZES}
@@ -513,6 +513,37 @@ def test_the_light_that_is_always_on_or_off():
         lit = Lit(mode, 5, 1)
         assert lit.after(1000) == (mode == "on")
         assert lit.after(1, -100.0, alarm="too hot") == (mode == "on")
+
+
+def test_lifetime_counters_have_a_page_on_20x4():
+    values = [0.0] * 14
+    values[2], values[3], values[7], values[9] = 1234.56, 1198.04, 123, 26.4
+    status = Status()
+    picture = lifetime.WithLifetime(pages.Screen(20, 4), status)
+    most = "full 9999x9999 d ago"
+    for told, last in ((values, "full 123x   26 h ago"), ([1e9] * 14, most), (None, "")):
+        status.lifetime = lifetime.lines(told) if told else b""
+        seen = []
+        for tick_s in range(160):
+            text = picture.render(_RECORDED, status, tick_s)
+            lines = ["".join(chr(code) for code in text[i : i + 20]) for i in range(0, 80, 20)]
+            if "ever" in lines[1]:
+                seen.append(lines)
+            else:
+                assert text == pages.Screen(20, 4).render(_RECORDED, status, tick_s)
+        assert len(seen) == (20 if told else 0)
+        assert not told or seen[0][3] == last, seen[0]
+        if told is values:
+            assert seen[0][1:3] == ["ever in    1234.6kWh", "ever out   1198.0kWh"], seen[0]
+    for hidden in ({"alarm": "too hot"}, {"message": "Flash is full"}, {"age_s": 700}):
+        status = Status(**hidden)
+        status.lifetime = lifetime.lines(values)
+        for tick_s in range(64):
+            assert b"ever" not in picture.render(_RECORDED, status, tick_s)
+    values[9] = 24.0 * 400
+    assert lifetime.lines(values)[40:] == b"full 123x  400 d ago"
+    values[9] = None
+    assert lifetime.lines(values)[40:] == b"full 123x           "
 
 
 def test_a_refresh_takes_no_memory():

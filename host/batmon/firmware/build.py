@@ -44,14 +44,14 @@ _NO_LINES = ("-O3",)
 _MOMENTARY = (
     *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
     *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
-    *(f"app/{name}.py" for name in ("network", "outputs", "trouble", "update")),
+    *(f"app/{name}.py" for name in ("network", "outputs", "ownclock", "trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
     *(f"lib/{name}.py" for name in ("bleak/discovery", "bleak/scanner", "bleak/uuids", "boards")),
     *(f"lib/{name}.py" for name in ("mqttopen", "ntp", "setclock", "udpask")),
     *(f"link/{name}.py" for name in ("advice", "search")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("leftover", "recovery", "room")),
-    *(f"sinks/{name}.py" for name in ("discovery", "joining", "phoneask")),
+    *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime", "phoneask")),
 )
 # Of sim/: the stand-ins for what a board's firmware has.
 _HARDWARE = ("bluetooth", "esp32", "machine", "network", "socket", "time")
