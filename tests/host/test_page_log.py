@@ -1,10 +1,13 @@
 """What the page makes of shards beside what `batmon report` does: equal, field by field."""
 
+import collections
 import json
 import random
+import re
 import secrets
 import struct
 import zlib
+from pathlib import Path
 
 import pagejs
 import pytest
@@ -178,6 +181,15 @@ def test_a_fault_stands_in_the_story(tmp_path, folder):
     (battery,) = _compare(tmp_path, folder, "UTC")
     story = "cell 7 fell from 3.05 to 2.41 V within 40 s"
     assert any(story in words for _, _, _, words in battery["happened"])
+
+
+def test_no_two_scripts_give_one_name():
+    """They share a page, where the second function of a name replaces the first."""
+    given = collections.Counter()
+    for script in Path(report.__file__).parent.glob("*.js"):
+        text = script.read_text(encoding="utf-8")
+        given.update(re.findall(r"^(?:async )?(?:function\*?|class|const|let) (\w+)", text, re.M))
+    assert [name for name, times in given.items() if times > 1] == []
 
 
 def test_one_shard_twice(tmp_path, folder):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import test_happened
+import test_lifetime
 from browser import browser
 from shardfiles import anchor, data, event, write
 
@@ -350,6 +351,7 @@ def test_what_happened_leads_to_its_minutes(tmp_path, tab):
     """The fault stands in words; its mark below the curves and its line lead to its minutes."""
     (tmp_path / "data").mkdir()
     off_s = test_happened.write_fault(tmp_path / "data")
+    test_lifetime.write_counters(tmp_path / "data", "van")
     page = tmp_path / "van.html"
     assert main(["report", str(tmp_path / "data"), "-o", str(page), "--tz", "UTC"]) == 0
     tab.window(1280, 900)
@@ -358,6 +360,8 @@ def test_what_happened_leads_to_its_minutes(tmp_path, tab):
     story = tab.run("document.querySelector('#story').innerText")
     assert "cell 7 fell from 3.05 to 2.41 V within 40 s" in story
     assert "discharge switched on after 6 h 12 min" in story
+    ever = tab.run("document.querySelector('#ever').innerText")
+    assert "59.4 Ah" in ever and "3290 to 3310 mV" in ever and "50.0 %" in ever, ever
     events = tab.run("document.querySelector('#events').innerText")
     assert "none" in events and "alarm" not in events  # they stand in the story
     for click in (

@@ -10,7 +10,7 @@ _KINDS = {"raw": "raw", "bts": "sealed"}
 
 
 def _run(args) -> int:
-    from batmon.log import shards
+    from batmon.log import lifetime, shards
 
     found, foreign = shards.find(args.paths)
     loaded = []
@@ -26,8 +26,10 @@ def _run(args) -> int:
             first = end
     for shard in doubles:
         facts.append({"file": str(shard.path), "double": True, "damage": shard.damage})
+    ever = lifetime.kept(args.paths)
     if args.json:
-        print(json.dumps(facts, indent=2))
+        ever = [{"battery": name, "lifetime": counted} for name, counted in ever.items()]
+        print(json.dumps(facts + ever, indent=2))
     else:
         _print_writers(args.paths)
         for fact in facts:
@@ -36,6 +38,8 @@ def _run(args) -> int:
                 _print_damage(fact)
             else:
                 _print(fact)
+        for name, counted in ever.items():
+            print(f"{printable(name)} ever: {_ever(counted)}")
         rows = sum(fact.get("rows", 0) for fact in facts)
         print(f"{many(len(chosen), 'shard')}, {many(rows, 'row')}")
     for path in foreign:
@@ -71,6 +75,23 @@ def _facts(shard, line, first: int, end: int) -> dict:
         "events": {timeline.EVENTS.get(c, f"event {c}"): n for c, n in sorted(events.items())},
         "damage": shard.damage,
     }
+
+
+def _ever(counted: dict) -> str:
+    """Say in a line what a board has counted of a battery's whole life."""
+    said = [
+        f"{counted['energy_in_kWh']:.1f} kWh ({counted['charge_in_Ah']:.1f} Ah) in",
+        f"{counted['energy_out_kWh']:.1f} kWh ({counted['charge_out_Ah']:.1f} Ah) out",
+    ]
+    full = many(counted["full_charges"], "full charge")
+    since = counted["since_full_h"]
+    said.append(full if since is None else f"{full}, the last {since:.0f} h before the last count")
+    if counted["soc_min_percent"] is not None:
+        said.append(f"never below {counted['soc_min_percent']:g} %")
+    if counted["cell_min_mV"] is not None:
+        said.append(f"cells {counted['cell_min_mV']} to {counted['cell_max_mV']} mV")
+    said.append(f"{counted['logged_h']:.0f} h logged")
+    return ", ".join(said)
 
 
 def _print_writers(paths: list[str]):

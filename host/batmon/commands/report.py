@@ -12,7 +12,7 @@ def _run(args) -> int:
     if not out and not args.json:
         raise UserError("-o FILE.html is missing: where the page is to be written.")
 
-    from batmon.log import history, stream
+    from batmon.log import history, lifetime, stream
     from batmon.web import counting, report
 
     tz = args.tz or _own_zone()
@@ -22,11 +22,12 @@ def _run(args) -> int:
     logs.tell()
     events = history.events(logs)
     told = history.happenings(logs)
+    ever = lifetime.kept(args.paths)
     batteries = []
     for name, (rows, left_out) in track(list(history.tables(logs).items()), "packing"):
         cells = history.cells(logs, name)
         batteries.append(
-            report.battery(name, rows, events[name], cells, left_out, told[name])
+            report.battery(name, rows, events[name], cells, left_out, told[name], ever.get(name))
         )
     if not batteries:
         raise UserError("there is no row in these shards.", 1)
@@ -37,6 +38,9 @@ def _run(args) -> int:
         result |= {"out": str(out), "bytes": out.stat().st_size}
     if args.json:
         result |= counting.count(batteries, tz)
+        for each in result["batteries"]:
+            if each["name"] in ever:
+                each["ever"] = ever[each["name"]]
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         size = f"{many(result['rows'], 'row')} in {result['bytes'] / 1e6:.1f} MB"

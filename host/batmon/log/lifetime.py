@@ -26,6 +26,23 @@ def count(folder: Path, battery: str) -> counters.Counters:
     return found
 
 
+def kept(paths) -> dict[str, dict[str, float | None]]:
+    """Return by battery what the board's files in the folders `paths` say, by its name and unit.
+
+    That is up to four hours older than the log there; of several files the newest counts.
+    """
+    found: dict[str, counters.Counters] = {}
+    for folder in filter(Path.is_dir, map(Path, paths)):
+        for file in sorted([*folder.rglob("*.sum"), *folder.rglob("*.sum2")]):
+            counted = found.setdefault(file.stem, counters.Counters())
+            counted.load(str(file.parent), file.stem)
+    return {
+        battery: dict(zip(counters.NAMES.split(), counted.values(), strict=True))
+        for battery, counted in found.items()
+        if counted.place[0]
+    }
+
+
 def _go_on(found: counters.Counters, shard: shards.Shard):
     """Count a shard that is not behind what is counted already; a part of it may be."""
     number, at = found.place

@@ -169,6 +169,19 @@ a code for other makes), that discharge is switched off, and the limits in
 ago it was and how far a cell went, without the `!`. A sentence, such as what is wrong with a
 setting, alternates with the battery. Dashes are what the BMS does not tell.
 
+A 20x4 with one battery has a page of its [lifetime counters](FORMAT.md#counters) every half
+minute, unless there is an alarm or a sentence: energy in and out, full charges, and how long ago
+the last one was. They are brought up to date a minute after the start and every four hours.
+
+```
+┌──────────────────────┐
+│ ▅♥ 56 %  20°  +123 W │
+│ ever in    1234.6kWh │
+│ ever out   1198.0kWh │
+│ full 123x   26 h ago │
+└──────────────────────┘
+```
+
 **Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
 `lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
 when the current has changed by a hundredth of the capacity (2.8 A of 280 Ah), and while there is

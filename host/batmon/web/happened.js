@@ -85,7 +85,7 @@ class Teller {
   after(what, place) {
     const since = this.since[what];
     delete this.since[what];
-    return since ? ` after ${lasted(place.uptime - since.uptime)}` : "";
+    return since ? ` after ${lastedFor(place.uptime - since.uptime)}` : "";
   }
 
   alarm(place, code) {
@@ -144,7 +144,7 @@ function story(records) {
     let start = end;
     while (!(values[start] >= most - LEVEL_MV)) start--;
     if (Math.abs(values[start] - values[end]) < MOVED_MV) continue;
-    const passed = lasted(records[end].place.uptime - records[start].place.uptime);
+    const passed = lastedFor(records[end].place.uptime - records[start].place.uptime);
     said.push(`${whichCell(records[end].index, shift, over)} ${verb} from ${volts(records[start][name])} to ${volts(records[end][name])} V within ${passed}`);
   }
   const amps = records.map((each) => Math.abs(each.current)), known = amps.filter((x) => x === x).sort((a, b) => a - b);
@@ -172,7 +172,7 @@ function healthWords(cycles, more) {
     .filter((each) => each).join(", ");
 }
 
-function lasted(seconds) {
+function lastedFor(seconds) {
   if (seconds < 120) return `${seconds} s`;
   const minutes = roundEven(seconds / 60), hours = Math.floor(minutes / 60);
   if (seconds < 7200) return `${minutes} min`;

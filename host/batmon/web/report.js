@@ -140,6 +140,17 @@ class Page extends View {
     if (cells.list.length)
       this.table(small, "cells", "Cells", ["cell", "lowest", "highest", "highest when full", "lowest when low"],
         cells.list.map(([cell, ...parts]) => [cell, ...parts.map(share)]), { note: "Parts of the time." });
+    const { ever } = this.battery;
+    if (ever)
+      this.table(small, "ever", "Ever, also what is no longer in the log", ["", ""], [
+        ["in", `${energy(1000 * ever.energy_in_kWh)}, ${charge(ever.charge_in_Ah)}`],
+        ["out", `${energy(1000 * ever.energy_out_kWh)}, ${charge(ever.charge_out_Ah)}`],
+        ["full charges", number(ever.full_charges)],
+        ["lowest SoC", share(ever.soc_min_percent)],
+        ["cells", ever.cell_min_mV === null ? "–" : `${ever.cell_min_mV} to ${ever.cell_max_mV} mV`],
+        ["measured", duration(Math.round(3600 * ever.logged_h))],
+        ["since", ever.first_unix_s && zone.clock ? zone.time(ever.first_unix_s) : "–"],
+      ], { note: "As the board counted, up to four hours before the end of the log." });
     this.table(small, "extremes", "Time at extremes", ["", "in all", "last"],
       [["full", `SoC ${FULL_SOC} % or more`], ["low", `SoC below ${LOW_SOC} %`], ["cold", `${COLD_C} °C or less`],
         ["cold_charge", `charging at ${COLD_C} °C or less`], ["hot", `${HOT_C} °C or more`],

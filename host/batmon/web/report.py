@@ -23,14 +23,21 @@ _UPLOT = "uplot/static/uPlot.iife.js", "uplot/static/uPlot.min.css"
 
 
 def battery(
-    name: str, rows, events: list = (), cells: int = 0, left_out: int = 0, happened: list = ()
+    name: str,
+    rows,
+    events: list = (),
+    cells: int = 0,
+    left_out: int = 0,
+    happened: list = (),
+    ever: dict | None = None,
 ) -> dict:
     """Return what the page gets of one battery, from which it counts all that it shows.
 
     `rows` are as `history.tables` gives them, by their time or, if that was never known, by
     uptime; `cells` is the number of cells in series, 0 if unknown; `left_out` counts the rows
     before the first known time, which are not in `rows`; `happened` are tuples of unix time, that
-    of its end, kind and words, as history.happenings gives them.
+    of its end, kind and words, as history.happenings gives them; `ever` are the board's lifetime
+    counters by name, None if there are none.
     """
     clock = bool(rows["time_utc"].notna().all())
     times = pd.DatetimeIndex(rows["time_utc"]).as_unit("s").asi8
@@ -48,6 +55,7 @@ def battery(
         "columns": _columns(rows, times),
         "events": events if clock else [],
         **({"happened": happened} if clock and happened else {}),
+        **({"ever": ever} if ever else {}),
     }
 
 

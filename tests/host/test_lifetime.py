@@ -1,0 +1,49 @@
+"""Lifetime counters on the PC: those of a pulled folder in info and report."""
+
+import json
+
+import test_happened
+from shardfiles import data
+
+from batmon.cli import main
+from batmon.log import lifetime
+from batmon.log.formats import counters
+
+
+def write_counters(folder, battery, minutes=99):
+    """Write the board's file: so many minutes at -36 A and 13.2 V, half full."""
+    counted = counters.Counters()
+    counted.begin(1)
+    fields = {"soc": 100, "cell_min_mv": 3290, "cell_max_mv": 3310}
+    for minute in range(minutes + 1):
+        counted.put(bytearray(data(60 * minute, 13.2, -36.0, **fields)), 0)
+    counted.save(str(folder), battery)
+
+
+def test_info_and_report_tell_the_boards_counters(tmp_path, capsys):
+    test_happened.write_fault(tmp_path)
+    assert lifetime.kept([tmp_path]) == {}
+    assert main(["info", str(tmp_path)]) == 0
+    assert "ever" not in capsys.readouterr().out
+    write_counters(tmp_path, "van", 50)
+    write_counters(tmp_path, "van")  # into the older of two files
+    assert main(["info", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "van ever: 0.0 kWh (0.0 Ah) in, 0.8 kWh (59.4 Ah) out, 0 full charges, never below 50 %,"
+        " cells 3290 to 3310 mV, 2 h logged\n"
+    ) in said
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)[-1]
+    assert told["battery"] == "van" and told["lifetime"]["rows"] == 100
+    out = tmp_path / "van.html"
+    assert main(["report", str(tmp_path), "-o", str(out)]) == 0
+    assert '"ever": {"charge_in_Ah": 0.0,' in out.read_text(encoding="utf-8")
+
+
+def test_a_file_that_is_none_counts_for_nothing(tmp_path, capsys):
+    test_happened.write_fault(tmp_path)
+    (tmp_path / "van.sum").write_bytes(b"BSC1" + bytes(96))
+    (tmp_path / "other.sum2").write_bytes(b"")
+    assert main(["info", str(tmp_path)]) == 0
+    assert "ever" not in capsys.readouterr().out
