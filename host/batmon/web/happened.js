@@ -145,13 +145,13 @@ function story(records) {
     while (!(values[start] >= most - LEVEL_MV)) start--;
     if (Math.abs(values[start] - values[end]) < MOVED_MV) continue;
     const passed = lastedFor(records[end].place.uptime - records[start].place.uptime);
-    said.push(`${whichCell(records[end].index, shift, over)} ${verb} from ${volts(records[start][name])} to ${volts(records[end][name])} V within ${passed}`);
+    said.push(`${whichCell(records[end].index, shift, over)} ${verb} from ${voltWords(records[start][name])} to ${voltWords(records[end][name])} V within ${passed}`);
   }
   const amps = records.map((each) => Math.abs(each.current)), known = amps.filter((x) => x === x).sort((a, b) => a - b);
   if (known.length) {
     const peak = known[known.length - 1], half = known.length >> 1;
     const median = known.length % 2 ? known[half] : (known[half - 1] + known[half]) / 2;
-    if (peak > SURGE * median) said.push(`current up to ${tenths(records[amps.indexOf(peak)].current)} A`);
+    if (peak > SURGE * median) said.push(`current up to ${ampWords(records[amps.indexOf(peak)].current)} A`);
   }
   return said;
 }
@@ -180,11 +180,11 @@ function lastedFor(seconds) {
 }
 
 // Two digits of mV, and one of A, a half rounded to even as Python does; others are no exact half.
-function volts(mv) {
+function voltWords(mv) {
   return (mv % 250 === 125 ? roundEven(mv / 10) / 100 : mv / 1000).toFixed(2);
 }
 
-function tenths(amps) {
+function ampWords(amps) {
   const exact = Math.abs(amps * 10 % 1) === 0.5 ? roundEven(amps * 10) / 10 : amps;
   return exact.toFixed(1).replace("Infinity", "inf");
 }
