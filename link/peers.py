@@ -8,6 +8,7 @@ from micropython import const
 
 _ABSENT_MAX_S = const(15)  # listening for one that is not there keeps others from connecting
 _DEAF = const(6)  # scans in which nobody is heard, in a row
+_DEAF_AGAIN = const(700)  # some hours of them, where it did not help the last time
 _TURN_S = const(240)  # for a place at most
 _LEAST_MS = const(12_000)  # that a link keeps its place, some polls
 _MOST_MS = const(40_000)
@@ -32,6 +33,7 @@ class Peer(BmsLink):
 
     places = None
     _heard = False  # anybody, in a search that was in vain
+    _believed = False  # that it is not there: the radio was switched off and on for it
     _stuck = False
 
     async def __anext__(self):
@@ -46,6 +48,7 @@ class Peer(BmsLink):
 
     def _good(self):
         super()._good()
+        self._believed = False
         if self.places and self._given == 1:
             self.places.came(self)
 
@@ -71,7 +74,8 @@ class Peer(BmsLink):
         They prove that it works, unless it hears nobody at all, or does not hang up.
         """
         heard, self._heard = self._heard, False
-        deaf = self._in_a_row >= _DEAF and not heard
+        deaf = not heard and self._in_a_row >= (_DEAF_AGAIN if self._believed else _DEAF)
+        self._believed = self._believed or deaf
         if deaf or self._stuck or not self._in_company():
             self._stuck = False
             super()._cycle()

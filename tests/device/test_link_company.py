@@ -52,6 +52,32 @@ async def test_two_links_at_once_each_heal_alone():
     assert shared and not [k for k in shared if isinstance(shared[k], list)]
 
 
+async def test_one_that_is_away_for_a_night_costs_the_other_hardly_a_poll():
+    fresh()
+    air.add(jikong.make(battery.make("van", 1)))
+    links = [Peer(jikong_bms.BMS, name, 30_000) for name in ("jk-pak01", "nobody")]
+
+    async def run(link):
+        async for _ in link:
+            pass
+
+    for link in links:
+        link.peers = links
+    running = [asyncio.create_task(run(link)) for link in links]
+    await asyncio.sleep(3 * 3600)
+    # nobody at all is heard, which may be the radio's fault: it is switched off and on, once
+    assert links[1].failures["not found"] > 400
+    assert links[0].connects == 2 and links[0].samples >= 3 * 3600 // 30 - 3, links[0].connects
+    air.radio.deaf = 1  # what it believes now, until it looks again after hours
+    peer = jikong.make(battery.make("house", 2), "nobody")
+    peer.addr = peer.addr[:-1] + b"\0"
+    air.add(peer)
+    await asyncio.sleep(3 * 3600)
+    assert links[1].connected and links[0].connects == 3
+    for task in running:
+        task.cancel()
+
+
 async def test_two_links_survive_that_one_of_them_cycles_the_radio():
     fresh()
     air.add(jikong.make(battery.make("van", 1)))
