@@ -1,12 +1,10 @@
 # The store: frames into shards on flash, with nothing lost that was said to be stored
 # docs/FORMAT.md specifies the files, the RTC memory, and what recovery makes of every state.
-import gc
-import os
 import sys
 
 from micropython import const
 from shards import frame
-from shards.folder import PACKING, Shards
+from shards.folder import Shards
 from shards.waiting import SLOTS, Waiting
 
 _SAFE_S = const(590)  # a power cut costs at most ten minutes; `tick` may be late
@@ -169,7 +167,8 @@ class Store(Shards):
         now_s = self._clock.uptime_s()
         if now_s < self._retry_s:
             return False
-        if not (self._ready or self._begin(True)) or self._unsure and not self._look():
+        begun = self._ready or _once("boot").begin(self, True)
+        if not begun or self._unsure and not self._look():
             return self._failed(now_s)
         if waiting.n == 0:
             return True  # it was on flash
@@ -345,84 +344,21 @@ class Store(Shards):
         """
         self._paused = paused
         self._opened_s = self._safe_s = self._data_s = self._clock.uptime_s()
-        from shards import leftover
-
-        if paused and "rest" in paused and leftover.wake(self.waiting):
-            self.boot = self.highest[1] = paused["boot"]
+        boot = _once("boot")
+        if boot.wake(self):
             return  # the next flush reads the folder
-        leftover.take_back(self.waiting, self._held_file(), self._opened_s)
-        if not self._begin(False):
+        if not boot.begin(self, False):
             self._failed(self._opened_s)
-            self._enter()
-
-    def _begin(self, late):
-        """Read the folder and begin this boot; return whether it could be read.
-
-        `late` if frames of this boot wait already, behind an anchor without its number.
-        """
-        from shards import room  # noqa: F401, I001  first, for recovery imports it: that takes stack
-        from shards import leftover, recovery
-
-        found = recovery.Found(self._looks < _LOOKS)
-        try:
-            recovery.recover(self, found)
-        except OSError as exc:
-            self._trouble(exc)
-            self._looks += 1
-            self.events = []  # the next time tells them
-            return False
-        finally:
-            _forget("leftover")  # their memory
-            _forget("recovery")
-            _forget("room")
-        self._looks = 0
-        waiting = self.waiting
-        same = leftover.sort_out(waiting, found)
-        self.highest[0] = max(self.highest[0], found.highest)
-        waiting.shard = found.number
-        waiting.flush = found.flush
-        self._size = found.size
-        if not found.size and (found.there or not same):
-            waiting.shard = self._next_number()  # files may have been deleted
-            self._size = 0
-        paused = self._paused
-        self.packing_due = bool(self.unsealed) and not paused
-        goes_on = paused and paused["boot"] == found.boot and paused["gap_s"]
-        boot = self.highest[1] or (found.boot if goes_on else found.boot + 1)
-        self.boot = max(boot, leftover.name_boots(waiting, boot) - late)
-        self.highest[1] = self.boot
-        self._first_boot = found.boot
-        self._ready = True
-        self._save_state()
-        self.flush()
-        if not late:
-            self._enter()
-        if paused:
-            for event in paused["events"]:
-                self.event(*event)
-            paused["events"] = []  # another log does not tell them again
-            try:
-                os.remove(self.path + PACKING)  # not before: it is told now, or in RTC memory
-            except OSError:
-                pass  # the next start does not go on with it: its boot is over
-        gc.collect()
-        return True
-
-    def _enter(self):
-        """Mark in the log where this boot begins, or goes on."""
-        self.anchor()
-        if self._paused and self._paused["gap_s"]:
-            self.event(frame.GAP, self._paused["gap_s"])
+            boot.enter(self)
 
 
 def _room():
-    """Return shards/room.py, which is loaded for one use only."""
-    from shards import room
-
-    _forget("room")
-    return room
+    return _once("room")
 
 
-def _forget(module):
-    del sys.modules["shards." + module]
-    delattr(sys.modules["shards"], module)
+def _once(name):
+    """Return a module of shards/ that is loaded for one use only: its memory is free after it."""
+    module = getattr(__import__("shards." + name), name)
+    del sys.modules["shards." + name]
+    delattr(sys.modules["shards"], name)
+    return module

@@ -1,7 +1,6 @@
 # The link to one BMS: finds it, connects, polls, and starts over after every trouble
 # docs/LINK.md says in which words.
 import asyncio
-import random
 import sys
 import time
 
@@ -19,9 +18,6 @@ _PATIENCE_MOST = const(6)  # how often that time is doubled for a battery that w
 _SETTLED = const(5)  # samples after which a link counts as good
 _BACKOFF_MAX_S = const(60)
 _ABSENT_MAX_S = const(4)  # listening for one that is not there disturbs nobody
-_RADIO_CYCLE = const(3)  # failures in a row, and twice, four times as many: radio off and on
-_HOPELESS_S = const(7200)  # without a sample after there were some: only a reset is left
-_HOPELESS_NEVER_S = const(86_400)  # the same if this boot has never seen one
 
 _SEARCH = (("link", "search"), ("bleak", "scanner"), ("bleak", "uuids"))
 
@@ -135,7 +131,7 @@ class BmsLink:
                 await self._fail("no memory", str(exc))
             except (BleakError, OSError, EOFError) as exc:
                 kind = "link lost" if self.connected else "connection failed"
-                await self._fail(kind, _words(exc, kind))
+                await self._fail(kind, exc)
             except Exception as exc:
                 # what the driver could not make sense of, or no memory: a fresh start helps
                 await self._fail("unexpected answer")
@@ -186,35 +182,17 @@ class BmsLink:
         if not self.connected or self._unanswered >= _UNANSWERED:
             await self._fail(why)
 
-    async def _fail(self, kind, text=None, wait_max_s=_BACKOFF_MAX_S):
+    async def _fail(self, kind, why=None, wait_max_s=_BACKOFF_MAX_S):
         """Let go of everything, wait, and leave the next attempt a clean start."""
-        self.failures[kind] = self.failures.get(kind, 0) + 1
-        self._in_a_row += 1
-        if kind != "values are frozen":
-            self._fingerprint = None
-        if 0 < self._given < _SETTLED:  # it flaps: each time costs frames
-            wait_max_s <<= min(2, self.widened)
-        wait_ms = min(wait_max_s, 1 << min(8, self._in_a_row - 1)) * 1000
-        wait_ms += random.getrandbits(10) * wait_ms >> 12  # up to a quarter of jitter
-        text = text or kind
-        if self._bms and not self.connected:
-            try:
-                from link import advice
+        from link import trouble
 
-                text = advice.of(self._bms, text)
-            except MemoryError:
-                pass
-        self._say(
-            "%s, retry %d in %d s" % (text, self._in_a_row, (wait_ms + 500) // 1000),
-            False,
-        )
-        rounds = self._in_a_row // _RADIO_CYCLE
-        cycle = rounds and self._in_a_row % _RADIO_CYCLE == 0 and not rounds & (rounds - 1)
+        del sys.modules["link.trouble"], sys.modules["link"].trouble
+        wait_ms, cycle, hopeless = trouble.met(self, kind, why, wait_max_s)
+        del trouble
         if not await self._let_go() or cycle:
             self._cycle()
-        hopeless_s = _HOPELESS_S if self.samples else _HOPELESS_NEVER_S
-        if self.silent_s >= hopeless_s:
-            self._give_up("no data for %d h (%s)" % (self.silent_s // 3600, text))
+        if hopeless:
+            self._give_up(hopeless)
         await asyncio.sleep_ms(wait_ms)
 
     async def _let_go(self):
@@ -325,12 +303,3 @@ def _grain(value, finest):
     while n < finest and abs(value * n - round(value * n)) > 0.1:
         n *= 10
     return 1 / n
-
-
-def _words(exc, kind):
-    """Say what went wrong for a user: no names of exceptions."""
-    text = exc.args[0] if exc.args else ""
-    if isinstance(text, int):
-        return "%s (radio error %d)" % (kind, text)
-    text = str(exc)
-    return text if text and "Error" not in text else kind

@@ -52,12 +52,12 @@ class Peer(BmsLink):
         if self.places and self._given == 1:
             self.places.came(self)
 
-    async def _fail(self, kind, text=None, wait_max_s=60):
+    async def _fail(self, kind, why=None, wait_max_s=60):
         if kind == "not found":
             wait_max_s = _ABSENT_MAX_S
-            if "seen: none" not in text and "among 0 " not in text:  # as link/search.py says it
+            if "seen: none" not in why and "among 0 " not in why:  # as link/search.py says it
                 self._heard = True
-        await super()._fail(kind, text, wait_max_s)
+        await super()._fail(kind, why, wait_max_s)
 
     async def _let_go(self):
         try:

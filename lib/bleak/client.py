@@ -107,34 +107,10 @@ class BleakClient:
         """ATT MTU in bytes."""
         return self.mtu or 23
 
-    async def connect(self):
-        """Connect and discover. Raises BleakError or asyncio.TimeoutError, and leaves nothing
-        behind then, nor when it is cancelled."""
-        if self.is_connected:
-            return
-        await self.disconnect()
-        turn = radio.turn
-        await turn.acquire()  # the owner gives it back
-        self._failed = self._closing = False
-        self._error = None
-        try:
-            self._owner = asyncio.create_task(self._own(turn))
-        except MemoryError:
-            turn.release()
-            raise
-        in_time = False
-        try:
-            in_time = await radio.until(self._settled, self._timeout_ms)
-        finally:
-            if self._services is None:
-                await self.disconnect()
-        if not in_time:
-            raise asyncio.TimeoutError
-        if self._services is None:
-            raise self._error or BleakError("connection failed")
-
-    def _settled(self):
-        return self._services is not None or self._failed or self._owner.done()
+    def connect(self):
+        """Connect and discover, to be awaited. Raises BleakError or asyncio.TimeoutError, and
+        leaves nothing behind then, nor when it is cancelled."""
+        return _beginning().connect(self)
 
     async def disconnect(self):
         """End the link, if there is one. Takes up to 7 s when the peer has vanished."""
@@ -157,25 +133,16 @@ class BleakClient:
                 owner.cancel()
         await radio.until(owner.done, _HANG_UP_MS + _CANCEL_MS)
 
-    async def start_notify(self, char_specifier, callback):
+    def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
-        notification. Raises BleakError or asyncio.TimeoutError."""
-        char = self._find(char_specifier)
-        notify = "notify" in char.properties
-        if not notify and "indicate" not in char.properties:
-            raise BleakError("%s cannot notify" % char.uuid)
-        self._callbacks[char.handle] = (char, callback)  # first: some peers send at once
-        try:
-            await _discovery().subscribe(self, char, b"\x01\x00" if notify else b"\x02\x00")
-        except BaseException:
-            self._callbacks.pop(char.handle, None)
-            raise
+        notification; to be awaited. Raises BleakError or asyncio.TimeoutError."""
+        return _beginning().start_notify(self, char_specifier, callback)
 
     async def stop_notify(self, char_specifier):
         """End what start_notify began. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
         if self._callbacks.pop(char.handle, None):
-            await _discovery().subscribe(self, char, b"\x00\x00")
+            await _beginning().subscribe(self, char, b"\x00\x00")
 
     async def read_gatt_char(self, char_specifier):
         """The value as a bytearray. Raises BleakError or asyncio.TimeoutError."""
@@ -255,22 +222,13 @@ class BleakClient:
 
     # the owner of the link
 
-    async def _own(self, turn):
+    async def own(self, turn, beginning):
+        """Bring up the link by awaiting `beginning`, which gives its services, keep it, and clean
+        up when it ends. `turn` is given back once it is up, or over."""
         try:
             radio.enter(self)
-            # always a new Device: a used one may hold a dead connection
-            device = radio.aioble().Device(self._device.details or 0, self._device.address)
-            self.addr = device.addr
-            radio.attempt = self
-            # connect() keeps the time, the stack goes on a bit longer
-            connection = await device.connect(None, self._timeout_ms + _CANCEL_MS)
-            radio.attempt = None
-            connection._event.set()  # for aioble that is the end: the link is ours alone
-            device = connection = None
-            radio.let_go()
-            if self.pair:
-                await self.pair()
-            self._services = await _discovery().services(self, self._wanted)
+            self._services = await beginning
+            beginning = None  # its memory
             turn.release()
             turn = None
             await self._pump()
@@ -361,13 +319,13 @@ class BleakClient:
         self.conn_handle = None
 
 
-def _discovery():
+def _beginning():
     # What a link needs only at its beginning: its memory is free when that is over.
     import bleak.uuids  # isort: split - first, not from within the other: that takes stack
-    import bleak.discovery
+    import bleak.beginning
 
-    discovery = bleak.discovery
-    for name in ("uuids", "discovery"):
+    beginning = bleak.beginning
+    for name in ("uuids", "beginning"):
         del sys.modules["bleak." + name]
         delattr(bleak, name)
-    return discovery
+    return beginning

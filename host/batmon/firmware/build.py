@@ -46,11 +46,11 @@ _MOMENTARY = (
     *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
     *(f"app/{name}.py" for name in ("network", "outputs", "ownclock", "trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
-    *(f"lib/{name}.py" for name in ("bleak/discovery", "bleak/scanner", "bleak/uuids", "boards")),
+    *(f"lib/{name}.py" for name in ("bleak/beginning", "bleak/scanner", "bleak/uuids", "boards")),
     *(f"lib/{name}.py" for name in ("mqttopen", "ntp", "setclock", "udpask")),
-    *(f"link/{name}.py" for name in ("advice", "search")),
+    *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
-    *(f"shards/{name}.py" for name in ("leftover", "recovery", "room")),
+    *(f"shards/{name}.py" for name in ("boot", "leftover", "recovery", "room")),
     *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime", "phoneask")),
 )
 # Of sim/: the stand-ins for what a board's firmware has.

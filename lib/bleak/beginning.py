@@ -1,5 +1,7 @@
-# The beginning of a link: what the peer offers, and its notifications switched on
-# Loaded for that only. `client` is a BleakClient that has a link.
+# The beginning of a link: connecting, what the peer offers, and its notifications switched on
+# Loaded for that only. `client` is a BleakClient.
+import asyncio
+
 from micropython import const
 
 from . import radio
@@ -11,6 +13,7 @@ _SERVICE_DONE = const(10)
 _CHARACTERISTIC_DONE = const(12)
 _DESCRIPTOR_DONE = const(14)
 _MTU_MS = const(1000)
+_GO_ON_MS = const(1000)  # so much longer than connect() the stack keeps trying
 _PLAIN = const(4)  # peers that are remembered
 
 _PROPERTIES = (
@@ -22,7 +25,54 @@ _PROPERTIES = (
 )
 
 
-async def services(client, wanted):
+async def connect(client):
+    """Do what BleakClient.connect() promises."""
+    if client.is_connected:
+        return
+    await client.disconnect()
+    turn = radio.turn
+    await turn.acquire()  # the owner gives it back
+    client._failed = client._closing = False
+    client._error = None
+    try:
+        client._owner = asyncio.create_task(client.own(turn, _begin(client)))
+    except MemoryError:
+        turn.release()
+        raise
+    in_time = False
+    try:
+        in_time = await radio.until(
+            lambda: client._services is not None or client._failed or client._owner.done(),
+            client._timeout_ms,
+        )
+    finally:
+        if client._services is None:
+            await client.disconnect()
+    if not in_time:
+        raise asyncio.TimeoutError
+    if client._services is None:
+        raise client._error or BleakError("connection failed")
+
+
+async def _begin(client):
+    await _link(client)
+    if client.pair:
+        await client.pair()
+    return await _services_of(client, client._wanted)
+
+
+async def _link(client):
+    # always a new Device: a used one may hold a dead connection
+    device = radio.aioble().Device(client._device.details or 0, client._device.address)
+    client.addr = device.addr
+    radio.attempt = client
+    connection = await device.connect(None, client._timeout_ms + _GO_ON_MS)
+    radio.attempt = None
+    connection._event.set()  # for aioble that is the end: the link is ours alone
+    radio.let_go()
+
+
+async def _services_of(client, wanted):
     """Return the services of the peer, or those with the UUIDs `wanted`, and their
     characteristics, once an MTU is agreed on."""
     ble = radio.ble
@@ -62,6 +112,20 @@ def _characteristic(end_handle, handle, bits, uuid):
     end_handle = max(end_handle, handle + 2)  # some stacks do not tell it
     properties = [name for bit, name in _PROPERTIES if bits & bit]
     return BleakGATTCharacteristic(from_stack(uuid), handle, end_handle, properties)
+
+
+async def start_notify(client, specifier, callback):
+    """Do what BleakClient.start_notify() promises."""
+    char = client._find(specifier)
+    notify = "notify" in char.properties
+    if not notify and "indicate" not in char.properties:
+        raise BleakError("%s cannot notify" % char.uuid)
+    client._callbacks[char.handle] = (char, callback)  # first: some peers send at once
+    try:
+        await subscribe(client, char, b"\x01\x00" if notify else b"\x02\x00")
+    except BaseException:
+        client._callbacks.pop(char.handle, None)
+        raise
 
 
 async def subscribe(client, char, value):
