@@ -221,7 +221,7 @@ async def test_no_memory_to_load_what_scans_and_connects_costs_that_attempt_only
     peer = fresh(Peer())
     device = await find()
     handlers = aioble.core._irq_handlers
-    whole = builtins.__import__
+    whole, load = builtins.__import__, radio.aioble
     for what in ("aioble", "aioble.device", "aioble.central"):
         await _works(device)  # lets go of it
         known = len(handlers)
@@ -233,11 +233,18 @@ async def test_no_memory_to_load_what_scans_and_connects_costs_that_attempt_only
                 raise MemoryError
             return whole(name, None, None, names)
 
-        builtins.__import__ = fails
+        def short():
+            builtins.__import__ = fails
+            try:
+                return load()
+            finally:
+                builtins.__import__ = whole
+
+        radio.aioble = short
         try:
             await raises((MemoryError, BleakError), BleakClient(device).connect(), 1000)
         finally:
-            builtins.__import__ = whole
+            radio.aioble = load
         await _works(device)
         assert len(handlers) == known and not peer.connected
 
