@@ -16,7 +16,8 @@ class Flash:
     """`size` bytes in `path`, erase blocks of `block_size` (4096 for lfs2, 512 sectors for FAT).
 
     With `cut_in` = n the n-th program or erase from now is the last: half of it happens, and
-    it raises PowerCut. Later accesses fail: power up with a new Flash on the same file.
+    it raises PowerCut. Later accesses fail, or do the same if it `stays_cut`: power up with a new
+    Flash on the same file.
     """
 
     def __init__(self, path, size, block_size):
@@ -25,6 +26,7 @@ class Flash:
         self.reads = self.programs = self.erases = self.bytes_programmed = 0
         self.erases_of = bytearray(2 * (size // _CHIP_BLOCK))  # u16 each, saturating
         self.cut_in = None
+        self.stays_cut = False
         self.blank = False  # nobody has written anything yet
         try:
             self._file = open(path, "r+b")
@@ -37,14 +39,14 @@ class Flash:
 
     def readblocks(self, block, buf, offset=0):
         if self.cut_in == 0:
-            return _EIO
+            return self._gone()
         self.reads += 1
         self._file.seek(block * self.block_size + offset)
         self._file.readinto(buf)
 
     def writeblocks(self, block, buf, offset=None):
         if self.cut_in == 0:
-            return _EIO
+            return self._gone()
         self.programs += 1
         self.bytes_programmed += len(buf)
         if offset is None:  # the simple protocol erases what it writes
@@ -63,7 +65,7 @@ class Flash:
             return self.block_size
         if op == 6:
             if self.cut_in == 0:
-                return _EIO
+                return self._gone()
             cut = self._last_operation()
             self._erased(arg)
             self._file.seek(arg * self.block_size)
@@ -72,6 +74,11 @@ class Flash:
             if cut:
                 raise PowerCut
         return 0
+
+    def _gone(self):
+        if self.stays_cut:
+            raise PowerCut
+        return _EIO
 
     def _last_operation(self):
         """Count down to the cut; True when this operation is cut."""

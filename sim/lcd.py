@@ -46,6 +46,7 @@ class LCD:
         self.present = True
         self.violations = []
         self.stalled = False  # every transfer times out
+        self.on_change = None  # called after every transfer
         self.bytes = 0
         self.transfers = 0
         self._rs, self._rw, self._e, self._light, self._shift, self._lit = WIRINGS[wiring]
@@ -145,6 +146,8 @@ class LCD:
         if broken:
             self._undefined = True
             raise OSError(_ETIMEDOUT)
+        if self.on_change:
+            self.on_change()
 
     def _listen(self):
         if not self.present:

@@ -17,7 +17,7 @@ import sysmem
 import utime
 import vclock
 import vfs
-from flash import Flash
+from flash import Flash, PowerCut
 from micropython import const
 
 _RESET_EXIT = const(75)  # the caller starts the board again
@@ -137,7 +137,12 @@ class World:
                 json.dump(self._config["settings"], f)
             if self._config.get("hog"):
                 _fill("/hog")
-        self._attach()
+        try:
+            os.stat("/data/packing")
+            packing = True
+        except OSError:
+            packing = False
+        self._attach(packing)
 
     def _install(self):
         try:
@@ -154,7 +159,7 @@ class World:
             with open("/conn.py", "w") as f:
                 f.write(text.replace("jikong_bms", driver))
 
-    def _attach(self):
+    def _attach(self, packing):
         air.seed(self._config["seed"])
         random.seed(self._config["seed"])  # a board's hardware does it
         peripherals = []
@@ -208,6 +213,13 @@ class World:
                 import lcdfaults
 
                 self._faults = lcdfaults.Faults(self._display, *self._config["lcd_faults"])
+            if packing and self._config.get("watch_packing"):
+                self._display.on_change = self._tell_glass
+        cut = self._config.get("cut_packing")
+        if cut and (packing or "cuts" in self._past):
+            left = self._past.setdefault("cuts", cut["in"])
+            self.flash.cut_in = left[0] if left else None
+            self.flash.stays_cut = True
         for name in _BOARD_MODULES:
             try:
                 __import__(name)
@@ -302,6 +314,8 @@ class World:
             self.reason = "interrupted"
         except machine.Reset as reset:
             self._power_down(reset)
+        except PowerCut:
+            self._power_down(machine.Reset(self._config["cut_packing"]["cause"]))
         if vclock.now_ms() < self.end_ms:
             self.reason = "interrupted"
         self._record_end()
@@ -344,6 +358,10 @@ class World:
         machine.keep(_PC + self._config["rtc"], reset)
         now["power"] = power
         now["wifi"] = sysmem.has("wifi")
+        if "cuts" in self._past:
+            left = self._past["cuts"]
+            now["cuts"] = ([self.flash.cut_in] if self.flash.cut_in else []) + left[1:]
+            self.flash.cut_in = None  # it is to be closed
         now["faults"] = self._past.get("faults", {})
         if "ds3231" in self._past:  # it has a battery of its own
             now["ds3231"] = self._past["ds3231"]
@@ -437,6 +455,9 @@ class World:
             pass  # nobody wants it to stop
         self._wall_ms = utime.ticks_ms()
         self._record("status", {"progress": min(1, vclock.now_ms() / self.end_ms)})
+
+    def _tell_glass(self):
+        records.send("glass", {"lcd": self._display.snapshot(), "t_ms": vclock.now_ms()})
 
     def _record_end(self):
         for one in self._batteries:
