@@ -274,6 +274,8 @@ def test_dark_mode_and_print(tmp_path, tab):
     tab.media(kind="print", scheme="dark")
     assert tab.run(look) == ["rgb(255, 255, 255)", light[1]]
     assert tab.run("getComputedStyle(by('tools')).display") == "none"
+    within = "getComputedStyle(document.querySelector('{}')).breakInside"
+    assert {tab.run(within.format(each)) for each in (".chart", ".table", "tr")} == {"avoid"}
     tab.media()
 
 
@@ -405,7 +407,7 @@ def test_parallel_packs_on_one_axis_and_their_sum(tmp_path, tab):
     tab.wait("page.to - page.from == 600 && !page.asked")
     assert tab.run("page.charts.every(c => c.plot.scales.x.max - c.plot.scales.x.min == 600)")
     tab.run("by('batteries').firstChild.click()")
-    tab.wait("page instanceof Page")
+    tab.wait("page instanceof Page && page.charts.length")
     assert tab.run("document.querySelectorAll('#detail canvas').length") == _CHARTS
     tab.window(390, 844, phone=True)
     tab.run("by('bank').click()")

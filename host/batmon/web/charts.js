@@ -56,7 +56,7 @@ function timeWords(unit, t, before, after, zone) {
   if (unit === "year") return year;
   if (unit === "month") return MONTHS[Number(iso.slice(5, 7)) - 1] + (new_(4) ? `\n${year}` : "");
   if (unit === "day") return day + (new_(4) ? `\n${year}` : "");
-  return iso.slice(11, unit === "second" ? 19 : 16) + (dated ? `\n${day} ${year}` : "");
+  return iso.slice(11, unit === "second" ? 19 : 16) + (dated ? `\n${day}` : "");
 }
 
 // Round numbers to label, four to six of them, the first and last not within the values.
