@@ -31,6 +31,11 @@ class Clock:
         return self.start_unix_s + self.now_s if self.start_unix_s else 0
 
 
+def noise(n):
+    """Return `n` random bytes, which SEED repeats."""
+    return bytes([random.getrandbits(8) for _ in range(n)])
+
+
 class Rtc:
     """RTC memory of so many logs, where a reset may strike amid a write, but for a part's tail."""
 

@@ -11,6 +11,7 @@ from shardlog import (
     Volume,
     file_names,
     log,
+    noise,
     open_store,
     pack,
     stored_frames,
@@ -32,7 +33,7 @@ def _mutate(name):
         if kind < 3:
             content = content[:at] + bytes((random.getrandbits(8),)) + content[at + 1 :]
         elif kind == 3:
-            content = content[:at] + os.urandom(1 + random.getrandbits(5)) + content[at:]
+            content = content[:at] + noise(1 + random.getrandbits(5)) + content[at:]
         elif kind == 4:
             content = content[:at] + content[at + (1, 13, 200)[random.getrandbits(8) % 3] :]
         elif kind == 5:

@@ -11,6 +11,7 @@ from shardlog import (
     file_names,
     frames_of,
     log,
+    noise,
     open_store,
     pack,
 )
@@ -56,7 +57,7 @@ def _lose(volume, image, block):
     """Replace a block of the chip, which holds `image`."""
     at = block * _BLOCK
     was = bytes(image[at : at + _BLOCK])
-    image[at : at + _BLOCK] = (os.urandom(_BLOCK), b"\xff" * _BLOCK)[random.getrandbits(1)]
+    image[at : at + _BLOCK] = (noise(_BLOCK), b"\xff" * _BLOCK)[random.getrandbits(1)]
     volume.replug(image)
     image[at : at + _BLOCK] = was
 
