@@ -8,6 +8,7 @@ from micropython import const
 
 _FILE = const("/data/found.json")
 _AGAIN_S = const(5)
+_ENOUGH = const(2)  # searches in a row that find nobody new: some advertise rarely
 
 
 def read():
@@ -21,17 +22,22 @@ def read():
 
 
 async def find():
-    """Look for all BMSs until there are some; then the board starts again, with them."""
+    """Look for all BMSs until no more are found; then the board starts again, with them."""
     import bleradio
     from link import search
 
-    while True:
+    found = {}  # address: entry
+    in_vain = 0
+    while in_vain < _ENOUGH or not found:
         bleradio.claim(bleradio.LINK)
-        found = await search.all_bms()
-        for entry in found:
-            print("found %s, driver %s, at %s" % (entry["called"], entry["bms"], entry["dev_name"]))
-        if found:
-            with open(_FILE, "w") as f:
-                f.write(json.dumps(found))
-            machine.reset()
+        in_vain += 1
+        for entry in await search.all_bms():
+            address = entry["dev_name"]
+            if address not in found:
+                found[address] = entry
+                in_vain = 0
+                print("found %s, driver %s, at %s" % (entry["called"], entry["bms"], address))
         await asyncio.sleep(_AGAIN_S)
+    with open(_FILE, "w") as f:
+        f.write(json.dumps([found[address] for address in sorted(found)]))
+    machine.reset()

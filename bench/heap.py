@@ -97,10 +97,10 @@ def measure() -> dict[str, dict[str, float]]:
     return {"app": app, **parts}  # the whole, and its packages and modules
 
 
-def build_board(board: Path, short: bool = True):
-    """Make the tree of a board with one driver and aioble."""
+def build_board(board: Path, short: bool = True, drivers: tuple[str, ...] = ("jikong_bms",)):
+    """Make the tree of a board with these drivers and aioble."""
     radio = Path(os.environ.get("AIOBLE") or ROOT / "sim")
-    build(board, ["jikong_bms"], cpu("32"), short, radio)
+    build(board, list(drivers), cpu("32"), short, radio)
 
 
 class Bench:
@@ -151,6 +151,20 @@ class Bench:
         total = most - world[0] - self._names_in_world + self._names + sum(self._base.values())
         rows["objects"] = total - sum(rows.values())
         return {"polling": total, **rows}
+
+    def with_batteries(self, *makes: str) -> int:
+        """Return what is in use with a battery of each of these makes, and no display."""
+        several = [
+            {"bms": f"{make}_bms", "dev_name": f"{make}-{i}", "capacity_ah": 280}
+            for i, make in enumerate(makes)
+        ]
+        settings = {"events": False, "lcd": {"fitted": False}, "batteries": several}
+        names = [one["dev_name"] for one in several]
+        # the chip: one that does not refuse them; the heap is the bench's own
+        return self.modules(
+            settings=settings, bms=",".join(makes), battery=",".join(["van"] * len(makes)),
+            names=names, chip="s3", machine=process.machine_name("s3", psram=True),
+        )["polling"]  # fmt: skip
 
     def _measure_base(self) -> dict[str, int]:
         said = self._interpret("-c", _BASE)

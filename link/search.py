@@ -114,18 +114,21 @@ async def all_bms():
 
     def collect(device, adv):
         # at once: what an advertiser said is not kept, for there may be many
-        if device.address not in found:
-            if device.address not in seen:
-                seen.append(device.address)
-            module = identify.identify(device, adv)
-            if module:
-                found[device.address] = module, device.name or device.address
+        address = device.address
+        if address in found:
+            found[address][1] = device.name or found[address][1]  # many tell it apart
+            return False
+        if address not in seen:
+            seen.append(address)
+        module = identify.identify(device, adv)
+        if module:
+            found[address] = [module, device.name]
         return False
 
     await BleakScanner.find_device_by_filter(collect, timeout=_SCAN_S)
     print("%d of %d devices in reach are BMSs" % (len(found), len(seen)))
     return [
-        {"bms": found[address][0], "dev_name": address, "called": found[address][1]}
+        {"bms": found[address][0], "dev_name": address, "called": found[address][1] or address}
         for address in sorted(found)
     ]
 

@@ -2,11 +2,17 @@
 import json
 import os
 
+import air
+import battery
 import flash
+import jbd
+import jikong
 import machine
+import vclock
 import vfs
-from app import setup
+from app import findall, setup
 from app.app import App
+from bleak_peer import fresh
 
 _IMAGE = "/tmp/batmon-test-several.img"
 _JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
@@ -116,7 +122,7 @@ def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
 def test_more_than_the_memory_is_enough_for_are_left_out():
     for chip, given, fit in (
         ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
-        ("ESP32C3", [_JK, _JBD, _JBD], 1),
+        ("ESP32C3", [_JK, _JBD, _JBD], 2),
         ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 4),
     ):
         with _Board(chip) as board:
@@ -125,6 +131,16 @@ def test_more_than_the_memory_is_enough_for_are_left_out():
             left = len(given) - fit
             said = "this board's memory is enough for %d of the batteries, %d of %d are left out"
             assert app.sentences == [said % (fit, left, len(given))], app.sentences
+
+
+def test_one_is_logged_where_the_memory_is_enough_for_none():
+    with _Board("ESP32"):
+        app = App(_Conn)
+        app.settings.update({"batteries": [_JK, _JBD], "phone": "123456", "lcd.fitted": True})
+        setup.configure(app)
+        assert _names(app) == ["jk-pak01"] and app.common is None
+        said = "this board's memory is enough for 1 of the batteries, 1 of 2 are left out"
+        assert app.sentences == [said], app.sentences
 
 
 def test_more_than_four_take_turns():
@@ -168,3 +184,29 @@ def test_a_list_that_was_found_is_kept():
             with open("/data/found.json", "w") as f:
                 f.write(damage)
             assert board.start("all").sentences == ["looking for all BMSs in reach"], damage
+
+
+async def test_all_in_reach_are_found_over_the_air_and_logged_from_the_next_start():
+    with _Board() as board:
+        stranger = air.Peripheral("headphones", b"\xc8\x47\x80\x00\x00\x09", [])
+        late = jbd.make(battery.make("house", 3))
+        twin = jikong.make(battery.make("van", 2))
+        twin.addr = twin.addr[:-1] + b"\x01"
+        fresh(stranger, jikong.make(battery.make("van", 1)), twin)
+        vclock.call_later(14_000, air.add, late)  # one that is not heard at first
+        reset = None
+        try:
+            await findall.find()
+        except machine.Reset as exc:
+            reset = exc
+        assert reset
+        with open("/data/found.json") as f:
+            found = json.load(f)
+        assert [(one["bms"], one["called"]) for one in found] == [
+            ("jbd_bms", "JBD-SP25S020"),
+            ("jikong_bms", "jk-pak01"),
+            ("jikong_bms", "jk-pak01"),
+        ], found
+        app = board.start("all")
+        assert _names(app) == ["JBD_SP25S020", "jk_pak01", "jk_pak01_3456"] and not app.sentences
+        fresh()

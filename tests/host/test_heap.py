@@ -16,6 +16,8 @@ _PEAK = 104_000
 _EVENTS = 3_700  # more with what happened; to come to 2,500
 _LARGEST_ALLOC = 1536
 _LARGEST_FREE = 8000
+_SAME = 8_000  # more with a further battery of a make that is there
+_OTHER = 14_000  # of another make
 _PHONE = 7200  # more with one that is connected and reads; 6,500 is to do
 
 
@@ -67,3 +69,13 @@ def test_large_pieces_stay_free(board):
 def test_a_phone_that_reads_the_log_fits(board):
     with_phone = board.modules(phone=True, settings={"events": False})["polling"]
     assert with_phone - board.polling <= _PHONE
+
+
+@pytest.mark.campaign
+def test_a_further_battery_takes_little(tmp_path):
+    tree = BUILD / "board-heap-makes"
+    heap.build_board(tree, drivers=("jikong_bms", "jbd_bms"))
+    bench = heap.Bench(tmp_path, tree)
+    two = bench.with_batteries("jikong", "jikong")
+    assert bench.with_batteries("jikong", "jikong", "jikong") - two <= _SAME
+    assert bench.with_batteries("jikong", "jikong", "jbd") - two <= _OTHER
