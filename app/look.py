@@ -87,6 +87,7 @@ def _go_on(app, battery, kept):
     if battery.store is None:
         battery.open_store(link.name)
     keep.restore(battery.sampler, kept["sampler"])
+    link.widened = battery.sampler.widened  # the log knows
     if battery.watch and "watch" in kept:
         keep.restore(battery.watch, kept["watch"])
     store = battery.store

@@ -40,7 +40,7 @@ _STARTS = 5
 _RESET = 75  # the exit code of a board that wants to start again
 _MINUTE = 1 / 1440  # days
 _SETTINGS = {"dev_name": "jk-pak01", "capacity_ah": 280, "lcd": {}, "poll_s": 2}
-_SETTINGS["rest"] = {"percent": 0.01}  # it may rest, and never does
+_SETTINGS["rest"] = {"minutes": 10, "percent": 0.01}  # it may rest, and never does
 # whose names a board has in its firmware
 _BUILT_IN = ("bluetooth", "esp32", "machine", "network", "socket", "time")
 _BASE = """

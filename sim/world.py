@@ -40,6 +40,7 @@ _LOOK_MS = const(10_000)  # between two looks at how far the heap has grown
 # estimated, see tests/host/test_rest.py; here loading takes no time.
 _WAKE_MS = const(3000)
 _LONGEST_MS = const(60_000)  # of a look; who is awake for longer stayed awake
+_STRIKE_MS = const(400)  # of a look, in which what would have struck in the sleep before it does
 _LAST_MS = const(30_000)  # a board that sleeps is woken so long before the end, to store all
 
 _PC = const("/pc")  # where the PC's own files are seen from the board
@@ -229,8 +230,15 @@ class World:
         if self._config.get("serial"):
             return
         for at_s, cause in self._config.get("resets", ()):
+            at_ms = int(at_s * 1000)
+            if at_ms > vclock.now_ms():
+                vclock.call_at(at_ms, machine.strike, cause)
+            elif at_ms > self._past.get("asleep_at_ms", at_ms) and cause != machine.PWRON_RESET:
+                vclock.call_later(at_ms % _STRIKE_MS, machine.strike, cause)  # now it can hang
+        for at_s in self._config.get("clock_set", ()):  # as a phone or the PC does
             if at_s * 1000 > vclock.now_ms():
-                vclock.call_at(at_s * 1000, machine.strike, cause)
+                unix_ms = (self._config["start_unix"] + at_s) * 1000
+                vclock.call_at(at_s * 1000, vclock.set_rtc, unix_ms)
         vclock.call_at(vclock.now_ms(), self._status)
         vclock.call_at(self.end_ms, self._end)
         vclock.call_at((vclock.now_ms() // _DAY_MS + 1) * _DAY_MS - 1, self._end_day)
@@ -393,16 +401,16 @@ class World:
         true_ms = sleep_ms + sleep_ms // 1000 * ppm // 1000
         now["woken_by"] = machine.TIMER_WAKE
         if esp32.button:
-            for pressed_s in self._config.get("presses", ()):
-                if now["t_ms"] < pressed_s * 1000 < now["t_ms"] + true_ms:
-                    true_ms = pressed_s * 1000 - now["t_ms"]
+            for pin, pressed_s, _ in self._config.get("presses", ()):
+                after_ms = int(pressed_s * 1000) - now["t_ms"]
+                if pin == esp32.button[0] and 0 < after_ms < true_ms:
+                    true_ms = after_ms
                     now["woken_by"] = machine.EXT0_WAKE
-                    break
         if self.end_ms:
             true_ms = min(true_ms, max(_LAST_MS // 4, self.end_ms - _LAST_MS - now["t_ms"]))
         cause = 0
         for at_s, struck in self._config.get("resets", ()):
-            after_ms = at_s * 1000 - now["t_ms"]
+            after_ms = int(at_s * 1000) - now["t_ms"]
             if struck == machine.PWRON_RESET and 0 < after_ms < true_ms:
                 true_ms = after_ms
                 cause = struck
@@ -412,6 +420,7 @@ class World:
         now["t_ms"] += true_ms
         if now["unix_ms"] is not None:
             now["unix_ms"] += slept_ms
+        now["asleep_at_ms"] = now["t_ms"] - true_ms
         if self._display:
             now["glass"] = self._display.kept()
         return cause

@@ -3,6 +3,8 @@
 The battery is sim/parked.py's; the virtual board sleeps deeply, by a slow clock that is off.
 """
 
+import random
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,11 @@ from batmon.firmware.build import build
 from batmon.log import stream, timeline
 from batmon.log.formats import frame
 from batmon.paths import BUILD
-from batmon.virtual import process, sim
+from batmon.virtual import power, process, sim
 
 _CAPACITY_AH = 280
 _HOUR_S = 3600
+_POWER, _WATCHDOG = 1, 3  # causes of a reset
 _DRIFT_S = 0.05 * 6 * _HOUR_S
 _VISIT = "3-3.5:-20"  # hours from the beginning, amperes
 
@@ -44,9 +47,14 @@ class Run:
             | dict(settings),
             **config,
         )
-        self.end = process.run(self.path, lambda record: None, self.words.append)
+        self.shown = []  # records with what the display shows
+        self.end = process.run(self.path, self._record, self.words.append)
         self.out = out
         self.power = self.end["power"]
+
+    def _record(self, record):
+        if "lcd" in record:
+            self.shown.append(record)
 
     def table(self):
         return stream.read(self.out / "data")
@@ -112,3 +120,96 @@ def test_a_log_that_never_rests_is_the_same(tmp_path):
         assert not run.power["asleep_ms"]
         logs.append([path.read_bytes() for path in sorted((run.out / "data").glob("*.raw"))])
     assert logs[0] and logs[0] == logs[1]
+
+
+def _text(record):
+    return ["".join(chr(code) for code in row) for row in record["lcd"]["cells"]]
+
+
+def test_the_display_keeps_a_dark_sign_and_the_button_wakes(tmp_path):
+    pressed_s = 3000
+    run = Run(
+        tmp_path,
+        1,
+        settings={"lcd": {}},
+        lcd="16x2",
+        presses=[[0, pressed_s, 1]],
+        status_wall_ms=0,
+    )
+    before = [one for one in run.shown if one["t_s"] < 600]
+    assert before[5]["lcd"]["backlight"]
+    kept, *awake = [one for one in run.shown if one["t_s"] >= pressed_s]
+    assert kept["t_s"] - pressed_s < 10 and not kept["lcd"]["backlight"]
+    assert _text(kept)[1] == "at rest for 0 h "
+    assert len(awake) > 55 and awake[-1]["connected"]  # ten minutes, every ten seconds
+    assert _text(awake[-1])[1] != "at rest for 0 h "
+
+
+@pytest.mark.campaign
+def test_a_look_without_the_bms_gives_up_soon(tmp_path):
+    """It sleeps on, and when the BMS is back the log says for how long there was nothing."""
+    run = Run(tmp_path, 5, away={"0": [[1.4 * _HOUR_S, 3.4 * _HOUR_S]]})
+    looks = run.power["looks"]
+    assert run.power["look_ms"] / looks < 15_000
+    assert not [line for line in run.words if "not found" in line]
+    table = run.table()
+    assert table["boot"].nunique() == 1
+    begins = _unix(table)[(table["interval_s"] == 0).to_numpy()] - process.START_UNIX
+    assert len(begins) == 2 and 3.4 * _HOUR_S < begins[1] < 4 * _HOUR_S
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(4))
+def test_resets_at_any_moment_lose_nothing(tmp_path, seed):
+    """A reset that keeps the power costs no frame, a power cut at most the hour before it."""
+    rnd = random.Random(seed)
+    hangs = sorted(rnd.uniform(700, 4 * _HOUR_S) for _ in range(3))
+    cut = rnd.uniform(4, 6) * _HOUR_S
+    run = Run(tmp_path, 7, resets=[*([at, _WATCHDOG] for at in hangs), [cut, _POWER]])
+    table = run.table()
+    dated = table[table["time_known"].to_numpy()]  # the clock is lost with the power
+    known = _unix(dated) - process.START_UNIX
+    assert dated["boot"].nunique() > 1 and len(dated) < len(table)
+    for at in hangs:  # which strike in the next look, if the board sleeps just then
+        assert at - known[known <= at][-1] <= 1830, at
+    assert cut - known[known <= cut][-1] <= 3600 + 1830
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("days", (12, 120))
+def test_a_winter(tmp_path, days):
+    """Three visits, at each of which a phone sets the clock, and a lamp left on for two days."""
+    day = days / 120 * 24  # hours
+    visits = [[3 * day, 3 * day + 3, -14.5], [60 * day, 60 * day + 2, -22]]
+    visits.append([105 * day, 105 * day + 3, 18])
+    lamp = [30 * day, 30 * day + 48 * min(1, days / 60), -0.3]
+    flows = " ".join(f"{begin:.4f}-{end:.4f}:{amps}" for begin, end, amps in [*visits, lamp])
+    sets = [int((end - 0.2) * _HOUR_S) for _, end, _ in visits]
+    rest = {"minutes": 60}
+    run = Run(
+        tmp_path,
+        24 * days,
+        flows,
+        rest,
+        {"poll_s": 20},
+        slow_clock=[-20_000, 8_000],
+        clock_set=sets,
+    )
+    told = power.estimate(run.power, run.end["t_s"])
+    assert told["duty"] < 0.04
+    assert told["chip_rest_mah_a_day"] < told["always_on_mah_a_day"] / 15
+    table = run.table()
+    assert table["boot"].nunique() == 1 and table["time_known"].all()
+    seconds = _unix(table) - process.START_UNIX
+    current = table["current_A"].to_numpy()
+    missed_ah = 0
+    for begin, end, amps in visits:
+        loud = seconds[(np.sign(amps) * current > 10) & (abs(seconds / _HOUR_S - end) < 6)]
+        assert loud[0] <= begin * _HOUR_S + 3600 * 1.05 + 60
+        assert loud[-1] == pytest.approx(end * _HOUR_S, abs=60)
+        missed_ah += abs(amps) * 1.05
+    figures = sim.compare(run.end, tmp_path)
+    for way in ("in", "out"):
+        true_ah = figures[f"truth_charge_{way}_ah"]
+        error_ah = true_ah - figures[f"charge_{way}_ah"]
+        assert -0.01 * true_ah - 0.05 <= error_ah <= 0.01 * true_ah + missed_ah

@@ -157,7 +157,10 @@ class Remote:
             except TransportError:
                 if attempt + 1 == len(_PATIENCE_S):
                     raise
-                note(f"the board at {self.port} does not answer, or is busy; asking again")
+                note(
+                    f"the board at {self.port} does not answer, is busy, or sleeps at rest: its"
+                    " RESET button wakes it; asking again"
+                )
 
     def clear(self):
         """Clear the board's memory: nothing that ran before is left in it."""
