@@ -20,6 +20,7 @@ _FAIR_S = const(21_600)  # a rest that something ends sooner came too early
 _QUIET_S = const(300)
 _QUIET_MOST_S = const(14_400)
 _PRESSED_S = const(600)
+_MOST_SHARE = const(4)  # of what flows at a look may have flowed before it
 _MISSED_MS = const(2500)  # for each s between looks: so long without one the run goes on
 
 
@@ -38,11 +39,21 @@ async def look(app):
 
     def first(sample):
         amps = sample.get("current")
+        now_ms = app.clock.uptime_ms()
+        dark_s = now_ms // 1000 - kept["looked_s"]
         if amps is None or abs(amps) * 1000 >= app.rest_ma:
-            # nobody knows since when: nothing is said of the time before
-            battery.flush()
-            battery.store.event(frame.REST, 0, app.clock.uptime_s() - kept["looked_s"])
             loud.append(amps)
+            mean = _mean(kept, sample, dark_s)
+            if mean is None:
+                # nobody knows since when: nothing is said of the time before
+                battery.flush()
+            else:
+                told = dict(sample)
+                told["current"] = mean
+                n = battery.sampler.poll(now_ms, told)
+                battery.store.append(battery.sampler.frames, n)
+            battery.store.event(frame.REST, 0, dark_s)
+        kept["charge_ah"] = rest.counted_ah(sample)
 
     link.on_first = first
     pressed = machine.wake_reason() != machine.TIMER_WAKE
@@ -76,6 +87,21 @@ async def look(app):
         store.event(frame.REST, 0, now_s - kept["looked_s"])
     link.on_first = None
     _stay(app, battery, kept, now_s, loud, pressed)
+
+
+def _mean(kept, sample, dark_s):
+    """Return the mean current since the look before, as the BMS counted it itself, None if unknown.
+
+    It has to be of a sign with what flows now, and not far more: a BMS that finds its battery full
+    or empty sets its count.
+    """
+    amps = sample.get("current")
+    before_ah = kept["charge_ah"]
+    now_ah = rest.counted_ah(sample)
+    if not amps or before_ah is None or now_ah is None or dark_s <= 0:
+        return None
+    share = (now_ah - before_ah) * 3600 / dark_s / amps
+    return share * amps if 0 <= share <= _MOST_SHARE else None
 
 
 def _go_on(app, battery, kept):

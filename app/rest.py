@@ -21,6 +21,7 @@ _LEARN_S = const(500)  # in a shorter sleep whole seconds tell nothing
 _OLD_S = const(15)  # a sample that is older, by more than two polls, tells nothing
 _STANDING_S = const(3600)  # an alarm that is on for so long keeps the board awake no longer
 _SET_S = const(2)  # a smaller change is no setting of the clock
+_GRAIN_AH = 0.001
 _PPM_MOST = const(100_000)  # more is no drift of the slow clock
 
 
@@ -59,6 +60,7 @@ def rest(app, battery):
         "make": _make(battery.link.driver),
         "cells": store.cells,
         "offset_s": store.unix_offset_s,
+        "charge_ah": counted_ah(battery.sample),
     }
     print("at rest: the board sleeps and looks every %d min" % (every_s // 60))
     if not store.message:
@@ -104,6 +106,17 @@ def learn(kept, clock):
         ppm = kept["ppm"] + step_s * 1000 // ((slept_s + 999) // 1000)
         kept["ppm"] = max(-_PPM_MOST, min(_PPM_MOST, ppm))
     return step_s
+
+
+def counted_ah(sample):
+    """Return the charge that the BMS counts, Ah; None where it is only another word for its SoC."""
+    charge_ah = sample.get("cycle_charge")
+    design_ah = sample.get("design_capacity")
+    soc = sample.get("battery_level")
+    if charge_ah and design_ah and soc is not None:
+        if abs(charge_ah - design_ah * soc / 100) < _GRAIN_AH:
+            return None
+    return charge_ah
 
 
 def interval_s(app, battery):
