@@ -147,7 +147,7 @@ def test_the_display_keeps_a_dark_sign_and_the_button_wakes(tmp_path):
 @pytest.mark.campaign
 def test_a_look_without_the_bms_gives_up_soon(tmp_path):
     """It sleeps on, and when the BMS is back the log says for how long there was nothing."""
-    run = Run(tmp_path, 5, away={"0": [[1.4 * _HOUR_S, 3.4 * _HOUR_S]]})
+    run = Run(tmp_path, 5, away={"0": [[5040, 12_240]]})
     looks = run.power["looks"]
     assert run.power["look_ms"] / looks < 15_000
     assert not [line for line in run.words if "not found" in line]
