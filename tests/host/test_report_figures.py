@@ -376,6 +376,12 @@ def test_a_log_without_soc_cells_and_temperature(tab):
     assert not any("NaN" in each["value"] + each["words"] for each in answers.values())
 
 
+def test_numbers_have_three_digits_and_no_more(tab):
+    values = [99.96, 9.996, 0.04, -0.2, 0]
+    assert tab.run(f"{values}.map((x) => number(x))") == ["100", "10.0", "0", "\u22120.2", "0"]
+    assert tab.run("[1, 28.04, 337.2].map(inDays)") == ["1 day", "28 days", "337 days"]
+
+
 def test_one_row_and_rows_of_which_nothing_is_known(tab):
     answers = _counted(tab, _log([_START]))["answers"]
     assert answers["use"]["value"] == "\u2013" and "two rows" in answers["use"]["words"]

@@ -83,9 +83,11 @@ class Page extends View {
   health() {
     const { months } = this.found;
     const per = (id, what) => {
-      if (what.series.every(([, values]) => values.filter((x) => x !== null).length < TREND_LEAST)) return;
+      const series = what.series.filter(([, values]) => values.filter((x) => x !== null).length >= TREND_LEAST);
+      if (!series.length) return;
       const chart = countChart(by("health"), { time: months.map((m) => m.begin), end: months.map((m) => m.end),
-        kind: "line", ...what }, this.zone, this.pick);
+        kind: "line", ...what, series,
+        title: series.length < what.series.length ? `${what.title} ${series[0][0]}` : what.title }, this.zone, this.pick);
       chart.div.id = id;
       this.counts.push(chart);
     };

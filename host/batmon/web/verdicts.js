@@ -10,7 +10,7 @@ const COLD_FINE_S = 600, HOT_FINE_S = 600, CELL_FINE_S = 60;
 // A number with as many digits as tell something: three, and never more than `most` after the point.
 function number(value, most = 1) {
   if (value === null || value !== value) return "–";
-  const digits = Math.max(0, Math.min(most, 2 - Math.floor(Math.log10(Math.abs(value) || 1))));
+  const digits = Math.max(0, Math.min(most, 2 - Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3))) || 1))));
   return value.toFixed(digits).replace(/^-?0(\.0*)?$/, "0").replace("-", "−");
 }
 
