@@ -10,7 +10,7 @@ import vclock
 from aiobmsble.bms import jbd_bms, jikong_bms
 from bleak_peer import fresh
 from link import BmsLink
-from link.peers import Peer
+from link.peers import Peer, Places
 from link.shared import Shared
 
 
@@ -144,3 +144,35 @@ async def test_a_shared_link_comes_back_when_others_had_the_bms():
     await asyncio.sleep(200)
     assert len(samples) >= n + 3 and link.connected
     task.cancel()
+
+
+async def test_six_of_any_make_take_turns_on_four_places_and_none_starves():
+    """Each is polled at least once in two minutes, however long its make takes to be back."""
+    for back_s in ((2, 2, 2, 2, 2, 2), (20, 20, 20, 20, 20, 20), (1, 2, 4, 8, 15, 20)):
+        places = Places(4)
+        polled_ms = [[] for _ in back_s]
+
+        async def turns(link):
+            while True:
+                await places.take(link)
+                await asyncio.sleep(back_s[link])
+                polled_ms[link].append(vclock.now_ms())
+                places.came(link)
+                while not places.over(link):
+                    await asyncio.sleep(2)
+                    polled_ms[link].append(vclock.now_ms())
+                places.give_back(link)
+
+        start_ms = vclock.now_ms()
+        running = [asyncio.create_task(turns(link)) for link in range(6)]
+        await asyncio.sleep(1800)
+        for task in running:
+            task.cancel()
+        for times in polled_ms:
+            times = [start_ms] + times + [vclock.now_ms()]
+            gaps = [times[i + 1] - times[i] for i in range(len(times) - 1)]
+            assert max(gaps) <= 120_000, (back_s, max(gaps))
+        # as long as it takes to be back, each is polled: its place is not all spent on the way
+        for link in range(6):
+            assert len(polled_ms[link]) * 2 >= 1800 / 6, (back_s, len(polled_ms[link]))
+        await asyncio.sleep_ms(0)

@@ -4,13 +4,17 @@ import argparse
 import json
 import random
 
+import pandas as pd
 import pytest
+from shardfiles import anchor, data, write
 
+from batmon.cli import main
 from batmon.firmware.build import build
 from batmon.paths import BUILD
 from batmon.virtual import process, sim, soak
 
 _DAY_S = 86_400
+_UNIX = 1_767_247_200
 # of a battery's charge and frames, beside what it has alone
 _PERCENT = 2
 
@@ -60,6 +64,32 @@ def test_one_that_is_away_delays_no_poll_of_the_other(tmp_path):
     assert second["link"]["connects"] == 2 and second["link"]["failures"]["not found"] >= 20
     # it is found again within half a minute
     assert second["link"]["longest_gap_s"] <= 800 + 30, second
+
+
+def test_commands_show_them_side_by_side(tmp_path, capsys):
+    for k, name in enumerate(("bow", "house")):
+        frames = [anchor(0, _UNIX)] + [data(60 * i, 13.2, -2.0 - k) for i in range(30)]
+        write(tmp_path, f"{name}-00001.raw", frames)
+
+    def said(*arguments):
+        assert main([*arguments]) == 0
+        return capsys.readouterr().out
+
+    out = said("info", str(tmp_path))
+    assert "bow-00001.raw: raw, 30 rows" in out and "house-00001.raw: raw, 30 rows" in out
+    for options in ((), ("--every", "10min")):
+        said("export", str(tmp_path), "-o", str(tmp_path / "all.csv"), *options)
+        table = pd.read_csv(tmp_path / "all.csv")
+        rows = table.groupby("battery").size()
+        assert rows.index.tolist() == ["bow", "house"] and rows.nunique() == 1
+        amps = table["current_A"] if "current_A" in table else table["current_A_mean"]
+        assert sorted(amps.unique()) == [-3, -2]
+    lines = said("send", str(tmp_path), "--influx", "-").splitlines()
+    assert sum("battery=bow" in line for line in lines) == 30
+    assert sum("battery=house" in line for line in lines) == 30
+    page = tmp_path / "all.html"
+    said("report", str(tmp_path), "-o", str(page))
+    assert '"name": "bow"' in page.read_text() and '"name": "house"' in page.read_text()
 
 
 @pytest.mark.campaign
