@@ -61,13 +61,14 @@ def _lines(conn: str) -> dict:
             key = names.get(statement.targets[0].id)
             try:
                 value = ast.literal_eval(statement.value) if key else None
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
-            if key == "batteries" and isinstance(value, (list, tuple)):
-                value = [dict(zip(_BATTERY, one, strict=False)) for one in value]
+            if key == "batteries" and isinstance(value, list | tuple):
+                each = [one for one in value if isinstance(one, list | tuple)]
+                value = [dict(zip(_BATTERY, one, strict=False)) for one in each]
             if key:
                 said[key] = value
-    return said
+    return {key: value for key, value in said.items() if not settingsdoc.problems({key: value})}
 
 
 def _without_secret(kind: str, value: object) -> object:
@@ -96,6 +97,8 @@ def tell(folder: Path, options: argparse.Namespace):
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         lines, settings = dict(kept[_CONN]), dict(kept[_SETTINGS])
+        if settingsdoc.problems(lines):
+            raise ValueError
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"{path} is not as `batmon pull` writes it; delete it, then the settings come from the"
