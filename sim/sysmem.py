@@ -8,6 +8,7 @@ from micropython import const
 
 _HOLDS = const(125)  # of 128 bytes of heap; the rest is the collector's own (py/gc.c)
 _GROWS_BY = const(2048)  # at least (py/gc.c)
+_WORDS = 2 if sys.maxsize >> 32 else 1  # what a program allocates and drops is words, see threshold
 
 chip = chips.CHIPS["esp32"]
 heap = chip["heap"]  # bytes that the GC heap has taken, the first piece included
@@ -131,6 +132,9 @@ class _Gc:
 
     def __getattr__(self, name):
         return getattr(gc, name)
+
+    def threshold(self, *size):
+        return gc.threshold(*[n * _WORDS for n in size])
 
     def mem_alloc(self):
         return (gc.mem_alloc() - _own) * 100 // _percent

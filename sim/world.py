@@ -8,6 +8,7 @@ import sys
 
 import air
 import battery
+import chips
 import esp32
 import lcd
 import machine
@@ -29,9 +30,6 @@ _DAY_MS = const(24 * _HOUR_MS)
 # what a board has built in
 _BOARD_MODULES = ("bluetooth", "esp", "esp32", "network", "ntptime", "socket", "time")
 
-# The heap that the board's code takes on the 64-bit port, in percent of a chip's: measured with one
-# state of the board on both kinds of interpreter, see docs/PORTING.md.
-_PERCENT_64 = const(150)
 _USABLE = const(125)  # of 128 bytes of a chip's heap; the rest is the collector's own
 _ROOM = const(4096)  # what the world takes now and then while it runs, beyond what it takes at rest
 _HOLE = const(512)  # the world's own holes, up to this size, are the board's as well
@@ -46,6 +44,7 @@ _LAST_MS = const(30_000)  # a board that sleeps is woken so long before the end,
 _PC = const("/pc")  # where the PC's own files are seen from the board
 
 _NAMES_STEP = const(1280)  # places in the table of names that are made at once
+_NAMES_AT_ONCE = const(20)  # the smallest step: so many of the board's places may be taken
 _NAMES_ON_CHIP = const(620)  # places that a chip has for the board's, see tests/host/test_chip.py
 
 
@@ -275,13 +274,16 @@ class World:
         """
         names = _fill_names()
         gc.collect()
-        percent = 100 if sys.maxsize >> 31 == 0 else _PERCENT_64
+        percent = 100 if sys.maxsize >> 31 == 0 else chips.PERCENT_64
         whole = self._config["heap"]  # of a board that has it elsewhere than the radios
         first = 0 if whole else sysmem.chip["heap"] * _USABLE // 128 * percent // 100
         whole = whole or sysmem.chip["limit"] * _USABLE // 128 * percent // 100
         piece = bytearray(first)
         self._ballast = []
         surplus = gc.mem_free() - (whole - names - first) - _ROOM
+        if surplus < 0:
+            print("the simulator takes %d bytes more than batmon.virtual.process gives" % -surplus)
+            sys.exit(1)
         while surplus >= _HOLE:
             size = min(surplus, _largest_free())
             self._ballast.append(bytearray(size))
@@ -566,15 +568,12 @@ def _fill_names():
     place = 10 if sys.maxsize >> 32 else 6  # bytes: a pointer, a hash, a length
     n = step = 0
     while step < _NAMES_STEP * place:
-        before = gc.mem_alloc()
-        _intern(n)
-        n += 1
+        before = gc.mem_alloc()  # looks through the whole heap
+        for _ in range(_NAMES_AT_ONCE):
+            getattr(None, "~%x" % n, None)  # makes it a name
+            n += 1
         step = gc.mem_alloc() - before
     return _NAMES_ON_CHIP * place
-
-
-def _intern(n):
-    getattr(None, "~%x" % n, None)
 
 
 def _copy(source, target):

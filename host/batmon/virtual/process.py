@@ -18,14 +18,15 @@ from batmon.firmware.interpreter import micropython
 from batmon.paths import ROOT, SIMS
 
 
-def _chips() -> dict[str, dict]:
+def _chips():
     spec = importlib.util.spec_from_file_location("batmon_chips", ROOT / "sim/chips.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.CHIPS
+    return module
 
 
-CHIPS = _chips()  # what the virtual board can be
+_PERCENT = {"64": _chips().PERCENT_64, "32": 100}  # of a chip's heap
+CHIPS = _chips().CHIPS  # what the virtual board can be
 CHIP = "esp32"
 VERSION = (1, 29, 0)  # of its MicroPython
 
@@ -40,8 +41,9 @@ _ECHO_S = 0.3
 # "chip": what the chip has; else as much as is said, on a board that has it beside the radios'.
 HEAP = "chip"
 START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
-# The interpreter's heap, that the simulator shares: it leaves the board what the board has.
-_SPACE_KB = 512
+# What the simulator takes at most of the interpreter's heap, which it shares with the board. There
+# is no more, for each collection looks through all of it.
+_SPACE_KB = {"64": 192, "32": 144}
 
 
 def configure(out: Path, board: Path | None, **changes) -> Path:
@@ -86,7 +88,9 @@ def board_command(config: Path) -> list[str]:
     """Return the command that starts a board once; the simulator shares the heap with it."""
     settings = json.loads(config.read_text())
     program = micropython(settings["interpreter"])
-    heap = f"heapsize={_SPACE_KB + (settings['heap'] >> 10)}k"
+    which = settings["interpreter"]
+    board = settings["heap"] or CHIPS[settings["chip"]]["limit"] * _PERCENT[which] // 100
+    heap = f"heapsize={_SPACE_KB[which] + (board >> 10)}k"
     return [program, "-X", heap, f"{settings['sim']}/board.py", str(config)]
 
 
