@@ -214,7 +214,7 @@ def test_charging_in_the_cold_is_an_alarm(odd):
 
 def test_a_steady_load_is_no_hanging_bms(replay):
     case = json.loads((_DATA / "cases/lipower_standby.json").read_text())
-    seen = replay(case, "lipower_bms", 300, replay=[244])
+    seen = replay(case, "lipower_bms", 300, replay=[244], settings={"poll_s": 8})
     assert "frozen" not in seen.words and seen.words.count("connected") == 1
     assert 10 <= len(seen.rows) <= 14 and seen.end["connected"]
     charge = sum(float(row["current_A"]) * float(row["interval_s"]) for row in seen.rows) / 3600

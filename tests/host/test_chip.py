@@ -55,12 +55,11 @@ def test_the_boards_names_fit_into_what_the_simulator_counts_for_them(run, tmp_p
     assert 400 < last - first <= 620, "sim/world.py: _NAMES_ON_CHIP"
 
 
-def _at_the_limit(run, tmp_path, days, **changes):
+def _at_the_limit(run, tmp_path, days, poll_s, **changes):
     """Run in the heap of the chip, with one driver as install.sh does; return its memory."""
     build(BUILD / "board-jikong", ["jikong_bms"])
     shutil.copytree(BUILD / "board-jikong", tmp_path / "board")
-    settings = {"poll_s": 8}
-    end, _, _ = run(1440 * days, settings=settings, **changes)
+    end, _, _ = run(1440 * days, settings={"poll_s": poll_s}, **changes)
     assert end["panics"] == [] and end["connected"]
     memory = end["memory_at"]["end"]
     assert memory["heap_size"] == 112 << 10, "the heap has grown into the radio's memory"
@@ -68,12 +67,12 @@ def _at_the_limit(run, tmp_path, days, **changes):
 
 
 def test_a_day_in_the_heap_of_an_esp32(run, tmp_path):
-    memory = _at_the_limit(run, tmp_path, 1)
+    memory = _at_the_limit(run, tmp_path, 1, 30)
     assert memory["chip_heap"] <= 97_000 and memory["system_least"] >= 20_000, memory
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("interpreter", ["64", "32"])
 def test_thirty_days_in_the_heap_of_an_esp32(run, tmp_path, interpreter):
-    memory = _at_the_limit(run, tmp_path, 30, interpreter=interpreter, battery="ebike")
+    memory = _at_the_limit(run, tmp_path, 30, 8, interpreter=interpreter, battery="ebike")
     assert memory["largest_free"] >= 8 << 10, memory

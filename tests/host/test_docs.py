@@ -138,6 +138,8 @@ def _batmon(place, words: list[str]) -> int:
             patch.setattr(blelog, "BleLog", _AirLog)  # test_pull_ble.py reaches one
         if name in ("install", "doctor") and "--help" not in rest:
             rest += ["--wait", "0"]
+        if name == "doctor":  # the board may be set to a BMS that is not there
+            rest += ["--wait", "1"]
         if "--flash" in rest:  # it has its own tests
             rest.append("--yes")
             patch.setattr("batmon.board.flash.write", lambda firmware, port: None)

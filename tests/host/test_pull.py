@@ -225,26 +225,28 @@ def test_a_board_that_is_stopped_as_it_starts(tmp_path, capsys):
 
 
 _TAKE = """
+spare = bytearray({spare})
 hog = []
 size = 20000
-while size > {least}:
+while size > 500:
     try:
         hog.append(bytearray(size))
     except MemoryError:
         size //= 2
+del spare
 """
 
 
 @pytest.mark.xdist_group("pull")
-@pytest.mark.parametrize("least, dated", [(4000, True), (500, False)])
+@pytest.mark.parametrize("spare, dated", [(8000, True), (0, False)])
 def test_a_board_whose_memory_is_full_is_pulled_all_the_same(
-    least, dated, tmp_path, capsys, monkeypatch
+    spare, dated, tmp_path, capsys, monkeypatch
 ):
     class Full(remote.Remote):
         def __enter__(self):
             super().__enter__()
             with contextlib.suppress(remote.NoMemory):
-                self.run(_TAKE.format(least=least))
+                self.run(_TAKE.format(spare=spare))
             return self
 
     with SerialBoard(tmp_path / "board", installed=True, settings={"poll_s": 1}) as board:

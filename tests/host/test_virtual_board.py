@@ -49,7 +49,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery, which):
         bms=bms,
         battery=battery,
         driver=bms + "_bms",
-        settings={"dev_name": name, "capacity_ah": capacity},
+        settings={"dev_name": name, "capacity_ah": capacity, "poll_s": 4},
     )
     assert end["reason"] == "done" and end["lcd_violations"] == [] and end["dropped"] == 0
     assert "Error" not in words
@@ -71,7 +71,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery, which):
 
 
 def test_heap_does_not_grow_and_suffices(run):
-    end, words, _ = run(180, heap="216k")
+    end, words, _ = run(180, heap="216k", settings={"poll_s": 5})
     assert "Error" not in words
     assert end["heap_at"]["end"] <= 188 << 10
     assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
@@ -436,7 +436,7 @@ import store
 class Store(store.Store):
     def __init__(self, *args):
         super().__init__(*args)
-        self.limit = 2600
+        self.limit = 1300
 store.Store = Store
 """
 
@@ -445,7 +445,7 @@ store.Store = Store
 def test_full_shards_are_packed_in_a_start_of_their_own(run, tmp_path, which):
     _spoil(run, tmp_path, _SMALL_SHARDS)
     kind = {"interpreter": which, "battery": "ebike"}
-    end, words, _ = run(200, settings={"capacity_ah": 20}, **kind)
+    end, words, _ = run(100, settings={"capacity_ah": 20}, **kind)
     packed = words.count("packing the log")
     data = tmp_path / "data"
     assert packed >= 1 and len(list(data.glob("*.bts"))) == packed

@@ -8,6 +8,7 @@ import base64
 import contextlib
 import io
 import os
+import select
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _PATIENCE_S = (4, 8, 20)
 _SETTLE_S = 1
 _READ_S = 5
 _LINE_S = 0.5
+_LOOK_S = 0.01
 _CLOCK_OFF_S = 2
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 _MOST_SAID = 1 << 20  # bytes that a board says to one question; more is a line gone wild
@@ -99,6 +101,40 @@ class NoMemory(UserError):
     """The board has no memory left for what it was asked."""
 
 
+class Transport(SerialTransport):
+    """mpremote's transport, which takes what the board says when it comes.
+
+    That one looks for it every 10 ms, and a file is copied in a thousand questions and answers.
+    """
+
+    def read_until(
+        self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None
+    ):
+        data = b""
+        began_s = heard_s = time.monotonic()
+        while not data.endswith(ending):
+            if self.serial.in_waiting:
+                byte = self.serial.read(1)
+                heard_s = time.monotonic()
+                data = data + byte if data_consumer is None else byte
+                if data_consumer:
+                    data_consumer(byte)
+                continue
+            now_s = time.monotonic()
+            if timeout is not None and now_s >= heard_s + timeout:
+                break
+            if timeout_overall is not None and now_s >= began_s + timeout_overall:
+                break
+            self._await()
+        return data
+
+    def _await(self):
+        try:
+            select.select([self.serial], [], [], _LOOK_S)
+        except (AttributeError, OSError, ValueError):  # Windows waits for sockets only
+            time.sleep(_LOOK_S)
+
+
 class Remote:
     """The board at `port`, its program stopped while the context lasts; then it starts again.
 
@@ -111,7 +147,7 @@ class Remote:
         self._fresh = fresh
         self._folders = set()  # that are there
         try:
-            self.transport = SerialTransport(self.port, timeout=_READ_S)
+            self.transport = Transport(self.port, timeout=_READ_S)
             # Reading on while anything comes, as it does there, would never end on a babbling line.
             self.transport.is_pty = False
         except (TransportError, OSError, ValueError):
