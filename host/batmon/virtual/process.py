@@ -44,6 +44,7 @@ START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
 # What the simulator takes at most of the interpreter's heap, which it shares with the board. There
 # is no more, for each collection looks through all of it.
 _SPACE_KB = {"64": 192, "32": 144}
+_REPLAYED = 8  # bytes of it for each of a recorded conversation, at most
 
 
 def configure(out: Path, board: Path | None, **changes) -> Path:
@@ -90,6 +91,9 @@ def board_command(config: Path) -> list[str]:
     program = micropython(settings["interpreter"])
     which = settings["interpreter"]
     board = settings["heap"] or CHIPS[settings["chip"]]["limit"] * _PERCENT[which] // 100
+    bms, _, recording = settings["bms"].partition(":")
+    if bms == "replay":
+        board += _REPLAYED * Path(recording).stat().st_size
     heap = f"heapsize={_SPACE_KB[which] + (board >> 10)}k"
     return [program, "-X", heap, f"{settings['sim']}/board.py", str(config)]
 
