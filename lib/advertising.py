@@ -44,34 +44,25 @@ def go():
         data += part[0]
         answer += part[1]
         connectable = connectable or part[2]
-    try:
-        if not _parts:
-            bleradio.ble.gap_advertise(None)
-            return True
-        answer += _named(_MOST - 2 - len(answer))
-        try:
-            bleradio.ble.gap_advertise(
-                _INTERVAL_US, data, resp_data=answer, connectable=connectable
-            )
-        except OSError:
-            if not connectable:
-                raise
-            # all places for connections are taken: who only listens gets its data still
-            bleradio.ble.gap_advertise(_INTERVAL_US, data, resp_data=answer, connectable=False)
-        return True
-    except OSError:
-        return False
-
-
-def _named(room):
-    """Return the name as an AD structure, with at most `room` bytes of it."""
     text = name.encode()
-    if room < 1 or not text:
-        return b""
+    room = _MOST - 2 - len(answer)
     kind = _NAME
     if len(text) > room:
         kind = _NAME_CUT
-        while room and text[room] & 0xC0 == 0x80:  # not within a character
+        while room > 0 and text[room] & 0xC0 == 0x80:  # not within a character
             room -= 1
+    if text and room > 0:
         text = text[:room]
-    return bytes((len(text) + 1, kind)) + text
+        answer += bytes((len(text) + 1, kind)) + text
+    while True:
+        try:
+            interval_us = _INTERVAL_US if _parts else None
+            bleradio.ble.gap_advertise(
+                interval_us, data, resp_data=answer, connectable=connectable
+            )
+            return True
+        except OSError:
+            if not connectable:
+                return False
+            # all places for connections are taken: who only listens gets its data still
+            connectable = False

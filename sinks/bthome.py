@@ -38,83 +38,76 @@ async def run(batteries, clock, poll_s):
             advertising.drop("bthome")
             told = False
         elif packet.update(batteries) or not told:
-            told = advertising.put("bthome", packet.data())
+            told = advertising.put("bthome", packet.data)
         await asyncio.sleep(_TICK_S)
 
 
 class Packet:
-    """The content of one advertisement, which is numbered anew whenever it changes."""
+    """The content of one advertisement, which is numbered anew whenever it changes.
+
+    `data` is the AD structure, b"" before the first.
+    """
 
     def __init__(self):
+        self.data = b""
         self._buf = bytearray(b"\x00\x16\xd2\xfc\x40\x00" + bytes(_MOST - 6))
-        self._before = bytearray(_MOST)
         self._n = 0
         self._amps = True  # all were small enough to be told
 
-    def data(self):
-        """Return the AD structure."""
-        return bytes(memoryview(self._buf)[: self._n])
-
     def update(self, batteries):
         """Take the last sample of each of `batteries`; is anything new?"""
-        self._before[:] = self._buf
         self._n = _HEAD + 2  # behind the packet's number
         if len(batteries) == 1:
             self._tell(batteries[0].sample, batteries[0].status.alarm)
         else:
             from sinks import bank
 
-            bank.tell(self, batteries, within)
+            bank.tell(self, batteries)
         self._buf[0] = self._n - 1
-        if self._buf == self._before:
+        content = memoryview(self._buf)[: self._n]
+        if content == self.data:
             return False
         self._buf[_HEAD + 1] = self._buf[_HEAD + 1] + 1 & 255
+        self.data = bytes(content)
         return True
 
     def _tell(self, sample, alarm):
         volts = sample.get("voltage")
         amps = sample.get("current")
-        low = within(volts, 0, 65.5)
-        known = within(amps, -10_000, 10_000)
-        self.add_soc(sample.get("battery_level"))
-        if within(sample.get("temperature"), -273, 327):
-            self._add(_TEMPERATURE, 2, sample["temperature"] * 100)
-        if low:
-            self._add(_VOLTAGE, 2, volts * 1000)
-        self.add_states(amps if known else None, alarm)
-        if not low and within(volts, 0, 6550):
-            self._add(_VOLTAGE_HIGH, 2, volts * 10)
-        if known and within(volts, 0, 1000):
+        if amps is not None and not abs(amps) <= 10_000:  # nor NaN
+            amps = None
+        self.add(_SOC, 1, sample.get("battery_level"), 0, 100)
+        self.add(_TEMPERATURE, 2, sample.get("temperature"), -273, 327, 100)
+        self.add(_VOLTAGE, 2, volts, 0, 65.5, 1000)
+        self.add_states(amps, alarm)
+        if volts and volts > 65.5:
+            self.add(_VOLTAGE_HIGH, 2, volts, 0, 6550, 10)
+        if amps is None:
+            return
+        if volts is not None and 0 <= volts <= 1000:
             self.add_power(volts * amps)
         # One that came and went would stand still in between: then power has to do.
-        self._amps = self._amps and not (known and abs(amps) > 32.76)
-        if known and self._amps:
-            self._add(_CURRENT, 2, amps * 1000)
-
-    def add_soc(self, percent):
-        """Tell a state of charge, if it is known and can be true."""
-        if within(percent, 0, 100):
-            self._add(_SOC, 1, percent)
+        self._amps = self._amps and abs(amps) <= 32.76
+        if self._amps:
+            self.add(_CURRENT, 2, amps, -33, 33, 1000)
 
     def add_states(self, charging, alarm):
         """Tell whether `charging`, a current or power, is above 0, if known, and the alarm."""
         if charging is not None:
-            self._add(_CHARGING, 1, 1 if charging > 0 else 0)
-        self._add(_PROBLEM, 1, 1 if alarm else 0)
+            self.add(_CHARGING, 1, charging > 0, 0, 1)
+        self.add(_PROBLEM, 1, bool(alarm), 0, 1)
 
     def add_power(self, watts):
         """Tell a power in W, which has 32 bits of 0.01 W."""
-        self._add(_POWER, 4, watts * 100)
+        self.add(_POWER, 4, watts, -2e7, 2e7, 100)
 
-    def _add(self, kind, size, value):
-        value = round(value)
+    def add(self, kind, size, value, low, high, scale=1):
+        """Tell `value` in parts of 1/`scale`, `size` bytes, if it is known and within limits."""
+        if value is None or not low <= value <= high:  # NaN is not
+            return
+        value = round(value * scale)
         self._buf[self._n] = kind
         for i in range(self._n + 1, self._n + 1 + size):
             self._buf[i] = value & 255
             value >>= 8
         self._n += 1 + size
-
-
-def within(value, low, high):
-    """Is a value known, and in these limits?"""
-    return value is not None and low <= value <= high  # NaN is not

@@ -3,24 +3,20 @@
 import asyncio
 import errno
 import struct
-import sys
 import time
 from binascii import crc32
 
 import advertising
 import bleradio
-import bluetooth
 from aioble import core
 from micropython import const
+from sinks import once
 
 _CONNECT = const(1)  # events of the stack
 _DISCONNECT = const(2)
 _WRITTEN = const(3)
 _MTU_EXCHANGED = const(21)
-_NOTIFIES = const(0x10)  # properties of characteristics
-_WRITABLE = const(0x0C)
-_UUID = b"\xa8\xb4\xd7\xc0\x61\x2e\x57\x9b\x0a\x4f\x3c\x8d%c\x00\xf4\xa6"
-_REQUEST_MOST = const(64)  # bytes; the stack cuts longer ones
+_ANSWER = b"\x11\x07\xa8\xb4\xd7\xc0\x61\x2e\x57\x9b\x0a\x4f\x3c\x8d\x01\x00\xf4\xa6"  # to scanners
 _MTU_MOST = const(247)  # one packet on the air
 
 _LIVE = const(3)  # requests that are only taken note of, see sinks/phoneask.py for the others
@@ -29,7 +25,6 @@ _STOP = const(7)
 _VALUES = const(0xC0)  # what comes without being an answer
 _WORDS = const(0xC1)
 _END = const(0xC2)
-_FLASH = const(8)  # a status: it cannot be read
 
 # On their way to the phone at most: pieces of a file, live values and words, and an answer. The
 # stack has 12 buffers; should the phone vanish, those are taken, and the BMS needs the others.
@@ -65,7 +60,7 @@ async def run(batteries, sinks, clock, folder, code, sentences):
         core.register_irq_handler(_phone.on_event, _phone.on_shutdown)
         bleradio.setup.append(_phone.register)
         _phone.register()
-    _phone.lock(code)
+    once("phoneask").lock(_phone, code)
     words = "phone: the code is " + _phone.code
     print(words)
     if _phone.fresh:
@@ -148,24 +143,9 @@ class Phone:
 
     # ---- the loop
 
-    def lock(self, code):
-        """Know the code that is asked for."""
-        from sinks import phoneask
-
-        phoneask.lock(self, code)
-        _forget()
-
     def register(self):
         """Offer the service; again after each activation of the radio."""
-        uuids = [bluetooth.UUID(_UUID % n) for n in (1, 2, 3)]
-        service = uuids[0], ((uuids[1], _WRITABLE), (uuids[2], _NOTIFIES))
-        try:
-            bleradio.ble.gap_advertise(None)
-            ((self._ask, self._answer),) = bleradio.ble.gatts_register_services((service,))
-            bleradio.ble.gatts_set_buffer(self._ask, _REQUEST_MOST)
-        except OSError as exc:
-            self._ask = None
-            print("phone: the radio is busy (error %d); later" % exc.errno)
+        self._ask, self._answer = once("phoneservice").register()
 
     async def serve(self, sentences, words):
         """Be on the air while no phone is connected, else do what it asks."""
@@ -191,7 +171,7 @@ class Phone:
         if self.conn is None and self._ask is not None:
             if not advertising.name:
                 advertising.name = "batmon"
-            return advertising.put("phone", b"", b"\x11\x07" + _UUID % 1, True)
+            return advertising.put("phone", b"", _ANSWER, True)
         advertising.drop("phone")
         return self._ask is not None
 
@@ -210,19 +190,16 @@ class Phone:
     async def _do(self):
         request, self._request = self._request, None
         session = self.session
-        from sinks import phoneask
-
-        said, source, n, credits = phoneask.answer(self, request)
-        del phoneask
-        _forget()  # its memory is for what is sent now
+        ask = once("phoneask")
+        said, source, n, credits = ask.answer(self, request)
         try:
-            if credits is None:
-                if source:
-                    self.reading = True
-                    said = await self._checked(said, source, n, session)
-            elif source:
+            if source:
                 self.reading = True
-                self.stopped = False
+                if credits is None:
+                    said = await ask.checked(self, session, said, source, n, self._buf)
+                else:
+                    self.stopped = False
+            del ask  # its memory is for what is sent now
             if said and await self.notify(said, session) and source and credits is not None:
                 await self._send(source, n, credits, session)
         except OSError:
@@ -231,22 +208,6 @@ class Phone:
             if source:
                 source.close()
                 self.reading = False
-
-    async def _checked(self, said, source, n, session):
-        """Return an answer with the CRC-32 of `n` bytes of `source`, or what it is without."""
-        view = memoryview(self._buf)
-        crc = 0
-        try:
-            while n and self.session == session:
-                size = source.readinto(view[: min(n, len(view))])
-                if not size:
-                    break
-                crc = crc32(view[:size], crc)
-                n -= size
-                await asyncio.sleep_ms(0)
-        except OSError:
-            return bytes((said[0], _FLASH))
-        return said + struct.pack("<I", crc)
 
     # ---- sending
 
@@ -365,7 +326,3 @@ def _scaled(x, times, offset, unknown):
     if x is None or x != x or abs(x) > 1e6:
         return unknown
     return max(0, min(unknown - 1, round(x * times) + offset))
-
-
-def _forget():
-    del sys.modules["sinks.phoneask"], sys.modules["sinks"].phoneask

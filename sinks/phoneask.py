@@ -1,11 +1,13 @@
 # What a phone asks for, and who may: imported for a request and dropped before anything is sent
 # docs/PHONE.md has every byte. sinks/phone.py is the phone. The code keeps neighbours out; it does
 # not stop somebody who records the radio.
+import asyncio
 import hashlib
 import json
 import os
 import struct
 import sys
+from binascii import crc32
 
 from micropython import const
 from shards import frame
@@ -103,6 +105,26 @@ def answer(phone, request):
     else:
         status = _GOOD if op == _STOP else _act(phone, op, request)
     return bytes((op | 0x80, status)) + body, source, n, credits
+
+
+async def checked(phone, session, said, source, n, buf):
+    """Return the answer `said` with the CRC-32 of `n` bytes of `source`, or what it is without.
+
+    It reads them into `buf`, and no more when the phone of that session has gone.
+    """
+    view = memoryview(buf)
+    crc = 0
+    try:
+        while n and phone.session == session:
+            size = source.readinto(view[: min(n, len(view))])
+            if not size:
+                break
+            crc = crc32(view[:size], crc)
+            n -= size
+            await asyncio.sleep_ms(0)
+    except OSError:
+        return bytes((said[0], _FLASH))
+    return said + struct.pack("<I", crc)
 
 
 # ---- the code

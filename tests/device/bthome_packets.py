@@ -32,7 +32,7 @@ def main(path):
                 packet = Packet()
                 continue
             fresh = packet.update([_battery(*one) for one in json.loads(line)])
-            print("\x1e" + packet.data().hex(), int(fresh))
+            print("\x1e" + packet.data.hex(), int(fresh))
 
 
 main(sys.argv[1])

@@ -18,7 +18,7 @@ _LARGEST_ALLOC = 1536
 _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
 _OTHER = 14_000  # of another make
-_PHONE = 7200  # more with one that is connected and reads; 6,500 is to do
+_PHONE = 6500  # more with one that is connected and reads
 
 
 @pytest.fixture(scope="module")

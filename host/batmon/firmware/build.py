@@ -51,7 +51,8 @@ _MOMENTARY = (
     *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("boot", "leftover", "recovery", "room")),
-    *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime", "phoneask")),
+    *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime")),
+    *(f"sinks/{name}.py" for name in ("phoneask", "phoneservice")),
 )
 # Of sim/: the stand-ins for what a board's firmware has.
 _HARDWARE = ("bluetooth", "esp32", "machine", "network", "socket", "time")
