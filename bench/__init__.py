@@ -12,6 +12,7 @@ SECTIONS = (
     "export",
     "heap",
     "lcd",
+    "page",
     "sampler",
     "sim",
     "sinks",
