@@ -22,7 +22,7 @@ class Several:
         self._batteries = batteries
         self._cols = cols
         self._at_once = rows // 2
-        self._screens = [pages.Screen(cols, 2, want["poll_s"]) for _ in batteries]
+        self._screens = [pages.Screen(cols, 2, want["poll_s"]) for _ in range(self._at_once)]
         self._lights = []
         for battery in batteries:
             step_a = battery.link.capacity_ah / 100
@@ -59,7 +59,7 @@ class Several:
         at = 0
         for i in range(first, min(count, first + self._at_once)):
             battery = self._batteries[i]
-            lines = self._screens[i].render(battery.sample, battery.status, own_s)
+            lines = self._screens[i - first].render(battery.sample, battery.status, own_s)
             if lines[_PERCENT_AT] == _PERCENT:  # else it says it in words
                 for j in range(_LETTERS):
                     lines[j] = ord(labels[i][j])
