@@ -6,6 +6,7 @@ import time
 
 import machine
 from app import rest
+from link import resting
 from micropython import const
 from sampling import keep
 from shards import frame
@@ -27,6 +28,7 @@ _MISSED_MS = const(2500)  # for each s between looks: so long without one the ru
 async def look(app):
     """Poll once, and sleep on. Returns when the board is to stay awake, with all that runs then."""
     kept = app.paused["rest"]
+    app.paused["link"] = resting.of  # makes the link, see app/setup.py
     app.begin()
     rest.learn(kept, app.clock)  # a DS3231 may have set the clock
     battery = app.batteries[0]
@@ -144,7 +146,7 @@ def _stay(app, battery, kept, now_s, loud, pressed):
     lasted_s = now_s - kept["since_s"]
     app.quiet_s = _QUIET_S
     if loud and lasted_s < _FAIR_S:
-        app.quiet_s = min(_QUIET_MOST_S, 2 * kept["quiet_s"])
+        app.quiet_s = min(_QUIET_MOST_S, 2 * kept["silence_s"])
     app.loud_s = now_s + (_PRESSED_S - app.quiet_s if pressed else 0)
     battery.sampler.timeout_ms = 0
     app.rested = {name: kept[name] for name in ("ppm", "slept_s", "base_s", "alarm")}

@@ -55,7 +55,7 @@ def rest(app, battery):
         "saved_s": now_s,  # and when all was on flash
         "looked_s": battery.sample_s,  # and when the BMS was polled last
         "alarm": battery.status.alarm,
-        "quiet_s": app.quiet_s,
+        "silence_s": app.quiet_s,
         "name": battery.link.name,
         "make": _make(battery.link.driver),
         "cells": store.cells,

@@ -76,9 +76,7 @@ def _plan(app):
     if "link.share_s" in want:
         from link.shared import Shared as make
     if app.paused and "rest" in app.paused:
-        from link import resting
-
-        make = resting.of(make)
+        make = app.paused["link"](make)
     if "rest.minutes" in want:
         app.rest_ma = max(1, int(capacity * want["rest.percent"] * 10))
         app.loud_s = app.clock.uptime_s() + _AT_LEAST_S - app.quiet_s
