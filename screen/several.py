@@ -91,10 +91,10 @@ class Several:
             if cells and (max(cells) - min(cells)) * 1000 >= spread_mv:
                 spread_mv = (max(cells) - min(cells)) * 1000
                 spread_of = labels[i].strip()
-        percent = "%3d" % round(100 * charge_ah / capacity_ah) if capacity_ah else " --"
-        power = "%+6d" % round(watts) if there else "    --"
+        percent = round(100 * charge_ah / capacity_ah) if capacity_ah else "--"
+        power = "%+d" % round(watts) if there else "--"
         blank = " " * (self._cols - 16)
-        self._put(0, "%dx%s %% %s%s W" % (len(there), percent, blank, power))
+        self._put(0, "%dx%3s %% %s%6s W" % (len(there), percent, blank, power))
         spread = "spread %d mV %s" % (round(spread_mv), spread_of) if spread_of else ""
         lines = alarms + [spread]
         rows = 2 * self._at_once - 1
@@ -114,7 +114,10 @@ class Several:
 def _labels(names):
     """Return two letters for each name, from the first on that differs; else its number."""
     same = 0
-    while same < min([len(name) for name in names]) and len({name[same] for name in names}) == 1:
+    first = names[0]
+    while same < min([len(name) for name in names]) and not [
+        name for name in names if name[same] != first[same]
+    ]:
         same += 1
     labels = [(name[same:] + "  ")[:_LETTERS] for name in names]
     if len(set(labels)) < len(names) or "  " in labels:
