@@ -43,14 +43,15 @@ _NO_LINES = ("-O3",)
 # Loaded for a moment: for the start, a search, a connection's beginning, a new shard, an error.
 _MOMENTARY = (
     *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
-    *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
+    "app/start.py",
+    *(f"app/{name}.py" for name in ("counting", "events", "safemode", "settings", "setup")),
     *(f"app/{name}.py" for name in ("network", "outputs", "ownclock", "trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
     *(f"lib/{name}.py" for name in ("bleak/beginning", "bleak/scanner", "bleak/uuids", "boards")),
     *(f"lib/{name}.py" for name in ("mqttopen", "ntp", "setclock", "udpask")),
     *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
-    *(f"shards/{name}.py" for name in ("boot", "leftover", "recovery", "room")),
+    *(f"shards/{name}.py" for name in ("boot", "counters", "leftover", "recovery", "room")),
     *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime")),
     *(f"sinks/{name}.py" for name in ("phoneask", "phoneservice")),
 )
@@ -167,6 +168,11 @@ def names(only: list[str] | None = None) -> dict[str, str]:
     """Return the private names of the last build for the drivers `only`: in the source → short."""
     modules = trace.load(SHORT / _choice(only) / trace.FILE).modules
     return {long: short for known in modules.values() for short, long in known.items()}
+
+
+def sources(only: list[str] | None = None) -> Path:
+    """Return the folder with the sources of the last build for the drivers `only` and a board."""
+    return SHORT / f"{_choice(only)}-aioble"
 
 
 def _choice(only: list[str] | None) -> str:
