@@ -188,6 +188,7 @@ def _shorten(jobs: dict[Path, _Job], out: Path, folder: Path, state: "_State", p
     key = _digest(
         *(path.read_bytes() for path in (*makers, *hardware)),
         VERSION.encode(),
+        *(name.encode() for name in _MOMENTARY),
         *(part for name in sorted(sources) for part in (name.encode(), sources[name])),
     )
     made = f"short {folder.name}"
