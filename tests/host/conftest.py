@@ -1,5 +1,6 @@
 """The virtual board as a fixture: the unmodified board code for some simulated minutes."""
 
+import functools
 import shutil
 
 import pytest
@@ -8,6 +9,8 @@ from batmon.firmware.build import build
 from batmon.paths import BOARD, ROOT
 from batmon.virtual import process
 
+_build = functools.cache(build)  # looking whether anything has changed takes 0.1 s
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -15,7 +18,7 @@ def run(tmp_path):
 
     Memory may never run out, but in a test that `starves` the board.
     """
-    build()
+    _build()
 
     def run(minutes, starves=False, **changes):
         tree = tmp_path / "board"
