@@ -12,6 +12,7 @@ SECTIONS = (
     "export",
     "heap",
     "lcd",
+    "packing",
     "page",
     "sampler",
     "sim",

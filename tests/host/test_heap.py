@@ -11,7 +11,7 @@ pytestmark = [
     pytest.mark.skipif("32" not in interpreter.present(), reason="no 32-bit interpreter"),
 ]
 
-_POLLING = 90_000  # bytes
+_POLLING = 87_000  # bytes; must 90,000, aim 84,000
 _PEAK = 104_000
 _EVENTS = 3_700  # more with what happened; to come to 2,500
 _LARGEST_ALLOC = 1536
