@@ -39,7 +39,7 @@ class App:
         self._restarted = "restarted: " + why if why else ""
         if why:
             self.say(self._restarted)
-        self.pins = None  # alarm output and button
+        self.button = None
         self.sinks = []  # get what the store gets, see docs/INFLUX.md
         self._telling = False
         self._starved = 0  # times without memory, and when the first of them was

@@ -28,7 +28,7 @@ def configure(app):
     if "alarm.pin" in want or "button.pin" in want:
         from app import pins
 
-        app.pins = pins.start(app)
+        app.button = pins.start(app)
         _forget("app", "pins")
     own = want.pop("ds3231", "off")
     if own == "on" or own == "auto" and want["lcd.fitted"]:
@@ -108,8 +108,9 @@ def display(app):
         step_a = link.capacity_ah / 100 if link else 1  # of the current that lights it
         dark_soc = want.get("rest.reserve", -1)
         light = pages.Light(want["lcd.backlight"], want["lcd.backlight_s"], step_a, dark_soc)
-    if app.pins:
-        picture, light = app.pins.shown(picture, light)
+    if app.button:
+        app.button.turns(picture, light)
+        picture = light = app.button
     pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
     missing = "no display found on I2C (SDA GPIO%d, SCL GPIO%d), going on without" % pins
     return lcd, picture, light, pages.GLYPHS, missing

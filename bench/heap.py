@@ -247,10 +247,9 @@ class Bench:
             self._board,
             days=days,
             sim=str(SIMS["32"]),
-            lcd="16x2",
             status_wall_ms=1 << 29,
             settings=_SETTINGS | asked | (settings or {}),
-            **usual | config,
+            **usual | {"lcd": "16x2"} | config,
         )
         watched = Path(__file__).with_name("appheap.py")
         said = ""

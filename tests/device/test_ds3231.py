@@ -105,8 +105,8 @@ class _App:
         self.clock = Clock()
         self.said = []
 
-    async def keep(self, name, part):
-        await part()
+    async def keep(self, name, part, *args):
+        await part(*args)
 
     def say(self, sentence):
         self.said.append(sentence)
@@ -151,7 +151,7 @@ async def test_of_two_clocks_that_drifted_apart_it_is_the_better_one():
     assert app.clock.unix_s() == chip.unix_s() == _NOW + 400
 
 
-async def test_a_bus_that_fails_at_the_start_costs_seconds():
+async def test_a_bus_that_fails_at_the_start_costs_a_minute():
     vclock.set_rtc(None)
     chip = _chip(_NOW)
     app = _App()
@@ -168,7 +168,7 @@ async def test_a_bus_that_fails_at_the_start_costs_seconds():
     ownclock.start(app, False)
     assert app.clock.unix_s() == 0
     chip.listen = listen
-    await asyncio.sleep(11)
+    await asyncio.sleep(61)
     assert abs(app.clock.unix_s() - chip.unix_s()) <= 1
 
 

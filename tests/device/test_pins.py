@@ -45,7 +45,7 @@ class _App:
         self.batteries = [_Battery(), _Battery()]
         self.sinks = []
         self.said = []
-        self.pins = pins.start(self)
+        self.button = pins.start(self)
 
     async def keep(self, name, part):
         await part()
@@ -133,7 +133,8 @@ class _Picture:
 
 async def test_short_turns_the_page_which_stays_a_while_and_goes_on():
     app = _App()
-    shown, light = app.pins.shown(_Picture(), _Picture())
+    shown = light = app.button
+    app.button.turns(_Picture(), _Picture())
     assert shown.render(None, None, 41) == 41 and not light.lit(None, None, 41)
     app.clock._s = 41
     await _press(100)
@@ -154,7 +155,8 @@ async def test_short_turns_the_page_which_stays_a_while_and_goes_on():
 
 async def test_a_contact_that_bounces_is_pressed_once():
     app = _App()
-    shown, _ = app.pins.shown(_Picture(), _Picture())
+    shown = app.button
+    app.button.turns(_Picture(), _Picture())
     shown.render(None, None, 0)
     await asyncio.sleep_ms(200)
     for _ in range(3):
@@ -191,6 +193,6 @@ def test_pins_that_are_refused():
         app = _App(**changes)
         assert app.said == ["settings.json: " + words], (app.said, words)
     app = _App(button_pin=21, lcd_fitted=False, lcd_sda_pin=21)
-    assert app.said == [] and app.pins.shown(1, 2) != (1, 2)
+    assert app.said == [] and app.button
     app = _App(button_pin=None)
-    assert app.said == [] and app.pins.shown(1, 2) == (1, 2)
+    assert app.said == [] and app.button is None
