@@ -30,7 +30,7 @@ class Status:
     alarm = ""
     seen = ""  # the alarm that somebody has acknowledged
     past = ""
-    lifetime = None  # lines of counters, bytes, where the display shows them
+    counted = None  # lines of lifetime counters, bytes, where the display shows them
     frames = 0
     days_stored = None
     days_left = None

@@ -9,10 +9,10 @@ async def count(battery):
 
     try:
         values = await counters.Counters().count(battery.store)
-        if battery.status.lifetime is not None:
+        if battery.status.counted is not None:
             from screen import lifetime
 
-            battery.status.lifetime = lifetime.lines(values)
+            battery.status.counted = lifetime.lines(values)
     except OSError:
         pass
     finally:

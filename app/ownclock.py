@@ -5,34 +5,16 @@ import sys
 
 from micropython import const
 
-_ADDRESS = const(0x68)
 _STEP_S = const(2)  # both count whole seconds
 _DRIFT_S = const(60)  # so far the board's clock may have gone wrong by itself
 _SLEPT_S = const(600)  # and that in a sleep of an hour
 
 
-def start(app, must, slept=False):
-    """Take the time from a DS3231 on the display's bus, if there is one, and keep that one set.
+def start(app, i2c, slept=False):
+    """Take the time from the DS3231 that may be on a bus, and keep that one set from now on.
 
-    `must`: say so if there is none. `slept`: the board's clock went by itself for up to an hour.
+    `slept`: the board's clock went by itself for up to an hour.
     """
-    want = app.settings
-    from screen import panel
-
-    del sys.modules["screen.panel"], sys.modules["screen"].panel
-    try:
-        i2c = panel.bus(want)
-    except ValueError as exc:
-        if must:
-            app.say("no DS3231: %s" % exc)
-        return
-    try:
-        i2c.writeto(_ADDRESS, b"")
-    except OSError:
-        if must:
-            pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
-            app.say("no DS3231 found on I2C (SDA GPIO%d, SCL GPIO%d)" % pins)
-        return
     import ds3231
 
     del sys.modules["ds3231"]

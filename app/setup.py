@@ -32,10 +32,15 @@ def configure(app):
         _forget("app", "pins")
     own = want.pop("ds3231", "off")
     if own == "on" or own == "auto" and want["lcd.fitted"]:
-        from app import ownclock
+        from screen import panel
 
-        ownclock.start(app, own == "on", app.paused and "rest" in app.paused)
-        _forget("app", "ownclock")
+        _forget("screen", "panel")
+        i2c = panel.find_clock(app, own == "on")
+        if i2c:
+            from app import ownclock
+
+            _forget("app", "ownclock")
+            ownclock.start(app, i2c, app.paused and "rest" in app.paused)
     try:
         plan = _plan(app)
     except ValueError as exc:

@@ -21,15 +21,15 @@ def lines(values):
 
 
 class WithLifetime:
-    """A pages.Screen `picture` of 20x4 with one page more: the `lifetime` of a status."""
+    """A pages.Screen `picture` of 20x4 with one page more: what is `counted` of a status."""
 
     def __init__(self, picture, status):
         self._picture = picture
-        status.lifetime = b""  # so that app/counting.py tells
+        status.counted = b""  # so that app/counting.py tells
 
     def render(self, sample, status, tick_s):
         text = self._picture.render(sample, status, tick_s)
-        told = status.lifetime
+        told = status.counted
         if tick_s // _PAGE_S % _PAGES != _PAGES - 1 or not told or status.alarm or status.message:
             return text
         if sample is not None and status.age_s is not None and status.age_s <= _GONE_S:

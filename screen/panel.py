@@ -1,7 +1,10 @@
-# The display that the settings describe, made; loaded for the start only
+# The display that the settings describe, made, and its bus; loaded for the start only
 import sys
 
 import machine
+from micropython import const
+
+_CLOCK_AT = const(0x68)
 
 
 def make(want):
@@ -9,10 +12,30 @@ def make(want):
     from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
     wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-    return LCD(bus(want), want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
+    return LCD(make_bus(want), want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
 
 
-def bus(want):
+def find_clock(app, must):
+    """Return the bus if a DS3231 answers on it, or what has its address, else None.
+
+    `must`: say so if there is none.
+    """
+    want = app.settings
+    try:
+        i2c = make_bus(want)
+        i2c.writeto(_CLOCK_AT, b"")
+        return i2c
+    except ValueError as exc:
+        why = exc
+    except OSError:
+        pins = want["lcd.sda_pin"], want["lcd.scl_pin"]
+        why = "nothing answers on I2C (SDA GPIO%d, SCL GPIO%d)" % pins
+    if must:
+        app.say("no DS3231: %s" % why)
+    return None
+
+
+def make_bus(want):
     """Return the I2C bus; `want` gets the pins that the chip decides. ValueError: bad ones.
 
     It may be called again: it is the same bus.

@@ -9,6 +9,7 @@ import rtcchip
 import vclock
 from app import ownclock
 from clock import Clock
+from screen import panel
 
 _NOW = 1_780_272_000  # 2026-06-01
 _LAST = 2_145_916_799  # the end of 2037; the 32-bit interpreter on a PC counts no further
@@ -112,12 +113,19 @@ class _App:
         self.said.append(sentence)
 
 
+def _look(app, must=False):
+    """Do what app/setup.py does."""
+    i2c = panel.find_clock(app, must)
+    if i2c:
+        ownclock.start(app, i2c)
+
+
 def _start(unix_s, own_s, must=False):
     """Start a board whose clock is at `unix_s`, None for not set; return (app, the chip)."""
     vclock.set_rtc(None if unix_s is None else unix_s * 1000)
     chip = _chip(own_s) if own_s != "none" else machine.i2c_devices.pop(0x68, None)
     app = _App()
-    ownclock.start(app, must)
+    _look(app, must)
     return app, chip
 
 
@@ -165,7 +173,7 @@ async def test_a_bus_that_fails_at_the_start_costs_a_minute():
         listen(freq_hz)
 
     chip.listen = fails
-    ownclock.start(app, False)
+    _look(app)
     assert app.clock.unix_s() == 0
     chip.listen = listen
     await asyncio.sleep(61)
@@ -179,12 +187,12 @@ async def test_without_one_nothing_is_loaded_and_nothing_said():
     app, _ = _start(None, "none")
     assert app.said == [] and "ds3231" not in sys.modules
     app, _ = _start(None, "none", must=True)
-    assert app.said == ["no DS3231 found on I2C (SDA GPIO21, SCL GPIO22)"]
+    assert app.said == ["no DS3231: nothing answers on I2C (SDA GPIO21, SCL GPIO22)"]
     vclock.set_rtc(None)
     chip = _chip()
     chip.flip = {3: 0x80}  # a gyroscope, for one
     app = _App()
-    ownclock.start(app, False)
+    _look(app)
     vclock.set_rtc(_NOW * 1000)
     before = dict(chip.past)
     await asyncio.sleep(60)

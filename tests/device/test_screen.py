@@ -522,7 +522,7 @@ def test_lifetime_counters_have_a_page_on_20x4():
     picture = lifetime.WithLifetime(pages.Screen(20, 4), status)
     most = "full 9999x9999 d ago"
     for told, last in ((values, "full 123x   26 h ago"), ([1e9] * 14, most), (None, "")):
-        status.lifetime = lifetime.lines(told) if told else b""
+        status.counted = lifetime.lines(told) if told else b""
         seen = []
         for tick_s in range(160):
             text = picture.render(_RECORDED, status, tick_s)
@@ -537,7 +537,7 @@ def test_lifetime_counters_have_a_page_on_20x4():
             assert seen[0][1:3] == ["ever in    1234.6kWh", "ever out   1198.0kWh"], seen[0]
     for hidden in ({"alarm": "too hot"}, {"message": "Flash is full"}, {"age_s": 700}):
         status = Status(**hidden)
-        status.lifetime = lifetime.lines(values)
+        status.counted = lifetime.lines(values)
         for tick_s in range(64):
             assert b"ever" not in picture.render(_RECORDED, status, tick_s)
     values[9] = 24.0 * 400
