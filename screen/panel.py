@@ -12,7 +12,8 @@ def make(want):
     from lcd_hd44780 import LCD, LCM1602, MJKDZ
 
     wiring = MJKDZ if want["lcd.wiring"] == "other" else LCM1602
-    return LCD(make_bus(want), want["lcd.address"] or None, want["lcd.cols"], want["lcd.rows"], wiring)
+    size = want["lcd.cols"], want["lcd.rows"]
+    return LCD(make_bus(want), want["lcd.address"] or None, *size, wiring)
 
 
 def find_clock(app, must):
