@@ -1,6 +1,5 @@
 # A clock of the board's own, a DS3231: the time is taken from it, and it is set by who knows better
 # Loaded for each time, and dropped. docs/HARDWARE.md tells how it is wired.
-import asyncio
 import sys
 
 from micropython import const
@@ -10,11 +9,8 @@ _DRIFT_S = const(60)  # so far the board's clock may have gone wrong by itself
 _SLEPT_S = const(600)  # and that in a sleep of an hour
 
 
-def start(app, i2c, slept=False):
-    """Take the time from the DS3231 that may be on a bus, and keep that one set from now on.
-
-    `slept`: the board's clock went by itself for up to an hour.
-    """
+def is_there(i2c):
+    """Is what answers at its address a DS3231? Says so if it is another device."""
     import ds3231
 
     del sys.modules["ds3231"]
@@ -22,21 +18,19 @@ def start(app, i2c, slept=False):
         ds3231.DS3231(i2c).read()
     except ds3231.Stranger:
         print("what answers at I2C address 0x68 is no DS3231, and left alone")
-        return
+        return False
     except OSError:
         pass  # it may answer the next time
-    ahead_s = agree(app.clock, i2c, None, _SLEPT_S if slept else _DRIFT_S)
-    from app import clockwatch
-
-    asyncio.create_task(app.keep("clock", clockwatch.run, app.clock, i2c, ahead_s))
+    return True
 
 
-def agree(clock, i2c, ahead_s, drift_s=_DRIFT_S):
+def agree(clock, i2c, ahead_s, slept=False):
     """Let both clocks agree; return by how much unix time is ahead of uptime then, else `ahead_s`.
 
-    `ahead_s` is that of the last time, None if they never agreed: then the board's clock may have
-    gone wrong by `drift_s`, else somebody has set it.
+    `ahead_s` is that of the last time; then somebody has set the board's clock. None if they never
+    agreed: then it may have gone wrong by itself, more if the board `slept` for up to an hour.
     """
+    drift_s = _SLEPT_S if slept else _DRIFT_S
     import ds3231
 
     del sys.modules["ds3231"]

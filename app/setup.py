@@ -1,5 +1,6 @@
 # What the app does once, at its start: settings, batteries, display
 # Each part of it is loaded for that; what they load in turn is let go of here.
+import asyncio
 import sys
 
 from micropython import const
@@ -40,7 +41,12 @@ def configure(app):
             from app import ownclock
 
             _forget("app", "ownclock")
-            ownclock.start(app, i2c, app.paused and "rest" in app.paused)
+            if ownclock.is_there(i2c):
+                from app import clockwatch
+
+                ahead_s = ownclock.agree(app.clock, i2c, None, app.paused and "rest" in app.paused)
+                part = app.keep("clock", clockwatch.run, app.clock, i2c, ahead_s)
+                asyncio.create_task(part)
     try:
         plan = _plan(app)
     except ValueError as exc:

@@ -7,7 +7,7 @@ import ds3231
 import machine
 import rtcchip
 import vclock
-from app import ownclock
+from app import clockwatch, ownclock
 from clock import Clock
 from screen import panel
 
@@ -106,9 +106,6 @@ class _App:
         self.clock = Clock()
         self.said = []
 
-    async def keep(self, name, part, *args):
-        await part(*args)
-
     def say(self, sentence):
         self.said.append(sentence)
 
@@ -116,8 +113,9 @@ class _App:
 def _look(app, must=False):
     """Do what app/setup.py does."""
     i2c = panel.find_clock(app, must)
-    if i2c:
-        ownclock.start(app, i2c)
+    if i2c and ownclock.is_there(i2c):
+        ahead_s = ownclock.agree(app.clock, i2c, None)
+        asyncio.create_task(clockwatch.run(app.clock, i2c, ahead_s))
 
 
 def _start(unix_s, own_s, must=False):
