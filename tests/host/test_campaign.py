@@ -32,23 +32,37 @@ _PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("file", "part"), _PARTS)
-def test_the_store_survives(file, part):
+_TOLD = "cuts", "SEED", "failure", "seed", "longest gap", "heap"
+
+
+def _run(file: str, environment: dict[str, str]) -> tuple[list[dict], list[str]]:
+    """Run a file of tests/device; return its results and the lines that tell something."""
     build.build(PLAIN, short=False)  # the tests look into objects
     tests = build.ROOT / "tests" / "device"
-    runner = [micropython(), "-X", "heapsize=64M", tests / "runner.py"]
-    environment = {**os.environ, "BOARD": str(PLAIN), "CAMPAIGN": "1", "PART": part}
     done = subprocess.run(
-        [*runner, tests / f"test_store_{file}.py"],
-        env=environment,
+        [micropython(), "-X", "heapsize=64M", tests / "runner.py", tests / file],
+        env={**os.environ, "BOARD": str(PLAIN), **environment},
         capture_output=True,
         timeout=7200,
     )
     lines = done.stdout.decode(errors="replace").split("\n")  # splitlines() splits at \x1e too
-    told = [line for line in lines if "cuts" in line or "SEED" in line or "failure" in line]
+    told = [line for line in lines if any(word in line for word in _TOLD)]
     print("\n".join(told))
+    return [json.loads(line[1:]) for line in lines if line.startswith("\x1e")], told
+
+
+@pytest.mark.parametrize(("file", "part"), _PARTS)
+def test_the_store_survives(file, part):
+    results, told = _run(f"test_store_{file}.py", {"CAMPAIGN": "1", "PART": part})
     note(f"store {file}" + f" {part}" * (part != "1/1"), told)
-    results = [json.loads(line[1:]) for line in lines if line.startswith("\x1e")]
+    assert results and all(result["ok"] for result in results), results
+
+
+@pytest.mark.parametrize("file", ["phone", "phone_link"])
+def test_phones(file):
+    """A year of two batteries by a phone that vanishes, and 100,000 writes of garbage."""
+    results, told = _run(f"test_{file}.py", {"CAMPAIGN": "1"})
+    note(file, told)
     assert results and all(result["ok"] for result in results), results
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from batmon.firmware import interpreter
 from batmon.paths import BUILD
-from bench import heap
+from bench import heap, sinks
 
 pytestmark = [
     pytest.mark.xdist_group("heap"),
@@ -18,6 +18,8 @@ _LARGEST_ALLOC = 1536
 _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
 _OTHER = 14_000  # of another make
+_WIFI = 12_000  # more with MQTT, or with InfluxDB
+_BTHOME = 3100  # 2,000 is to do
 _PHONE = 6500  # more with one that is connected and reads
 
 
@@ -79,3 +81,10 @@ def test_a_further_battery_takes_little(tmp_path):
     two = bench.with_batteries("jikong", "jikong")
     assert bench.with_batteries("jikong", "jikong", "jikong") - two <= _SAME
     assert bench.with_batteries("jikong", "jikong", "jbd") - two <= _OTHER
+
+
+@pytest.mark.campaign
+def test_what_tells_others_fits():
+    rows = sinks.measure()
+    assert rows["mqtt"]["heap"] <= _WIFI and rows["influx"]["heap"] <= _WIFI, rows
+    assert rows["bthome"]["heap"] <= _BTHOME, rows
