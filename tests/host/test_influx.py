@@ -214,7 +214,7 @@ def test_time_steps_do_not_turn_the_log_back(run, tmp_path):
     day_s = 86_400
     network = _network(unix=_UNIX - 3600, ntp={"10.0.0.5": {"jump": [day_s // 2, 7200]}})
     with _relay() as relay:
-        run(1.2 * 1440, settings=_settings(relay.port) | _RARELY, network=network)
+        run(1.05 * 1440, settings=_settings(relay.port) | _RARELY, network=network)
     stored = batmon.read(tmp_path / "data")
     assert stored["uptime_s"].is_monotonic_increasing
     sent = [line["time"] // 10**9 - _UNIX for line in _parsed(relay)]
