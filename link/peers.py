@@ -9,6 +9,7 @@ from micropython import const
 _ABSENT_MAX_S = const(15)  # listening for one that is not there keeps others from connecting
 _DEAF = const(6)  # scans in which nobody is heard, in a row
 _DEAF_AGAIN = const(700)  # some hours of them, where it did not help the last time
+_LONELY_S = const(600)  # without data of any, what only a reset cures is believed
 _TURN_S = const(240)  # for a place at most
 _LEAST_MS = const(12_000)  # that a link keeps its place, some polls
 _MOST_MS = const(40_000)
@@ -81,7 +82,9 @@ class Peer(BmsLink):
             super()._cycle()
 
     def _give_up(self, reason):
-        if not self._in_company():
+        # one that is just being found again gave data a moment ago
+        others = [peer for peer in self.peers if peer is not self and peer.samples]
+        if not [peer for peer in others if peer.silent_s < _LONELY_S]:
             super()._give_up(reason)
 
     def _in_company(self):
