@@ -16,6 +16,8 @@ from batmon.cli import main
 from batmon.console import add_board
 from batmon.virtual import process, sim
 
+_POWER = {"asleep_ms": 0, "look_ms": 0, "lit_ms": 0, "looks": 0}
+
 # What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
 _STAND_IN = """#!{python}
 import json, os, signal, sys, time
@@ -36,6 +38,7 @@ def end(reason):
     for at, size in (("first_hour", 1024), ("end", 2048)):
         record("heap", at=at, heap=size, system_free=9216, system_largest=3072, system_least=1024)
     record("end", reason=reason,
+           power={power},
            truth={{"charge_in_ah": 3.0, "charge_out_ah": 1.0, "polls": 2}})
 
 {behaviour}
@@ -90,7 +93,8 @@ def board(tmp_path, monkeypatch):
 
     def behave(name):
         path = tmp_path / "micropython"
-        path.write_text(_STAND_IN.format(python=sys.executable, behaviour=_BEHAVIOURS[name]))
+        parts = {"python": sys.executable, "power": _POWER, "behaviour": _BEHAVIOURS[name]}
+        path.write_text(_STAND_IN.format(**parts))
         path.chmod(0o755)
         monkeypatch.setenv("MICROPYTHON", str(path))
 
@@ -244,7 +248,7 @@ def test_out_must_hold_nothing_foreign(tmp_path, board, capsys):
         (["--chip", "s2"], "s2"),
         (["--seed", "-1"], "-1 is not a whole number"),
         (["--lcd", "8x1"], "8x1"),
-        (["--battery", "lemon"], "neither one of van, house, ebike nor a file"),
+        (["--battery", "lemon"], "neither one of van, house, ebike, parked nor a file"),
     ],
 )
 def test_wrong_options_get_a_sentence(tmp_path, capsys, arguments, word):
@@ -280,6 +284,7 @@ def test_figures_against_the_truth(tmp_path):
         "reason": "done",
         "heap_at": {},
         "truth": {"charge_in_ah": 3.0, "charge_out_ah": 1.004},
+        "power": _POWER,
     }
     result = sim.compare(end, Path(out))
     assert (result["charge_in_ah"], result["charge_out_ah"]) == (3.0, 1.0)

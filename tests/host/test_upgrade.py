@@ -71,8 +71,10 @@ def _copied(image: Path, instead=False):
     """Put the program of this checkout onto a flash, over the old one or instead of it."""
     paths = {p for p in BOARD.rglob("*") if p.is_file()}
     paths -= set(BOARD.rglob("*_bms.*")) - set(BOARD.rglob("jikong_bms.*"))  # the log needs room
-    off = "sinks/*", "lib/mqtt*", "lib/ntp*", "lib/udpask*", "lib/advert*", "*/several*"
-    paths -= {path for pattern in (*off, "names.txt") for path in BOARD.glob(pattern)}
+    off = ["sinks/*", "lib/mqtt*", "lib/ntp*", "lib/udpask*", "lib/advert*", "*/several*"]
+    off += ["app/rest*", "app/look*", "link/resting*", "sampling/keep*"]
+    off += ["app/pins*", "app/ownclock*", "lib/ds3231*"]
+    paths -= {path for pattern in [*off, "names.txt"] for path in BOARD.glob(pattern)}
     paths.remove(BOARD / "conn.py")  # hers stays
     old = [path for path in flashimage.files(image) if not path.startswith(_THEIRS)]
     new = {f"/{p.relative_to(BOARD)}": p for p in paths}
