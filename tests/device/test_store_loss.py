@@ -81,7 +81,7 @@ def _losses(amps):
                 programs = volume.flash.programs
                 kept.append((board.clock.now_s, _read(_IMAGE)))
         for i in range(len(kept) - 1):
-            out.append(kept[i + 1][0] - _last_s(volume, kept[i][1]))
+            out.append(kept[i + 1][0] - _last_s(volume, kept[i][1]) & 0xFFFF)  # as frames have it
         return out
     finally:
         volume.remove()
