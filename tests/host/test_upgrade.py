@@ -73,7 +73,8 @@ def _copied(image: Path, instead=False):
     paths -= set(BOARD.rglob("*_bms.*")) - set(BOARD.rglob("jikong_bms.*"))  # the log needs room
     off = ["sinks/*", "lib/mqtt*", "lib/ntp*", "lib/udpask*", "lib/advert*", "*/several*"]
     off += ["app/rest*", "app/look*", "link/resting*", "sampling/keep*"]
-    off += ["app/pins*", "app/ownclock*", "lib/ds3231*"]
+    off += ["app/pins*", "app/butt*", "app/buzzer*", "app/ownclock*", "app/clockw*", "lib/ds3231*"]
+    off += ["app/network*", "app/findall*", "link/shared*"]
     paths -= {path for pattern in [*off, "names.txt"] for path in BOARD.glob(pattern)}
     paths.remove(BOARD / "conn.py")  # hers stays
     old = [path for path in flashimage.files(image) if not path.startswith(_THEIRS)]
