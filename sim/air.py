@@ -206,6 +206,11 @@ class Peripheral:
             i = end
         self._next_ms = t_ms
 
+    def drop(self):
+        """End the link, if there is one, from the peripheral's side."""
+        if self._link:
+            self._link.drop()
+
     # the radio's side
 
     def _find(self, given, properties):

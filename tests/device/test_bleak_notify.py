@@ -323,7 +323,7 @@ async def test_what_a_lost_link_left_keeps_nobody_waiting():
     peers, clients, got = await _two()
     peers[0].burst(5, 100)
     time.sleep_ms(200)
-    peers[0]._link.drop()
+    peers[0].drop()
     peers[1].burst(3, 60)
     time.sleep_ms(100)
     ended = asyncio.create_task(clients[0].disconnect())

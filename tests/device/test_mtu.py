@@ -58,7 +58,7 @@ async def test_one_that_vanishes_at_the_question_is_connected():
 
     def vanishes(phase):
         if phase == "mtu":
-            peer._link.drop()
+            peer.drop()
 
     peer.reached = vanishes
     first_ms, gap_ms, link = await _polls(peer, 120)

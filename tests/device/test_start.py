@@ -230,6 +230,7 @@ def test_an_update_from_flat_modules_is_finished_after_a_cut_anywhere():
 
 class _Machine:
     PWRON_RESET = 1
+    DEEPSLEEP_RESET = 4
 
     def __init__(self, cause=1):
         self.cause = cause

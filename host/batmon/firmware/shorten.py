@@ -63,15 +63,27 @@ def shorten(texts: dict[str, str], kept: dict[str, str], others: str = "\n") -> 
 def renamed(text: str, names: dict[str, str]) -> str:
     """Return a source that uses private names of a shortened tree, with the names it has now.
 
-    For tests, which look into objects: their other names stay.
+    For tests, which look into objects: their other names stay, and so do those that they give
+    themselves at the top level, for two of them may have become the same short one.
     """
     tree = ast.parse(text)
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    own = {name for node in tree.body for name in _given(node)} - attributes
+    names = {name: short for name, short in names.items() if name not in own}
     edits = [(place, names.get(name, name)) for name, place in spelling.places(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):  # for getattr
             words = sorted(set(re.findall(r"\w+", node.value)) & set(names))
             edits += [((node.lineno, node.col_offset, word), names[word]) for word in words]
     return spelling.replaced(text, edits)
+
+
+def _given(node: ast.stmt) -> list[str]:
+    """Return the names that a statement gives to something."""
+    if isinstance(node, (*spelling.FUNCTIONS, ast.ClassDef)):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 class Module:
