@@ -130,7 +130,7 @@ def test_what_went_wrong_on_the_board_comes_too(board, tmp_path, capsys):
 @pytest.mark.xdist_group("pull")
 def test_the_error_log_has_the_names_of_the_sources(board, tmp_path, capsys):
     log = ' batmon 9.9.9 boot 1 +0 s x: Traceback:\n  File "app.app", line 1, in _a\nOSError: 5\n'
-    names = b"9.9.9\napp.app _a=_show\n"
+    names = b"9.9.9\napp.app _a=_show\n" + b"x _b=_c\n" * 8000  # more than its memory takes
     _put(board, {"errors.txt": b"\xff" + log.encode(), "../names.txt": names})
     assert _pull(capsys, board.port, tmp_path)[0] == 0
     read = log.replace('", line 1, in _a', '", in _show').encode()

@@ -29,8 +29,8 @@ def _list():
             continue
         if e[1] == 0x8000:
             print(e[3] if len(e) > 3 else os.stat({_DATA!r} + '/' + e[0])[6], repr(e[0]))
-def _send(name, at):
-    with open({_DATA!r} + '/' + name, 'rb') as f:
+def _send(path, at):
+    with open(path, 'rb') as f:
         f.seek(at)
         while True:
             b = f.read({_CHUNK})
@@ -68,6 +68,9 @@ class BoardLog:
 
     def fetch(self, name: str, at: int, size: int, take: Callable[[bytes], None]):
         """Call `take` with bytes `at` to `size` of a file, chunk by chunk, each intact."""
+        self._fetch(f"{_DATA}/{name}", at, size, take)
+
+    def _fetch(self, path: str, at: int, size: int, take: Callable[[bytes], None]):
         line = bytearray()
         left = size - at
 
@@ -84,11 +87,15 @@ class BoardLog:
                 take(chunk)
                 line.clear()
 
-        self._board.run(f"_send({name!r}, {at})", consume)
+        self._board.run(f"_send({path!r}, {at})", consume)
 
     def names(self) -> bytes:
         """Return what the build on the board says of its names; b"" if it shortened none."""
-        return self._board.read("/" + trace.FILE)
+        path, came = "/" + trace.FILE, bytearray()
+        code = f"try:\n s = os.stat({path!r})[6]\nexcept OSError:\n s = 0"
+        if size := self._board.get(code, "s", int):
+            self._fetch(path, 0, size, came.extend)  # larger than a board's memory has room for
+        return bytes(came)
 
     def told(self) -> tuple[str, str]:
         """Return the texts of the board's settings.json and conn.py, "" for none."""
