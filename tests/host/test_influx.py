@@ -105,14 +105,15 @@ def _same(row: dict, stored: pd.Series) -> bool:
     )
 
 
-def test_a_day_arrives_complete(run, tmp_path):
+@pytest.mark.parametrize("hours", [8, pytest.param(24, marks=pytest.mark.campaign)])
+def test_a_day_arrives_complete(run, tmp_path, hours):
     names = {"measurement": "my log,a=b", "battery": "van, left = 1", "board": "Küche 2"}
     folder = tmp_path / "influx"
     folder.mkdir()
     with influx(folder) as server:
         with _relay(server.udp) as relay:
             settings = _settings(relay.port, cells=True, **names) | _RARELY
-            end, words, _ = run(1440, settings=settings, network=_network())
+            end, words, _ = run(60 * hours, settings=settings, network=_network())
         assert "Traceback" not in words and "lost" not in words
         stored = batmon.read(tmp_path / "data")
         assert len(stored) == end["frames"] > 100
