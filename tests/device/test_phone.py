@@ -29,11 +29,11 @@ from phone_client import (
 )
 from sinks import phone, phoneask
 
-_CAMPAIGN = bool(os.getenv("CAMPAIGN"))
-_BLOCKS = 512 if _CAMPAIGN else 128  # of the flash
-_GARBAGE = 50_000 if _CAMPAIGN else 2000  # writes, with the code and without
+CAMPAIGN = bool(os.getenv("CAMPAIGN"))
+_BLOCKS = 512 if CAMPAIGN else 128  # of the flash
+_GARBAGE = 50_000 if CAMPAIGN else 2000  # writes, with the code and without
 _DATA = "/flash/data"
-_CODE = "271828"
+CODE = "271828"
 
 
 class _Status:
@@ -56,7 +56,7 @@ class _Store:
         self.ticks += 1
 
 
-class _Battery:
+class Battery:
     def __init__(self, name, cells=4):
         self.name = name
         self.status = _Status()
@@ -75,9 +75,9 @@ class _Battery:
 class Board:
     """The service with its batteries and a folder of files, for one test."""
 
-    def __init__(self, code=_CODE, batteries=None):
+    def __init__(self, code=CODE, batteries=None):
         self.code = code
-        self.batteries = batteries or [_Battery("van")]
+        self.batteries = batteries or [Battery("van")]
         self.sinks = []
         self.sentences = []
         self.task = None
@@ -171,7 +171,7 @@ def _clean():
     os.mkdir(_DATA)
 
 
-def _file(name, size):
+def log_file(name, size):
     """Make a file of the log; return what is in it."""
     content = bytearray(random.getrandbits(8) for _ in range(min(size, 997)))
     while len(content) < size:
@@ -181,7 +181,7 @@ def _file(name, size):
     return bytes(content)
 
 
-async def _connected(n=1, code=_CODE):
+async def connect(n=1, code=CODE):
     client = Client(n)
     await client.reach()
     if code:
@@ -191,7 +191,7 @@ async def _connected(n=1, code=_CODE):
 
 async def test_live_values_need_no_code():
     async with Board() as board:
-        client = await _connected(code=None)
+        client = await connect(code=None)
         client.write(bytes((LIVE, 3)))
         await asyncio.sleep_ms(500)
         assert len(client.values) == 1, client.values
@@ -212,11 +212,11 @@ async def test_live_values_need_no_code():
 
 
 async def test_values_of_all_batteries_even_without_samples():
-    async with Board(batteries=[_Battery("van"), _Battery("house")]) as board:
+    async with Board(batteries=[Battery("van"), Battery("house")]) as board:
         board.batteries[1].sample = None
         board.batteries[1].status.connected = False
         board.batteries[1].status.link = "looking for house"
-        client = await _connected(code=None)
+        client = await connect(code=None)
         client.write(bytes((LIVE, 3)))
         await asyncio.sleep_ms(500)
         assert [data[1] for data in client.values] == [0]
@@ -229,12 +229,12 @@ async def test_values_of_all_batteries_even_without_samples():
 
 async def test_a_list_a_file_a_part_of_it_and_its_crc():
     async with Board():
-        content = _file("van-00001.bts", 30_000)
-        _file("van-00002.raw", 0)
-        _file("errors.txt", 10)
+        content = log_file("van-00001.bts", 30_000)
+        log_file("van-00002.raw", 0)
+        log_file("errors.txt", 10)
         for name in ("state", "bms", "van-00003.tmp", "secret.py", "van-1.raw"):
-            _file(name, 5)
-        client = await _connected()
+            log_file(name, 5)
+        client = await connect()
         lines = sorted((await client.read("list"))[1].split(b"\n"))
         assert lines == [b"", b"errors.txt 10", b"van-00001.bts 30000", b"van-00002.raw 0"], lines
         assert await client.read("van-00001.bts") == (0, content)
@@ -256,8 +256,8 @@ async def test_a_list_a_file_a_part_of_it_and_its_crc():
 async def test_nothing_else_can_be_named():
     async with Board(code="on") as board:
         code = board.sentences[0][-6:]
-        _file("van-00001.bts", 10)
-        client = await _connected(code=code)
+        log_file("van-00001.bts", 10)
+        client = await connect(code=code)
         for name in (
             "phone phone.tries state ../conn.py /main.py . .. van-00001.bts/ ./van-00001.bts "
             "../data/van-00001.bts van-00001.BTS conn.py settings.json van-00001.py -00001.bts "
@@ -273,10 +273,10 @@ async def test_nothing_else_can_be_named():
 
 async def test_codes_proofs_and_the_door():
     async with Board() as board:
-        client = await _connected(code=None)
+        client = await connect(code=None)
         _, hello = await client.ask(HELLO)
         assert hello[0] == 1 and hello[1:3] == b"\0\0" and len(hello) == 15
-        proof = phoneask.prove(_CODE, hello[3:])
+        proof = phoneask.prove(CODE, hello[3:])
         assert await client.ask(PROVE, proof[:15]) == (2, b"")
         assert await client.ask(PROVE, proof) == (0, b"")
         # the same once more: its nonce has been used
@@ -292,13 +292,13 @@ async def test_codes_proofs_and_the_door():
         for _ in range(3):
             assert await client.prove("000000") == 4
         assert await client.prove("000000") == 5
-        assert await client.prove(_CODE) == 5
+        assert await client.prove(CODE) == 5
         await board.restart()  # is no way around
         await client.reach()
-        assert await client.prove(_CODE) == 5
+        assert await client.prove(CODE) == 5
         await asyncio.sleep_ms(61_000)
         assert await client.prove("000000") == 4
-        assert await client.prove(_CODE) == 0
+        assert await client.prove(CODE) == 0
         with open(_DATA + "/phone.tries") as f:
             assert f.read() == "0\n"
 
@@ -314,7 +314,7 @@ async def test_a_code_is_made_once_and_shown_until_it_was_used():
         assert board.sentences == []
         await board.restart()
         assert board.sentences == [sentence]
-        await _connected(code=code)
+        await connect(code=code)
         await asyncio.sleep_ms(600)
         assert board.sentences == []
         await board.restart()
@@ -333,7 +333,7 @@ def test_the_proof_is_hmac_sha_256():
 async def test_clock_pause_and_alarm():
     async with Board() as board:
         battery = board.batteries[0]
-        client = await _connected()
+        client = await connect()
         assert (await client.ask(CLOCK, struct.pack("<IH", 1_767_247_200, 500)))[0] == 0
         assert abs(board.clock.unix_s() - 1_767_247_200) <= 1 and battery.store.ticks == 1
         for body in (bytes(6), struct.pack("<IH", 1_767_247_200, 1000), b"\0"):
@@ -366,7 +366,7 @@ async def test_clock_pause_and_alarm():
 
 async def test_two_phones_and_a_newcomer_while_a_dead_one_holds_the_place():
     async with Board():
-        first = await _connected(1)
+        first = await connect(1)
         assert air.radio.advertising is None
         second = Client(2)
         assert not second.connect()
@@ -383,12 +383,12 @@ async def test_two_phones_and_a_newcomer_while_a_dead_one_holds_the_place():
         waited_ms = time.ticks_diff(time.ticks_ms(), start)
         assert waited_ms < first.supervision_ms + 1500, waited_ms
         assert (await second.ask(PAUSE, b"\0\0"))[0] == 3  # it has proven nothing
-        assert await second.prove(_CODE) == 0
+        assert await second.prove(CODE) == 0
 
 
 async def test_a_phone_that_is_forgotten_is_hung_up_on():
     async with Board():
-        client = await _connected()
+        client = await connect()
         await asyncio.sleep_ms(590_000)
         assert client.link
         client.write(bytes((LIVE, 1)))
@@ -400,13 +400,13 @@ async def test_a_phone_that_is_forgotten_is_hung_up_on():
 
 async def test_a_cycle_of_the_radio_brings_the_service_back():
     async with Board():
-        client = await _connected()
+        client = await connect()
         aioble.stop()
         assert client.link is None
         bleradio.on()
         await client.reach()
         assert (await client.ask(PAUSE, b"\0\0"))[0] == 3
-        assert await client.prove(_CODE) == 0
+        assert await client.prove(CODE) == 0
 
 
 async def test_services_on_a_busy_radio_come_later():
@@ -416,14 +416,14 @@ async def test_services_on_a_busy_radio_come_later():
         air.radio.gap_scan(None)
         aioble.stop()
         bleradio.on()
-        await _connected()
+        await connect()
         assert board.task
 
 
 async def test_a_transfer_is_stopped_and_another_request_answered_amid():
     async with Board():
-        content = _file("van-00001.bts", 60_000)
-        client = await _connected()
+        content = log_file("van-00001.bts", 60_000)
+        client = await connect()
         task = asyncio.create_task(client.read("van-00001.bts"))
         await asyncio.sleep_ms(800)
         sent = len(client.data)
@@ -440,8 +440,8 @@ async def test_a_transfer_is_stopped_and_another_request_answered_amid():
 
 async def test_a_phone_that_gives_no_credits_takes_no_more_than_a_window():
     async with Board():
-        _file("van-00001.bts", 60_000)
-        client = await _connected()
+        log_file("van-00001.bts", 60_000)
+        client = await connect()
         client.write(bytes((READ,)) + struct.pack("<IIB", 0, 60_000, 255) + b"van-00001.bts")
         client.window = 1000  # it never grants
         await asyncio.sleep_ms(5000)
@@ -454,8 +454,8 @@ async def test_a_phone_that_gives_no_credits_takes_no_more_than_a_window():
 
 async def test_vanishing_at_random_moments_and_going_on():
     async with Board():
-        content = _file("van-00001.bts", 200_000)
-        client = await _connected()
+        content = log_file("van-00001.bts", 200_000)
+        client = await connect()
         got = b""
         for _ in range(12):
             task = asyncio.create_task(client.read("van-00001.bts", len(got)))
@@ -468,7 +468,7 @@ async def test_vanishing_at_random_moments_and_going_on():
             got += bytes(client.data)
             assert got == content[: len(got)]
             await client.reach()
-            assert await client.prove(_CODE) == 0
+            assert await client.prove(CODE) == 0
         status, rest = await client.read("van-00001.bts", len(got))
         assert status == 0 and got + rest == content
 
@@ -476,8 +476,8 @@ async def test_vanishing_at_random_moments_and_going_on():
 async def test_errors_that_only_nimble_knows_cost_a_read_not_the_service():
     # The port hands on what has no errno as a negative number: -18 is BLE_HS_EROLE.
     async with Board() as board:
-        content = _file("van-00001.bts", 40_000)
-        client = await _connected()
+        content = log_file("van-00001.bts", 40_000)
+        client = await connect()
         radio = air.radio
         notify, advertise = radio.gatts_notify, radio.gap_advertise
         calls = 0
@@ -509,27 +509,27 @@ async def test_errors_that_only_nimble_knows_cost_a_read_not_the_service():
         assert air.radio.advertising is None and not board.task.done()
         radio.gap_advertise = advertise
         await client.reach(15_000)
-        assert await client.prove(_CODE) == 0
+        assert await client.prove(CODE) == 0
 
 
 async def test_small_mtu_and_slow_links():
     async with Board():
-        content = _file("van-00001.bts", 3000)
+        content = log_file("van-00001.bts", 3000)
         client = Client()
         client.mtu = 0
         client.packets = 1
         client.interval_ms = 100
         await client.reach()
-        assert await client.prove(_CODE) == 0
+        assert await client.prove(CODE) == 0
         assert await client.read("van-00001.bts") == (0, content)
         assert client.notifications > 3000 / 19
 
 
 async def test_garbage_gets_nothing_out_of_a_board():
     async with Board() as board:
-        _file("van-00001.bts", 2000)
+        log_file("van-00001.bts", 2000)
         before = sorted(os.listdir(_DATA))
-        client = await _connected(code=None)
+        client = await connect(code=None)
         await _write_garbage(client, _GARBAGE)
         assert not client.data and client._end is None and not client.odd
         left = sorted(name for name in os.listdir(_DATA) if name != "phone.tries")
@@ -540,8 +540,8 @@ async def test_garbage_gets_nothing_out_of_a_board():
 
 async def test_garbage_breaks_nothing_for_one_who_knows_the_code():
     async with Board() as board:
-        content = _file("van-00001.bts", 2000)
-        client = await _connected()
+        content = log_file("van-00001.bts", 2000)
+        client = await connect()
         await _write_garbage(client, _GARBAGE)
         with open(_DATA + "/van-00001.bts", "rb") as f:
             assert f.read() == content
@@ -572,6 +572,6 @@ async def _still_serves(board, client):
         await client.reach()
     await client.ask(STOP)
     client.odd.clear()
-    assert await client.prove(_CODE) == 0
+    assert await client.prove(CODE) == 0
     with open(_DATA + "/van-00001.bts", "rb") as f:
         assert await client.read("van-00001.bts") == (0, f.read())

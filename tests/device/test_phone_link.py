@@ -12,10 +12,10 @@ from aiobmsble.bms import jikong_bms
 from bleak_peer import fresh
 from link import BmsLink
 from phone_client import PAUSE, Client, Gone
-from test_phone import _CAMPAIGN, _CODE, Board, _Battery, _connected, _file
+from test_phone import CAMPAIGN, CODE, Battery, Board, connect, log_file
 
 _POLL_MS = 1000
-_SHARDS = 45 if _CAMPAIGN else 8  # of each battery; of a year, at 70 kB a month
+_SHARDS = 45 if CAMPAIGN else 8  # of each battery; of a year, at 70 kB a month
 _VANISHES = 50
 
 
@@ -62,14 +62,14 @@ class _Polling:
 
 
 async def test_a_log_of_two_batteries_by_a_phone_that_vanishes_50_times():
-    async with Board(batteries=[_Battery("van"), _Battery("house")]) as board:
+    async with Board(batteries=[Battery("van"), Battery("house")]) as board:
         files = {}
         for name in ("van", "house"):
             for n in range(_SHARDS):
                 file = "%s-%05d.bts" % (name, 2 * n + len(name) % 2)
-                files[file] = _file(file, 10_000 + random.getrandbits(14))
+                files[file] = log_file(file, 10_000 + random.getrandbits(14))
         async with _Polling(board) as polling:
-            client = await _connected()
+            client = await connect()
             newcomer = Client(2)
             client.live = True
             client.write(b"\x03\x02")
@@ -108,7 +108,7 @@ async def test_a_log_of_two_batteries_by_a_phone_that_vanishes_50_times():
                         await asyncio.sleep_ms(100)
                     await client.reach()
                     client.write(b"\x03\x02")
-                    assert await client.prove(_CODE) == 0
+                    assert await client.prove(CODE) == 0
             print("longest gap", polling.longest_ms, "ms,", sum(map(len, files.values())), "bytes")
             assert vanishes == _VANISHES, vanishes
             half = len(used) // 2
@@ -122,7 +122,7 @@ async def test_a_log_of_two_batteries_by_a_phone_that_vanishes_50_times():
 async def test_the_bms_is_left_to_another_app_and_taken_up_again():
     async with Board() as board:
         async with _Polling(board) as polling:
-            client = await _connected()
+            client = await connect()
             assert (await client.ask(PAUSE, b"\x3c\x00"))[0] == 0
             await asyncio.sleep_ms(5000)
             assert not air.peripherals[0].connected
