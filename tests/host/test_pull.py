@@ -1,7 +1,9 @@
 """`batmon pull` from the virtual board, through a serial session with the real mpremote."""
 
 import contextlib
+import fcntl
 import json
+import os
 import random
 import select
 import shutil
@@ -269,6 +271,26 @@ def _wait_for(board, words):
             if select.select([line], [], [], 1)[0]:
                 said += line.read(1000)
     assert words in said
+
+
+def test_a_port_that_another_program_looks_at_is_opened_when_that_lets_go(tmp_path, monkeypatch):
+    wait = time.sleep
+    with SerialBoard(tmp_path / "board") as board:
+        other = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waits = []
+
+        def lets_go(seconds):
+            fcntl.flock(other, fcntl.LOCK_UN)
+            waits.append(seconds)
+            wait(seconds)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(remote.time, "sleep", lets_go)
+            with remote.Remote(board.port) as link:
+                assert link.get("", "6 * 7", int) == 42
+        os.close(other)
+    assert waits
 
 
 def test_no_port_no_board(tmp_path, capsys, monkeypatch):

@@ -146,12 +146,20 @@ class Remote:
         self.port = port or find_port()
         self._fresh = fresh
         self._folders = set()  # that are there
-        try:
-            self.transport = Transport(self.port, timeout=_READ_S)
-            # Reading on while anything comes, as it does there, would never end on a babbling line.
-            self.transport.is_pty = False
-        except (TransportError, OSError, ValueError):
-            raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
+        self.transport = self._opened()
+        # Reading on while anything comes, as it does there, would never end on a babbling line.
+        self.transport.is_pty = False
+
+    def _opened(self) -> Transport:
+        for again in (True, False):
+            try:
+                return Transport(self.port, timeout=_READ_S)
+            except (TransportError, OSError, ValueError) as error:
+                # some look at each new port, as ModemManager does, and let go of it soon
+                if again and isinstance(error, TransportError) and os.path.exists(self.port):
+                    time.sleep(_SETTLE_S)
+                    continue
+                raise UserError(f"{self.port} cannot be opened{_why(self.port)}") from None
 
     def __enter__(self):
         try:
