@@ -1,4 +1,5 @@
 # For tests of the store: volumes that can be unplugged, numbered frames, a reader
+import gc
 import os
 import random
 import struct
@@ -14,6 +15,8 @@ SEED = bytes.fromhex(os.getenv("SEED") or os.urandom(4).hex())
 print("random choices: repeat them with SEED=%s" % SEED.hex())
 MOUNT = "/flash"
 DATA = MOUNT + "/data"
+_KEPT = 100
+_mounted = []  # volumes, the last _KEPT of all tests
 _IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
 
 
@@ -68,7 +71,7 @@ class Volume:
         self._shape = _IMAGE, size, sector if kind == "fat" else 4096
         self.flash = Flash(*self._shape)
         self._fs.mkfs(self.flash)
-        vfs.mount(self._fs(self.flash), MOUNT)
+        self._mount()
 
     def replug(self, image=None):
         """Power off and on; the chip then holds `image`, if given."""
@@ -80,7 +83,18 @@ class Volume:
             with open(_IMAGE, "wb") as f:
                 f.write(image)
         self.flash = Flash(*self._shape)
-        vfs.mount(self._fs(self.flash), MOUNT)
+        self._mount()
+
+    def _mount(self):
+        """Mount the volume and keep those before: of FAT an open file does not keep its volume.
+
+        The collector closes what a cut left open, and would do so in memory that is others' now.
+        """
+        if len(_mounted) == _KEPT:
+            gc.collect()  # closes the files of all but those that something may still hold
+            del _mounted[: _KEPT // 2]
+        _mounted.append(self._fs(self.flash))
+        vfs.mount(_mounted[-1], MOUNT)
 
     def image(self):
         """Return what is on the chip, after it was unplugged."""

@@ -208,7 +208,6 @@ def _half_updated(work: Path):
             assert cli.main(["install", board.port, "--wait", "0"]) == 2
         finally:
             deploy.finish = finish
-        board.power_cycle()
 
 
 def pack(work: Path, folder: Path):
