@@ -71,6 +71,11 @@ def test_shards_dropped_on_the_page_get_the_report(folder, tmp_path, tab):
     foreign.write_text("x")
     _drop(tab, foreign)
     tab.wait("by('told').textContent.includes('NAME-00042')")
+    errors = tmp_path / "errors.txt"
+    errors.write_text("time unknown, batmon 0.3.0 boot 4 +300 s restart: the link hangs\n")
+    assert tab.run("by('complaints').hidden")
+    _drop(tab, errors)
+    tab.wait("by('complained').textContent.includes('the link hangs')")
     assert not tab.complaints
 
 

@@ -22,6 +22,12 @@ pytestmark = pytest.mark.xdist_group("web")
 _CODE = "271828"
 _SETTINGS = {"phone": _CODE, "dev_name": "jk-pak01", "capacity_ah": 280, "poll_s": 1}
 _FRAMES = 12_000
+_ERRORS = (
+    "2026-07-01 22:30:05Z batmon 0.3.0 boot 3 +77 s display: Traceback (most recent call last):\n"
+    '  File "lcd", line 1, in tick\n'
+    "OSError: [Errno 19] ENODEV\n"
+    "time unknown, batmon 0.3.0 boot 4 +300 s restart: the link hangs\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +37,7 @@ def place(tmp_path_factory):
     folder, tree = tmp_path_factory.mktemp("board"), tmp_path_factory.mktemp("flash") / "tree"
     shutil.copytree(BOARD, tree)
     (tree / "data").mkdir()
+    (tree / "data/errors.txt").write_text(_ERRORS, encoding="utf-8")
     frames = (ROOT / "tests/data/frames/house16s.bin").read_bytes()[: 13 * _FRAMES]
     half = len(frames) // 26 * 13
     for number, part in ((1, frames[:half]), (2, frames[half:])):
@@ -81,6 +88,12 @@ def test_connect_live_download_report(place, tab):
     tab.run(f"by('code').value = '{_CODE}'; by('prove').requestSubmit()")
     radio.until("!by('unlocked').hidden")
     radio.until("by('about').textContent.includes('running for')")
+    radio.until("by('complained').children.length")
+    complained = tab.run("Array.from(by('complained').children, (li) => li.textContent)")
+    assert "5 min after start 4" in complained[0] and "the link hangs" in complained[0]
+    assert "a device on its wires is not there" in complained[1]
+    assert tab.run("by('errors').textContent") == _ERRORS
+    assert not tab.run("by('errors-part').open")
     tab.run("by('download').click()")
     radio.until("document.body.dataset.shown && / kB in /.test(by('told').textContent)")
     log = place[2]

@@ -5,6 +5,8 @@ const uuid = (n) => `a6f4000${n}-8d3c-4f0a-9b57-2e61c0d7b4a8`;
 const SERVICE = uuid(1), ASK = uuid(2), ANSWER = uuid(3);
 const HELLO = 1, PROVE = 2, LIVE = 3, CHECK = 4, READ = 5, CREDITS = 6, STOP = 7, CLOCK = 8, PAUSE = 9, ACKNOWLEDGE = 10;
 const LIVE_VALUES = 0xC0, LIVE_WORDS = 0xC1, END = 0xC2;
+const ERROR_LOGS = ["errors.old", "errors.txt"];  // the older one first
+const NO_FILE = 6;  // a status
 const WINDOW = 6, LIVE_WINDOW = 2;  // notifications that may be on their way
 const ANSWER_MS = 10_000, DATA_MS = 20_000, CHECK_MS = 60_000, ALIVE_MS = 5000, PROOF_BYTES = 16;
 const REFUSALS = { 1: "the board does not know this request; it has an older batmon", 2: "the board did not understand the request",
@@ -164,6 +166,17 @@ class Board {
     const parts = [];
     await this.read(name, 0, 0xFFFFFFFF, (part) => parts.push(part));
     return new TextDecoder().decode(joined(parts));
+  }
+
+  // The error log, "" if nothing went wrong.
+  async errors() {
+    const texts = [];
+    for (const name of ERROR_LOGS)
+      texts.push(await this.text(name).catch((error) => {
+        if (error.status !== NO_FILE) throw error;
+        return "";
+      }));
+    return texts.join("");
   }
 
   // Sizes of the files of the log, by name.

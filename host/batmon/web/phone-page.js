@@ -91,6 +91,18 @@ class Desk {
     const info = JSON.parse(await this.board.text("info"));
     info.batteries.forEach(({ name }, i) => this.dials.name(i, name));
     by("about").textContent = `batmon ${info.version}, running for ${duration(info.uptime_s)}, ${Math.round(info.free_bytes / 1024)} kB free; its clock is set`;
+    this.complain(await this.board.errors());
+  }
+
+  // Show what an error log tells.
+  complain(text) {
+    const told = complaints(text).slice(0, COMPLAINTS_MOST), zone = new Zone(null);
+    by("complaints").hidden = false;
+    by("complained").textContent = "";
+    for (const each of told) element(by("complained"), "li", complaintSentence(each, zone));
+    if (!told.length) element(by("complained"), "li", "nothing");
+    by("errors").textContent = text;
+    by("errors-part").hidden = !text;
   }
 
   words(battery, words) {
@@ -143,8 +155,10 @@ class Desk {
 
   async opened(files) {
     const named = [...files].filter(({ name }) => SHARD_NAME.test(name));
-    if (!named.length) throw new Error("none of these is a shard; they are called like NAME-00042.raw or .bts");
-    await this.report(await Promise.all(named.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) }))));
+    const errors = ERROR_LOGS.map((log) => [...files].find(({ name }) => name === log)).filter((file) => file);
+    if (errors.length) this.complain((await Promise.all(errors.map((file) => file.text()))).join(""));
+    else if (!named.length) throw new Error("none of these is a shard; they are called like NAME-00042.raw or .bts");
+    if (named.length) await this.report(await Promise.all(named.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) }))));
   }
 
   async report(shards) {

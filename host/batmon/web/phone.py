@@ -10,7 +10,7 @@ READING = (
     "bits.js", "halves.js", "model.js", "version3.js", "crc.js", "shards.js", "timeline.js",
     "happened.js", "log.js", "csv.js",
 )  # fmt: skip
-_PAGE = "zip.js", "phone-link.js", "kept.js", "dial.js", "phone-page.js"
+_PAGE = "zip.js", "phone-link.js", "kept.js", "dial.js", "complaints.js", "phone-page.js"
 _MANIFEST = {
     "name": "batmon",
     "short_name": "batmon",
