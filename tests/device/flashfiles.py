@@ -16,9 +16,12 @@ _BLOCK = 4096
 
 
 class Sheet(Flash):
-    """A flash on which nothing stays: what is written covers an image that does not change."""
+    """A flash on which nothing stays: what is written covers an image that does not change.
 
-    def __init__(self, image):
+    `written`: what another sheet of this image had written; it is carried on.
+    """
+
+    def __init__(self, image, written=None):
         self.block_size = _BLOCK
         self.blocks = len(image) // _BLOCK
         self.reads = self.programs = self.erases = self.bytes_programmed = 0
@@ -26,7 +29,7 @@ class Sheet(Flash):
         self.cut_in = None
         self._file = self  # reads and writes through what follows
         self._image = image
-        self._written = {}  # block: its content
+        self.written = {} if written is None else written  # block: its content
         self._at = 0
 
     def seek(self, at):
@@ -34,16 +37,16 @@ class Sheet(Flash):
 
     def readinto(self, buf):
         block, offset = divmod(self._at, _BLOCK)
-        if block in self._written:
-            buf[:] = memoryview(self._written[block])[offset : offset + len(buf)]
+        if block in self.written:
+            buf[:] = memoryview(self.written[block])[offset : offset + len(buf)]
         else:
             buf[:] = memoryview(self._image)[self._at : self._at + len(buf)]
 
     def write(self, buf):
         block, offset = divmod(self._at, _BLOCK)
-        if block not in self._written:
-            self._written[block] = bytearray(self._image[block * _BLOCK : (block + 1) * _BLOCK])
-        self._written[block][offset : offset + len(buf)] = buf
+        if block not in self.written:
+            self.written[block] = bytearray(self._image[block * _BLOCK : (block + 1) * _BLOCK])
+        self.written[block][offset : offset + len(buf)] = buf
         self._at += len(buf)
 
 
@@ -142,22 +145,21 @@ def cuts(image, program, at, again):
     The power goes at operation `at` of the program and `again` of the first boot (0: not), of
     those that write or erase. Returns ({path: SHA-256}, operations that the program came to).
     """
-    sheet = Sheet(image)
-    _power(sheet, program, at)
+    written = {}
+    sheet = _power(image, written, program, at)
     came_to = sheet.programs + sheet.erases
     if again:
-        _power(sheet, _boot, again)
-    _power(sheet, _boot, 0)
-    sheet.cut_in = None
-    vfs.mount(vfs.VfsLfs2(sheet), "/")
+        _power(image, written, _boot, again)
+    _power(image, written, _boot, 0)
+    vfs.mount(vfs.VfsLfs2(Sheet(image, written)), "/")
     found = files()
     vfs.umount("/")
     return found, came_to
 
 
-def _power(sheet, program, cut_in):
-    """Switch on, run until it ends or the power is cut."""
-    sheet.cut_in = None
+def _power(image, written, program, cut_in):
+    """Switch on, run until it ends or the power is cut; return the chip, which is dead then."""
+    sheet = Sheet(image, written)
     vfs.mount(vfs.VfsLfs2(sheet), "/")
     os.chdir("/")
     sheet.cut_in = cut_in or None
@@ -167,6 +169,7 @@ def _power(sheet, program, cut_in):
         pass
     sheet.cut_in = 0  # what is still open must never write
     vfs.umount("/")
+    return sheet
 
 
 def _boot():

@@ -30,22 +30,25 @@ class _Volume:
     def __enter__(self):
         self.flash = flash.Flash(_PATH, 1 << 18, 4096)
         vfs.VfsLfs2.mkfs(self.flash)
-        self.mount()
+        vfs.umount("/")
+        vfs.mount(vfs.VfsLfs2(self.flash), "/")
         return self
 
-    def mount(self):
+    def cycle(self):
+        """Power up again after a cut; what it left open must not write to the new chip."""
+        self._off()
+        self.flash = flash.Flash(_PATH, 1 << 18, 4096)
         vfs.umount("/")
         vfs.mount(vfs.VfsLfs2(self.flash), "/")
 
-    def cycle(self):
-        """Power up again after a cut."""
-        self.flash.cut_in = None
-        self.mount()
+    def _off(self):
+        self.flash.cut_in = 0
+        vfs.umount("/")
+        self.flash.close()
+        vfs.mount(vfs.VfsPosix("/"), "/")
 
     def __exit__(self, *_):
-        self.flash.close()
-        vfs.umount("/")
-        vfs.mount(vfs.VfsPosix("/"), "/")
+        self._off()
         os.remove(_PATH)
 
 
