@@ -22,7 +22,7 @@ from flash import Flash, PowerCut
 from micropython import const
 
 _RESET_EXIT = const(75)  # the caller starts the board again
-_STATUS_MS = const(10_000)  # virtual, and if the configuration does not say otherwise
+_STATUS_MS = const(9_000)  # virtual; no multiple of the 4 s that a page is shown: all are seen
 _STATUS_WALL_MS = const(100)  # real
 _HOUR_MS = const(3_600_000)
 _DAY_MS = const(24 * _HOUR_MS)
