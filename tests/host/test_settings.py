@@ -203,7 +203,7 @@ def _starts(run, folder, given):
         assert bad not in words, words
     shown = " ".join(glass.split())
     if "mend it and restart" in shown:  # nothing can be logged so: the reason is on the glass
-        assert "dev_name is" in shown, glass
+        assert "batter" in shown, glass
     else:
         assert "connected" in words or "looking for" in words or "edit it" in glass, words
     said = [line for line in words.split("\n") if line.startswith("settings.json")]
