@@ -3,7 +3,8 @@
 PY := .venv/bin/python
 LCD ?= 16x2
 DAYS ?= 1
-JOBS ?= 2
+# Two cores take three: one waits for a serial port or a server while two compute.
+JOBS ?= 3
 
 .PHONY: help run test bench build lint campaign drivers-check venv dev
 
