@@ -214,6 +214,8 @@ class Battery:
         """Let the store do what is due; return whether the link turns, or need not."""
         if self.store:
             self.store.tick()
+        if self.watch:
+            self.watch.tell(self, now_s)
         if self.link is None or self.link.turns != self._turns:
             self._turns = self.link and self.link.turns
             self._turned_s = now_s
@@ -238,8 +240,6 @@ class Battery:
             status.flushed_s = now_s - store.flushed_s if store.flushes else None
         if self.sample:
             status.age_s = now_s - self.sample_s
-        if self.watch:
-            self.watch.update(status, now_s)
         return now_s
 
     def _alarm(self, sample):

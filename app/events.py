@@ -1,5 +1,5 @@
 # Tells the log what has changed: alarms, switches, health; and the minutes around a fault
-# Loaded when sampling/watch.py finds something, and forgotten again. docs/FORMAT.md has the codes.
+# Loaded when app/watching.py finds something, and forgotten again. docs/FORMAT.md has the codes.
 import struct
 import sys
 from binascii import crc32
@@ -9,12 +9,21 @@ from shards import frame
 
 _AFTER_S = const(60)  # so long behind a fault each poll is recorded too
 _BACK_S = const(140)  # the ring's two minutes, and how far apart polls are that are alike
+_AT_ONCE = const(20)  # changes of one kind are told at once, then one each _EACH_S
+_EACH_S = const(1800)
+_SLOWLY_S = const(86400)  # what is of no hurry: one in so long
+_EPISODES = const(4)  # at once, then one each _EPISODE_S
+_EPISODE_S = const(21600)
+_HOUR_S = const(3600)
+_NEVER_S = const(1 << 29)
+_NEWS_H = const(24)
 _SWITCHES = ("charge", "discharge", "heater", "balancer")
 _UNKNOWN = const(0xFFFFFFFF)
 _LONGEST = const(0xFFFFFFFFFFFFFFFF)
 
-# places in Watch
+# places in Watching
 _DISCHARGE = const(1)
+_BALANCER = const(3)
 _HEALTH_AT = const(4)
 _CODE_AT = const(7)
 _WORDS_AT = const(8)
@@ -27,7 +36,7 @@ _HEALTH = const(14)
 _LIMITS = const(15)
 _UNTOLD = const(16)
 _MAKE = const(17)
-# What an event tells: its code, and the places in Watch from the first to before the end.
+# What an event tells: its code, and the places in Watching from the first to before the end.
 _EVENTS = (
     (_SWITCHED, 0, _HEALTH_AT),
     (_HEALTH, _HEALTH_AT, _CODE_AT),
@@ -36,8 +45,19 @@ _EVENTS = (
 )
 
 
-def put(watch, store, driver, news, now_s):
-    """Store what `news`, as Watch.poll returns it, says; with a fault the records of its ring.
+def tell(watch, battery, news, now_s):
+    """Tell the log of a `battery` what `watch` found, and its status what was; `news`: bits.
+
+    There is one for each place that has changed.
+    """
+    if now_s >= watch.due_s:
+        _look_back(watch, battery, now_s)
+    if news:
+        _log(watch, battery.store, battery.link.driver, news, now_s)
+
+
+def _log(watch, store, driver, news, now_s):
+    """Store what `news` says; with a fault the records of the ring.
 
     `driver` is the BMS class: codes of alarms mean nothing without.
     """
@@ -50,7 +70,7 @@ def put(watch, store, driver, news, now_s):
         untold = 0
         for i in range(first, end):
             if news >> i & 1:
-                untold += watch.said(i, now_s)
+                untold += _said(watch, i, now_s)
         if code == _LIMITS and _limits(watch.known[first]) == limits:
             continue  # what the BMS says is in its code
         if code == _ALARM and not watch.named:
@@ -62,14 +82,53 @@ def put(watch, store, driver, news, now_s):
     if why:
         print(why.replace("\n", ", "))
         watch.why = why
-        if watch.claim(now_s):
+        watch.over_s = 0
+        if _may_record(watch, now_s):
             _record(watch, store, now_s)
+        watch.due_s = max(now_s, watch.until_s) + 1
         store.flush()  # the battery may be about to switch this board off
 
 
-def past(watch, cells):
-    """Return in words the last fault, and how far a cell of `cells` (0 unknown) went in it."""
-    why, watch.why = watch.why, ""
+def _said(watch, i, now_s):
+    """Note that the log is told of place `i`; return how many changes it never knew of."""
+    least_s = now_s - _AT_ONCE * _EACH_S
+    each_s = _EACH_S
+    if _BALANCER <= i < _CODE_AT:
+        least_s = now_s
+        each_s = _SLOWLY_S
+    watch.wait_s[i] = max(watch.wait_s[i], least_s) + each_s
+    untold = watch.changes[i] - 1
+    watch.known[i] = watch.seen[i]
+    watch.changes[i] = 0
+    return untold
+
+
+def _may_record(watch, now_s):
+    """Claim the minutes around a fault that came now for the log, unless it has so many."""
+    since_s = max(watch.fault_s, now_s - _EPISODES * _EPISODE_S)
+    if since_s > now_s or now_s <= watch.until_s:
+        return False
+    watch.fault_s = since_s + _EPISODE_S
+    return True
+
+
+def _look_back(watch, battery, now_s):
+    """Let the status of a `battery` say what the last fault was, until that is no news."""
+    if not watch.over_s:
+        watch.over_s = now_s
+        watch.why += _worst(watch, battery.store.cells)
+    hours = (now_s - watch.over_s) // _HOUR_S
+    watch.due_s = watch.over_s + (hours + 1) * _HOUR_S
+    ago = "%d h ago" % hours if hours else "lately"
+    if hours >= _NEWS_H:
+        watch.due_s = _NEVER_S
+        battery.status.past = ""
+    else:
+        battery.status.past = ago + "\n" + watch.why
+
+
+def _worst(watch, cells):
+    """Return in words how far a cell of `cells` (0 unknown) went in the fault, "" if unknown."""
     ring = watch.frames
     lowest = highest = 0  # where they are
     high_mv = low_mv = 0
@@ -83,10 +142,10 @@ def past(watch, cells):
                 high_mv = high
                 highest = ring[at + 12] >> 4
     if not low_mv:
-        return why
-    high = "over" in why or "high" in why
+        return ""
+    high = "over" in watch.why or "high" in watch.why
     number = " %d" % ((highest if high else lowest) + 1) if 0 < cells <= 16 else ""
-    return "%s\ncell%s %.2f V" % (why, number, (high_mv if high else low_mv) / 1000)
+    return "\ncell%s %.2f V" % (number, (high_mv if high else low_mv) / 1000)
 
 
 def _fault(watch, news):

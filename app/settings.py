@@ -19,7 +19,7 @@ poll_s           2               1.0..60.0        s    from one poll of the BMS 
 link.share_s     0               0|10..3600       s    leave the BMS to other apps between two polls, which come so far apart; 0: stay connected
 watchdog_s       300             0|20..3600       s    the board restarts when it hangs so long; 0: never
 phone            "auto"          phone            -    phones may connect, see PHONE.md: "on", "off", on with six digits as their code; auto: on with S3, C6 or PSRAM
-events           true            true|false       -    log alarms, switches and the minutes around a fault too; false saves 4 kB of memory
+events           true            true|false       -    log alarms, switches and the minutes around a fault too; false saves 2.5 kB of memory
 rest.minutes     0               0|2..60          min  at rest the board sleeps and looks at the BMS so often, see REST.md; 0: never. {"rest": true} are 10
 rest.percent     0.2             0.01..5.0        %    of the capacity in 1 h: a current below is rest
 rest.reserve     10              0..100           %    at or below this state of charge it looks once an hour, and the display stays dark

@@ -1,4 +1,4 @@
-# What a Sampler or a Watch knows, as plain numbers and texts: it outlasts a sleep of the board
+# What a Sampler or a Watching knows, as plain numbers and texts: it outlasts a sleep of the board
 # Loaded before and after one. Only the same build reads what it wrote.
 
 _NOT = "frames", "held", "_now"  # the store has them, or they are filled anew by each poll

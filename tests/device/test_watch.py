@@ -5,9 +5,9 @@ import sys
 from binascii import crc32
 
 import half
-from app import events as telling
+from app.battery import Status
+from app.watching import Watching
 from sampling.sampler import Sampler
-from sampling.watch import Watch
 from shardlog import Clock, Volume, open_store, stored_frames
 from shards import frame
 
@@ -25,15 +25,24 @@ class _Jikong:
 sys.modules["aiobmsble.bms.jikong_bms"] = _Jikong
 
 
+class _Link:
+    driver = _Jikong.BMS
+
+
 class _Board:
-    """A watch, a sampler and a real store, fed with samples; `frames` are what they stored."""
+    """A battery with a real sampler and a real store, fed with samples."""
+
+    link = _Link
 
     def __init__(self, poll_s=2):
         self.volume = Volume("lfs2", 512 * 1024)
         self.clock = Clock(1_780_272_000)
         self.store = open_store(self.clock)
+        self.store.cells = 4
         self.sampler = Sampler(100)
-        self.watch = Watch(poll_s)
+        self.status = Status()
+        self.sample_s = 0
+        self.watch = Watching(poll_s)
         self.poll_s = poll_s
 
     def poll(self, alarm="", **changes):
@@ -45,14 +54,15 @@ class _Board:
         }  # fmt: skip
         sample.update(changes)
         self.clock.now_s += self.poll_s
-        now_s = self.clock.now_s
+        now_s = self.sample_s = self.clock.now_s
         self.store.append(self.sampler.frames, self.sampler.poll(now_s * 1000, sample))
-        news = self.watch.poll(now_s, sample, alarm, self.sampler)
-        if news:
-            telling.put(self.watch, self.store, _Jikong.BMS, news, now_s)
-        elif self.watch.fresh and now_s <= self.watch.until_s:
-            self.store.append(memoryview(self.watch.frames)[self.watch.cursor :])
+        self.status.alarm = alarm
+        self.watch.sample(self, sample)
+        self.tick()
+
+    def tick(self):
         self.store.tick()
+        self.watch.tell(self, self.clock.now_s)
 
     def end(self):
         """Return (events as (time, code, a, b), records as tuples)."""
@@ -178,19 +188,51 @@ def test_limits_of_the_settings_are_told():
     assert limits == [(2, 0), (3, 0), (0, 0)] and records
 
 
+def test_the_display_is_told_of_a_fault_for_a_day():
+    board = _Board(poll_s=20)
+    board.poll()
+    board.poll("cell under-volt", problem_code=0x800, cell_voltages=[3.3, 2.41, 3.302, 3.303])
+    assert not board.status.past
+    fault_s = board.clock.now_s
+    seen = set()
+    while board.clock.now_s < fault_s + 90_000:
+        # the BMS has switched itself off: no sample comes
+        board.clock.now_s += 5
+        board.tick()
+        seen.add((board.clock.now_s - fault_s - 65) // 3600 * bool(board.status.past))
+        if board.clock.now_s == fault_s + 65:
+            assert board.status.past == "lately\ncell under-volt\ncell 2 2.41 V"
+        if board.clock.now_s == fault_s + 5 * 3600 + 70:
+            assert board.status.past == "5 h ago\ncell under-volt\ncell 2 2.41 V"
+    assert seen == set(range(24)) and not board.status.past
+    board.volume.remove()
+
+
+def test_a_switch_that_is_off_is_an_alarm_without_a_code():
+    board = _Board()
+    board.poll(dischrg_mosfet=False)
+    assert board.status.alarm == "discharge is off"
+    board.poll(dischrg_mosfet=False, problem_code=0x800)
+    board.poll()
+    assert not board.status.alarm
+    board.volume.remove()
+
+
 def test_a_poll_takes_no_memory():
-    watch = Watch(2)
-    sampler = Sampler(100)
+    board = _Board()
+    board.poll()
+    watch = board.watch
     sample = {"voltage": 13.2, "current": -5.0, "cell_voltages": [3.3, 3.2], "balancer": True,
-              "problem_code": 0, "cycles": 3, "battery_health": 99.5}  # fmt: skip
-    sampler.poll(2000, sample)
-    watch.poll(2, sample, "", sampler)
+              "problem_code": 0, "cycles": 12, "battery_health": 99.5}  # fmt: skip
+    board.poll(**sample)
     gc.collect()
     gc.disable()
     before = gc.mem_alloc()
-    for k in range(100):
-        watch.poll(4 + 2 * k, sample, "", sampler)
+    for _ in range(100):
+        board.sample_s += 2
+        watch.sample(board, sample)
     taken = gc.mem_alloc() - before
     gc.enable()
+    board.volume.remove()
     assert taken == 0, taken
     assert len(watch.frames) <= 1500
