@@ -8,16 +8,15 @@ import base64
 import contextlib
 import io
 import os
-import select
 import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from mpremote.transport import TransportError, TransportExecError
-from mpremote.transport_serial import SerialTransport
 from serial.tools import list_ports
 
+from batmon.board.transport import Transport
 from batmon.console import UserError, note, printable
 
 FULL = (
@@ -33,10 +32,13 @@ _NO_MEMORY = (
 # A board that is logging stores what it has and lets its radio go first; one that is just
 # starting, or computes, does not hear us yet and is asked again.
 _PATIENCE_S = (4, 8, 20)
+_STOPS_S = 20
 _SETTLE_S = 1
+# One that says nothing at all may sleep, see docs/REST.md: for ten minutes mostly, by a clock that
+# may be slow.
+_SLEEP_S = 660
 _READ_S = 5
 _LINE_S = 0.5
-_LOOK_S = 0.01
 _CLOCK_OFF_S = 2
 _CHUNK = 1024  # bytes of a file at a time: the board compiles each as a line of source
 _MOST_SAID = 1 << 20  # bytes that a board says to one question; more is a line gone wild
@@ -101,40 +103,6 @@ class NoMemory(UserError):
     """The board has no memory left for what it was asked."""
 
 
-class Transport(SerialTransport):
-    """mpremote's transport, which takes what the board says when it comes.
-
-    That one looks for it every 10 ms, and a file is copied in a thousand questions and answers.
-    """
-
-    def read_until(
-        self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None
-    ):
-        data = b""
-        began_s = heard_s = time.monotonic()
-        while not data.endswith(ending):
-            if self.serial.in_waiting:
-                byte = self.serial.read(1)
-                heard_s = time.monotonic()
-                data = data + byte if data_consumer is None else byte
-                if data_consumer:
-                    data_consumer(byte)
-                continue
-            now_s = time.monotonic()
-            if timeout is not None and now_s >= heard_s + timeout:
-                break
-            if timeout_overall is not None and now_s >= began_s + timeout_overall:
-                break
-            self._await()
-        return data
-
-    def _await(self):
-        try:
-            select.select([self.serial], [], [], _LOOK_S)
-        except (AttributeError, OSError, ValueError):  # Windows waits for sockets only
-            time.sleep(_LOOK_S)
-
-
 class Remote:
     """The board at `port`, its program stopped while the context lasts; then it starts again.
 
@@ -192,19 +160,29 @@ class Remote:
         """Stop the program and enter the raw REPL."""
         for attempt, patience_s in enumerate(_PATIENCE_S):
             try:
-                with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not know
-                    self.transport.enter_raw_repl(self._fresh, patience_s)
-                    if attempt:  # answers to the earlier attempts may still come: begin anew
-                        time.sleep(_SETTLE_S)
-                        self.transport.enter_raw_repl(self._fresh, patience_s)
+                self.transport.interrupt(self._fresh, patience_s)
+                if attempt:  # answers to the earlier attempts may still come: begin anew
+                    time.sleep(_SETTLE_S)
+                    self.transport.interrupt(self._fresh, patience_s)
                 return
             except TransportError:
-                if attempt + 1 == len(_PATIENCE_S):
-                    raise
+                if attempt:
+                    continue
                 note(
                     f"the board at {self.port} does not answer, is busy, or sleeps at rest: its"
                     " RESET button wakes it; asking again"
                 )
+        if self.transport.heard or not self._await_wake():
+            raise TransportError("could not enter raw repl")
+        self.transport.interrupt(self._fresh, _STOPS_S)
+
+    def _await_wake(self) -> bool:
+        note(
+            f"nothing comes from {self.port}; a board at rest wakes by itself and is then heard,"
+            f" mostly within {_SLEEP_S // 60} minutes, for which this waits (Ctrl-C ends that);"
+            " RESET wakes it at once, and costs at most the last hour of its log"
+        )
+        return self.transport.await_wake(_SLEEP_S)
 
     def clear(self):
         """Clear the board's memory: nothing that ran before is left in it."""
@@ -371,7 +349,10 @@ def find_port() -> str:
     """Return the only serial port that may be a board; raises UserError for none or several."""
     ports = _ports()
     if not ports:
-        raise UserError("found no board on USB; connect it with a data cable, or name its port.")
+        raise UserError(
+            "found no board on USB; connect it with a data cable, or name its port; one that sleeps"
+            " at rest and has its USB in the chip is there after RESET."
+        )
     if len(ports) > 1:
         raise UserError(f"there are several boards ({', '.join(ports)}); name one of these ports.")
     return ports[0]

@@ -5,6 +5,7 @@ Behind a pseudo-terminal runs MicroPython with the board's flash in a file; sim/
 
 import contextlib
 import fcntl
+import json
 import os
 import select
 import subprocess
@@ -21,6 +22,7 @@ from batmon.virtual.process import CHIP, HEAP, VERSION, board_command, configure
 _RESET = 75  # the exit code of a board that wants to start again
 _DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
 _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
+_TURN_S = 0.02
 _CTRL_C = b"\x03"
 RADIO = ("radio.in", "radio.out")
 FILES = (*RADIO, "flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
@@ -34,6 +36,8 @@ class SerialBoard:
     or "" for none in reach. machine, version: what MicroPython says of itself, if not as such a
     board. size: of the flash volume in bytes. battery, seed, chip, heap and interpreter as `batmon
     sim` has them. lcd: as 16x2, or none. radio: a phone outside is in reach, see sim/outside.py.
+    goes_on: what a board that ran in `folder` before left in RTC memory is still there. sleep_s:
+    a deep sleep, in which the line is deaf, takes so much of our time at most.
     """
 
     def __init__(
@@ -54,11 +58,16 @@ class SerialBoard:
         version: tuple[int, int, int] = VERSION,
         interpreter: str = "64",
         radio: bool = False,
+        goes_on: bool = False,
+        sleep_s: float = 3600,
     ):
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         build()
         self._rtc = folder / "rtc.bin"
+        self._goes_on = goes_on
+        self._sleep_s = sleep_s
+        self._asleep = False
         for pipe in RADIO if radio else ():
             (folder / pipe).unlink(missing_ok=True)
             os.mkfifo(folder / pipe)
@@ -84,7 +93,8 @@ class SerialBoard:
         )
 
     def __enter__(self):
-        self._forget()
+        if not self._goes_on:
+            self._forget()
         self._line, self._end = os.openpty()
         tty.setraw(self._end)  # nothing may come back as an echo before somebody opens it
         os.set_blocking(self._line, False)
@@ -111,6 +121,11 @@ class SerialBoard:
         """Take the power away, at whatever moment, and give it back."""
         self._power_lost = True
         self._process.kill()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the board sleeps deeply, and hears nothing."""
+        return self._asleep
 
     @property
     def running(self) -> bool:
@@ -168,7 +183,23 @@ class SerialBoard:
             elif code != _RESET:
                 self._put(b"\r\nthe virtual board crashed\r\n")
                 return
+            else:
+                self._sleep()
             self._start()
+
+    def _sleep(self):
+        """Let the time of a deep sleep pass, if that is what it does: nothing hears the line."""
+        past = json.loads(self._rtc.with_name("rtc.bin.world").read_text())
+        slept_s = (past["t_ms"] - past.get("asleep_at_ms", past["t_ms"])) / 1000
+        end = time.monotonic() + min(slept_s, self._sleep_s)
+        self._asleep = end > time.monotonic()
+        while time.monotonic() < end and not (self._stopping.is_set() or self._power_lost):
+            select.select([self._stdin], [], [], _TURN_S)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._stdin, 4096)
+        self._asleep = False
+        if self._power_lost:
+            self._forget()
 
     def _put(self, data: bytes):
         while data and not self._stopping.is_set():
