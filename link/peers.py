@@ -36,6 +36,7 @@ class Peer(BmsLink):
     _heard = False  # anybody, in a search that was in vain
     _believed = False  # that it is not there: the radio was switched off and on for it
     _stuck = False
+    _left = False  # it was hung up on for another one's sake
 
     async def __anext__(self):
         if self.places and self._bms and self.places.over(self):
@@ -54,6 +55,10 @@ class Peer(BmsLink):
             self.places.came(self)
 
     async def _fail(self, kind, why=None, wait_max_s=60):
+        if self._left:  # it is no news of its battery: nothing is told, no frame stored for it
+            self._left = False
+            await self._let_go()
+            return
         if kind == "not found":
             wait_max_s = _ABSENT_MAX_S
             if "seen: none" not in why and "among 0 " not in why:  # as link/search.py says it
@@ -79,6 +84,8 @@ class Peer(BmsLink):
         self._believed = self._believed or deaf
         if deaf or self._stuck or not self._in_company():
             self._stuck = False
+            for peer in self.peers:
+                peer._left = peer.connected and peer is not self
             super()._cycle()
 
     def _give_up(self, reason):

@@ -56,9 +56,9 @@ def test_six_on_four_links_are_each_polled_within_two_minutes(tmp_path):
 def test_one_that_is_away_delays_no_poll_of_the_other(tmp_path):
     away = {1: [[400, 1200]]}
     first, second = _run(tmp_path, "jikong", "van,house", 0.02, 4, "s3", away=away, lcd="16x2")
-    # nobody else is heard: now and then the radio is switched off and on for its sake
+    # nobody else is heard: once the radio is switched off and on for its sake, which is no news
     assert first["link"]["longest_gap_s"] <= 2 * 4 + 8, first
-    assert first["link"]["failures"].get("link lost", 0) <= 4, first
+    assert first["link"]["failures"] == {} and first["link"]["connects"] == 1, first
     missed_ah = first["truth_charge_out_ah"] - first["charge_out_ah"]
     assert abs(missed_ah) <= 0.05, first  # of so short a time 2 % are less
     assert second["link"]["connects"] == 2 and second["link"]["failures"]["not found"] >= 20
@@ -120,8 +120,11 @@ def _as_good_as_alone(tmp_path, makes, kinds, days, chip, away=None, poll_s=60):
             tmp_path, makes[i], kinds[i], days, poll_s, chip, away=alone_away, seed=1 + i
         )
         print(one, alone, sep="\n")
-        frames = alone["frames"]
-        assert abs(one["frames"] - frames) <= max(3, frames * _PERCENT / 100), (one, alone)
+        more = one["frames"] - alone["frames"]
+        few = max(3, alone["frames"] * _PERCENT / 100)
+        assert more <= few, (one, alone)
+        # a board whose only battery is away starts again every two hours, each time with some more
+        assert more >= -few or windows, (one, alone)
         moved_ah = alone["charge_in_ah"] + alone["charge_out_ah"]
         for way in ("charge_in_ah", "charge_out_ah"):
             assert abs(one[way] - alone[way]) <= moved_ah * _PERCENT / 100, (one, alone)
