@@ -263,6 +263,8 @@ class LCD:
         if self.present and not self._busy:
             try:
                 self._check()
+                if self._want == self._glass and self._font == self._cgram:
+                    return  # as nearly always: a call of `_sync` takes memory for a while
                 if not first:
                     self._sync(self._font, self._cgram, 0, 64, _CGRAM, False)
                 for row in range(first, end):

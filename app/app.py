@@ -52,12 +52,14 @@ class App:
 
     async def run(self):
         """Start everything and run for ever."""
-        if self.paused and "rest" in self.paused:
+        look = self.paused and "rest" in self.paused
+        if look:
             await _once("look").look(self)
-        else:
-            self.begin()
+        # its task first: what sets it up is gone before what finds the BMS is loaded
         if self.settings["lcd.fitted"]:
             asyncio.create_task(self.keep("display", self.show))
+        if not look:
+            self.begin()
         await self.keep("housekeeping", self._housekeeping)
 
     def begin(self):

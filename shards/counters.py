@@ -153,22 +153,27 @@ class Counters:
     def _take_flush(self, f, end):
         """Count the next flush of the open raw shard `f` of `end` bytes; leave out what is none."""
         n = self._n
-        data = bytearray(_WINDOW)
-        f.seek(n[_AT])
-        size = min(f.readinto(data), end - n[_AT]) // frame.SIZE * frame.SIZE
-        for i in range(0, size, frame.SIZE):
-            if frame.kind(data, i) == frame.COMMIT:
-                crc, count = struct.unpack_from("<HHIHH", data, i)[2:4]
-                first = i - count * frame.SIZE
-                if first < 0 or crc32(memoryview(data)[first:i]) != crc:
-                    continue
-                if first:
-                    self._running = False
-                for at in range(first, i, frame.SIZE):
-                    self.put(data, at)
-                n[_AT] += i + frame.SIZE
-                return
-        n[_AT] += max(frame.SIZE, size)
+        one = bytearray(frame.SIZE)  # a frame at a time: a whole flush would be a large piece
+        at = n[_AT]
+        end = min(end, at + _WINDOW)
+        f.seek(at)
+        while at + frame.SIZE <= end:
+            f.readinto(one)
+            if frame.kind(one, 0) == frame.COMMIT:
+                crc, count = struct.unpack_from("<HHIHH", one)[2:4]
+                first = at - count * frame.SIZE
+                if first >= n[_AT] and _crc(f, first, count, one) == crc:
+                    if first > n[_AT]:
+                        self._running = False
+                    f.seek(first)
+                    for _ in range(count):
+                        f.readinto(one)
+                        self.put(one, 0)
+                    n[_AT] = at + frame.SIZE
+                    return
+                f.seek(at + frame.SIZE)
+            at += frame.SIZE
+        n[_AT] = max(at, n[_AT] + frame.SIZE)
 
     def put(self, buf, offset):
         """Count a frame, data or control."""
@@ -261,6 +266,16 @@ class Counters:
         self._n = list(row[1 : _PLACES + 1])
         self._running = bool(row[-1] & 1)
         self._armed = bool(row[-1] & 2)
+
+
+def _crc(f, first, count, one):
+    """Return the CRC-32 of `count` frames from byte `first` on, read into `one`."""
+    crc = 0
+    f.seek(first)
+    for _ in range(count):
+        f.readinto(one)
+        crc = crc32(one, crc)
+    return crc
 
 
 def whole(data):

@@ -156,12 +156,13 @@ class LCD:
             vclock.spend_us(_TIMEOUT_US)
             raise OSError(_ETIMEDOUT)
 
-    def read(self, count, freq_hz):
-        """Return `count` bytes of what the backpack's pins are at."""
+    def read_into(self, buf, freq_hz):
+        """Fill `buf` with what the backpack's pins are at; takes no memory, for it is often."""
         self._listen()
-        self.bytes += 1 + count
+        self.bytes += 1 + len(buf)
         self.transfers += 1
-        return bytes((self._latch,)) * count
+        for i in range(len(buf)):
+            buf[i] = self._latch
 
     def _nibble(self, nibble, rs, t_us):
         if self._wide:

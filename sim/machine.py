@@ -102,7 +102,7 @@ class I2C:
         if device is None or not device.present:
             vclock.spend_us(9 * 1000000 // self._freq_hz)
             raise OSError(_ENODEV)
-        buf[:] = device.read(len(buf), self._freq_hz)
+        device.read_into(buf, self._freq_hz)
         vclock.spend_us((len(buf) + 1) * 9 * 1000000 // self._freq_hz)
 
 

@@ -60,14 +60,12 @@ class RTCChip:
                 self.past["status"] = byte & (self.past["status"] | ~_STOPPED) & 0x8F
             self._at = (self._at + 1) % _REGISTERS
 
-    def read(self, count, freq_hz):
+    def read_into(self, buf, freq_hz):
         self.listen(freq_hz)
         registers = self._registers()
-        out = bytearray(count)
-        for i in range(count):
-            out[i] = registers[self._at] ^ self.flip.get(self._at, 0)
+        for i in range(len(buf)):
+            buf[i] = registers[self._at] ^ self.flip.get(self._at, 0)
             self._at = (self._at + 1) % _REGISTERS
-        return out
 
     def listen(self, freq_hz):
         """Take part in a transfer; raises OSError if it is not there."""

@@ -28,7 +28,6 @@ plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
 _aioble = []  # (list of handlers, the one of aioble's scanning or connecting that is in it)
-ring = None  # of all links: what peers sent, until its turn comes
 _links = 0  # there were, which gives each a number
 
 
@@ -88,6 +87,11 @@ class Ring:
         return data
 
 
+# Of all links: what peers sent, until its turn comes. Made before anything else, for where the app
+# is loaded, let alone after a year of reconnecting, the heap may have no hole for it.
+ring = Ring(_RING_SIZE)
+
+
 def aioble():
     """aioble with what scans and connects, for who has the turn. A link does not need these 4 kB:
     they are loaded for its beginning, see `let_go`. Raises MemoryError."""
@@ -119,12 +123,8 @@ def let_go():
 
 
 def enter(client):
-    """Give a client that begins a link its number, under which the ring keeps what comes.
-
-    There is one ring, made once: after a year of reconnecting the heap may have no hole for it.
-    """
-    global clients, ring, _links
-    ring = ring or Ring(_RING_SIZE)
+    """Give a client that begins a link its number, under which the ring keeps what comes."""
+    global clients, _links
     _links = _links + 1 & 0xFF
     client.number = _links
     clients = clients + [client]  # anew: an event may be going through the list

@@ -11,10 +11,10 @@ pytestmark = [
     pytest.mark.skipif("32" not in interpreter.present(), reason="no 32-bit interpreter"),
 ]
 
-_POLLING = 87_000  # bytes; must 90,000, aim 84,000
-_PEAK = 104_000
+_POLLING = 86_000  # bytes; must 90,000, aim 84,000
+_PEAK = 101_000  # must 104,000, aim 98,000
 _EVENTS = 2_500  # more with what happened
-_LARGEST_ALLOC = 1536
+_LARGEST_ALLOC = 1024
 _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
 _OTHER = 14_000  # of another make
