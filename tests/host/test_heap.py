@@ -13,7 +13,7 @@ pytestmark = [
 
 _POLLING = 86_000  # bytes; must 90,000, aim 84,000
 _PEAK = 101_000  # must 104,000, aim 98,000
-_EVENTS = 2_500  # more with what happened
+_EVENTS = 2_800  # more with what happened; between 2,500 and 2,700 by where looks meet polls
 _LARGEST_ALLOC = 1024
 _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
