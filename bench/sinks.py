@@ -18,7 +18,7 @@ _NETWORK = {"ssid": "net", "password": "", "dns": {"server.lan": "127.0.0.1"}}
 _START = ("app/outputs.mpy", "lib/advertising.mpy")
 _WIFI = (
     *(_START[0], "app/network.mpy", "lib/udpask.mpy", "lib/ntp.mpy"),
-    *("sinks/__init__.mpy", "sinks/wifi.mpy", "sinks/joining.mpy"),
+    *("sinks/once.mpy", "sinks/wifi.mpy", "sinks/joining.mpy"),
 )
 _FILES = {
     "bthome": (*_START, "sinks/bthome.mpy", "sinks/bank.mpy"),
@@ -26,7 +26,7 @@ _FILES = {
         *(*_WIFI, "lib/mqtt.mpy", "lib/mqttopen.mpy"),
         *("sinks/mqtt.mpy", "sinks/discovery.mpy"),
     ),
-    "influx": (*_WIFI, "sinks/influx.mpy"),
+    "influx": (*_WIFI, "sinks/influx.mpy", "sinks/influxnames.mpy"),
 }
 
 

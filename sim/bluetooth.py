@@ -103,8 +103,11 @@ class _Radio:
         self._view = memoryview(self._buf)
         self.links = {}
         self.server = Server(self)
-        self.advertising = None  # (interval us, data, answer, connectable) while the board does
-        self._told = b"", b""  # data and answer, which the stack keeps
+        self._on_air = None  # (interval us, connectable) while the board advertises
+        # what it tells, and answers to scanners: kept by the stack, in memory of its own
+        self._data = bytearray(_MAX_AD)
+        self._answer = bytearray(_MAX_AD)
+        self._sizes = 0, 0
 
     # events
 
@@ -188,25 +191,39 @@ class _Radio:
         if interval_us is None:
             self._advertise(None)
             return
-        told = [bytes(self._told[0] if adv_data is None else adv_data)]
-        told.append(bytes(self._told[1] if resp_data is None else resp_data))
         self._advertise(None)  # first of all, and what comes then may fail
-        if max(len(data) for data in told) > _MAX_AD:
+        sizes = list(self._sizes)
+        for i, data in enumerate((adv_data, resp_data)):
+            if data is not None:
+                sizes[i] = len(data)
+        if max(sizes) > _MAX_AD:
             raise OSError(_EMSGSIZE)
-        self._told = told
+        self._sizes = sizes
+        for kept, data in ((self._data, adv_data), (self._answer, resp_data)):
+            if data is not None:
+                kept[: len(data)] = data
         if connectable and len(self.links) >= _MAX_LINKS:
             raise OSError(errno.ENOMEM)
-        self._advertise((interval_us, told[0], told[1], connectable))
+        self._advertise((interval_us, connectable))
+
+    @property
+    def advertising(self):
+        """(interval us, data, answer, connectable) while the board advertises, or None."""
+        if not self._on_air:
+            return None
+        interval_us, connectable = self._on_air
+        data, answer = self._sizes
+        return interval_us, bytes(self._data[:data]), bytes(self._answer[:answer]), connectable
 
     def stop_advertising(self):
         """A phone has connected."""
         self._advertise(None)
 
     def _advertise(self, what):
-        if what != self.advertising:
-            self.advertising = what
+        if what or self._on_air:
+            self._on_air = what
             if air.listener:
-                air.listener(what)
+                air.listener(self.advertising)
 
     # scan and connect
 

@@ -7,8 +7,9 @@ from micropython import const
 
 _TICK_S = const(2)
 _STALE_S = const(12)  # with a tick less than 15: a sensor that repeats old numbers lies
-_MOST = const(28)  # bytes beside the advertisement's flags
-_HEAD = const(5)  # of these: length, service data, 0xFCD2, version 2 and not encrypted
+_MOST = const(28)  # bytes of a packet, beside the advertisement's flags
+_NUMBER = const(6)  # where its number is, behind length and what BTHome is known by
+_LARGE = const(28)  # behind the packet: 1 if ever a current was too large for it
 
 _SOC = const(0x01)  # object ids, which must ascend
 _TEMPERATURE = const(0x02)  # of 0.01 degC
@@ -18,96 +19,78 @@ _PROBLEM = const(0x26)
 _VOLTAGE_HIGH = const(0x4A)  # of 0.1 V
 _POWER = const(0x5C)  # of 0.01 W
 _CURRENT = const(0x5D)  # of 1 mA
+_MOST_A = const(32)  # what its 16 bits can tell
+_MOST_W = const(20_000_000)  # and the 32 of power
 
 
-async def run(batteries, clock, poll_s):
+async def run(batteries, clock, poll_s, name):
     """Advertise what the `batteries` told last, for ever; nothing while that is old for any one.
 
     A battery has `sample` (aiobmsble's dict or None), `sample_s` (its uptime), `status.alarm` and
-    `link.capacity_ah`.
+    `link.capacity_ah`. `name` is that of the board, see lib/advertising.py.
     """
-    packet = Packet()
-    stale_s = max(_STALE_S, int(poll_s * 1.5))
-    told = True
+    advertising.name = name
+    packet = bytearray(_MOST + 1)
+    stale_s = max(_STALE_S, poll_s * 3 // 2)
+    told = False
     while True:
-        oldest_s = clock.uptime_s() - stale_s
-        fresh = True
-        for battery in batteries:
-            fresh = fresh and battery.sample is not None and battery.sample_s >= oldest_s
-        if not fresh:
-            advertising.drop("bthome")
-            told = False
-        elif packet.update(batteries) or not told:
-            told = advertising.put("bthome", packet.data)
+        data = content(packet, batteries, clock.uptime_s() - stale_s, advertising.data)
+        if data != advertising.data or not told:
+            advertising.data = data
+            told = advertising.go()
         await asyncio.sleep(_TICK_S)
 
 
-class Packet:
-    """The content of one advertisement, which is numbered anew whenever it changes.
+def content(packet, batteries, oldest_s, before):
+    """Return the AD structure that tells the last samples: `before` itself if that did.
 
-    `data` is the AD structure, b"" before the first.
+    It is made in `packet`, 29 bytes, zeros at first, and numbered anew whenever it changes. It is
+    b"" while the sample of any battery is older than the uptime `oldest_s`.
     """
+    for battery in batteries:
+        if battery.sample is None or battery.sample_s < oldest_s:
+            return b""
+    # length, service data, 0xFCD2, version 2 and not encrypted
+    packet[:_NUMBER] = b"\x06\x16\xd2\xfc\x40\x00"
+    if len(batteries) > 1:
+        from sinks import bank
 
-    def __init__(self):
-        self.data = b""
-        self._buf = bytearray(b"\x00\x16\xd2\xfc\x40\x00" + bytes(_MOST - 6))
-        self._n = 0
-        self._amps = True  # all were small enough to be told
-
-    def update(self, batteries):
-        """Take the last sample of each of `batteries`; is anything new?"""
-        self._n = _HEAD + 2  # behind the packet's number
-        if len(batteries) == 1:
-            self._tell(batteries[0].sample, batteries[0].status.alarm)
-        else:
-            from sinks import bank
-
-            bank.tell(self, batteries)
-        self._buf[0] = self._n - 1
-        content = memoryview(self._buf)[: self._n]
-        if content == self.data:
-            return False
-        self._buf[_HEAD + 1] = self._buf[_HEAD + 1] + 1 & 255
-        self.data = bytes(content)
-        return True
-
-    def _tell(self, sample, alarm):
+        bank.tell(packet, batteries, add)
+    else:
+        sample = batteries[0].sample
         volts = sample.get("voltage")
         amps = sample.get("current")
-        if amps is not None and not abs(amps) <= 10_000:  # nor NaN
-            amps = None
-        self.add(_SOC, 1, sample.get("battery_level"), 0, 100)
-        self.add(_TEMPERATURE, 2, sample.get("temperature"), -273, 327, 100)
-        self.add(_VOLTAGE, 2, volts, 0, 65.5, 1000)
-        self.add_states(amps, alarm)
+        known = amps is not None and abs(amps) <= 10_000  # NaN is not
+        add(packet, _SOC, 1, sample.get("battery_level"), 0, 100, 1)
+        add(packet, _TEMPERATURE, 2, sample.get("temperature"), -273, 327, 100)
+        add(packet, _VOLTAGE, 2, volts, 0, 65.5, 1000)
+        if known:
+            add(packet, _CHARGING, 1, amps > 0, 0, 1, 1)
+        add(packet, _PROBLEM, 1, bool(batteries[0].status.alarm), 0, 1, 1)
         if volts and volts > 65.5:
-            self.add(_VOLTAGE_HIGH, 2, volts, 0, 6550, 10)
-        if amps is None:
-            return
-        if volts is not None and 0 <= volts <= 1000:
-            self.add_power(volts * amps)
-        # One that came and went would stand still in between: then power has to do.
-        self._amps = self._amps and abs(amps) <= 32.76
-        if self._amps:
-            self.add(_CURRENT, 2, amps, -33, 33, 1000)
+            add(packet, _VOLTAGE_HIGH, 2, volts, 0, 6550, 10)
+        if known:
+            if volts is not None and 0 <= volts <= 1000:
+                add(packet, _POWER, 4, volts * amps, -_MOST_W, _MOST_W, 100)
+            # One that came and went would stand still in between: then power has to do.
+            packet[_LARGE] |= abs(amps) > _MOST_A
+            if not packet[_LARGE]:
+                add(packet, _CURRENT, 2, amps, -_MOST_A, _MOST_A, 1000)
+    now = memoryview(packet)[: packet[0] + 1]
+    if now == before:
+        return before
+    packet[_NUMBER] = packet[_NUMBER] + 1 & 255
+    return bytes(now)
 
-    def add_states(self, charging, alarm):
-        """Tell whether `charging`, a current or power, is above 0, if known, and the alarm."""
-        if charging is not None:
-            self.add(_CHARGING, 1, charging > 0, 0, 1)
-        self.add(_PROBLEM, 1, bool(alarm), 0, 1)
 
-    def add_power(self, watts):
-        """Tell a power in W, which has 32 bits of 0.01 W."""
-        self.add(_POWER, 4, watts, -2e7, 2e7, 100)
-
-    def add(self, kind, size, value, low, high, scale=1):
-        """Tell `value` in parts of 1/`scale`, `size` bytes, if it is known and within limits."""
-        if value is None or not low <= value <= high:  # NaN is not
-            return
-        value = round(value * scale)
-        self._buf[self._n] = kind
-        for i in range(self._n + 1, self._n + 1 + size):
-            self._buf[i] = value & 255
-            value >>= 8
-        self._n += 1 + size
+def add(packet, kind, size, value, low, high, scale):
+    """Tell `value` in parts of 1/`scale`, `size` bytes, if it is known and within limits."""
+    if value is None or not low <= value <= high:  # NaN is not
+        return
+    value = round(value * scale)
+    at = packet[0] + 1
+    packet[at] = kind
+    for i in range(at + 1, at + 1 + size):
+        packet[i] = value & 255
+        value >>= 8
+    packet[0] += 1 + size

@@ -4,17 +4,15 @@ import asyncio
 import socket
 import struct
 import sys
-from binascii import hexlify
 
 import half
-import machine
 from micropython import const
 from shards import frame
+from sinks.once import once
 
-_QUEUE_BYTES = const(2048)  # 93 frames, some hours of them
+_QUEUE_BYTES = const(1920)  # 83 frames, some hours of them
 _HEAD = const(10)  # of what waits in the queue: uptime in s, and ms, bytes, kind, battery
 _PACKET_BYTES = const(1432)  # more would not fit into one Ethernet frame
-_NAME_CHARS = const(64)
 _FIELDS_BYTES = const(600)  # with the longest names a line still fits
 
 _BLUETOOTH_FIRST_S = const(20)
@@ -28,14 +26,9 @@ _CELLS = const(2)
 _SUFFIXES = ("", "_poll", "_cells")
 
 
-async def run(settings, sinks, clock, batteries, wifi):
-    """Be on the list `sinks` for ever."""
-    sink = Influx(settings, wifi, clock, batteries)
-    sinks.append(sink)
-    try:
-        await sink.run()
-    finally:
-        sinks.remove(sink)
+def run(settings, sinks, clock, batteries, wifi):
+    """Be on the list `sinks` for ever: returns a coroutine."""
+    return Influx(settings, wifi, clock, batteries).run(sinks)
 
 
 class Influx:
@@ -46,7 +39,6 @@ class Influx:
     """
 
     def __init__(self, settings, wifi, clock, batteries):
-        self.sent = 0  # lines
         self.lost = 0
         self._host = settings["influx.host"]
         self._port = settings["influx.port"]
@@ -55,22 +47,18 @@ class Influx:
         self._wifi = wifi
         self._clock = clock
         self._batteries = batteries
-        board = settings["influx.board"] or hexlify(machine.unique_id()).decode()
-        measurement = settings["influx.measurement"].lstrip("#")  # which would begin a comment
-        self._measurement = _escape(measurement, ", ") or "battery"
-        self._board = _escape(board, ", =")
-        # one battery may be called anything; several go by the names of their logs
-        self._called = settings["influx.battery"] if len(batteries) == 1 else ""
+        self._measurement, self._called, self._board = once("influxnames").spelled(settings)
+        if len(batteries) > 1:  # one may be called anything; several go by the names of their logs
+            self._called = ""
         self._queue = bytearray(_QUEUE_BYTES)
         self._used = 0
         self._packet = bytearray(_PACKET_BYTES)
         self._length = 0
-        self._lines = 0  # in the packet
         self._socket = None
         self._address = None  # the server's
         self._said = ""
         self._live = False
-        self._cells_due = [False] * len(batteries)
+        self._cells_due = 0  # a bit for each battery
         self._last_s = [-1] * len(batteries)  # uptime of the last frame
         self._twins = [0] * len(batteries)  # frames before it in the same second
         self._lookup_s = 0  # when to look the server up again
@@ -90,7 +78,7 @@ class Influx:
             self._last_s[which] = uptime_s
             body = memoryview(buf)[at : at + frame.SIZE]
             self._put(_FRAME, which, uptime_s, twins, body)
-            self._cells_due[which] = True
+            self._cells_due |= 1 << which
 
     def sample(self, battery, uptime_ms, sample):
         """Take a poll's sample, aiobmsble's dict; its frames came before."""
@@ -99,10 +87,16 @@ class Influx:
             self.lost += 1  # a poll is of interest as it happens
         else:
             if self._polls:
-                self._put_text(_POLL, which, uptime_ms, _poll_fields(sample))
-            if self._cells and (self._polls or self._cells_due[which]):
+                fields = _fields(
+                    sample.get("voltage"),
+                    sample.get("current"),
+                    sample.get("temperature"),
+                    sample.get("battery_level"),
+                )
+                self._put_text(_POLL, which, uptime_ms, fields)
+            if self._cells and (self._polls or self._cells_due >> which & 1):
                 self._put_text(_CELLS, which, uptime_ms, _cell_fields(sample))
-        self._cells_due[which] = False
+        self._cells_due &= ~(1 << which)
 
     def close(self):
         """Send what can be sent at once."""
@@ -111,29 +105,38 @@ class Influx:
                 pass
             self._send()
 
-    async def run(self):
-        """Join the network, know the time and the server, send; never ends."""
-        await asyncio.sleep(_BLUETOOTH_FIRST_S)
-        while True:
-            await self._wifi.join()
-            now_s = self._clock.uptime_s()
-            if now_s >= self._lookup_s:
-                await self._look_up()
-            self._live = bool(self._address) and self._dated()
-            if self._live:
-                while self._take():
-                    await asyncio.sleep_ms(0)
-                self._send()
-            await asyncio.sleep(_TICK_S)
-            self._live = self._live and self._wifi.connected()
+    async def run(self, sinks):
+        """Be one of `sinks`, join the network, know the time and the server, send; never ends."""
+        sinks.append(self)
+        try:
+            await asyncio.sleep(_BLUETOOTH_FIRST_S)
+            while True:
+                await self._wifi.join()
+                if self._clock.uptime_s() >= self._lookup_s:
+                    import udpask  # once an hour
 
-    def _dated(self):
-        dated = True
-        for battery in self._batteries:
-            if battery.store:
-                battery.store.tick()  # it notes the time, if the clock was set a moment ago
-                dated = dated and battery.store.unix_offset_s
-        return bool(dated)
+                    del sys.modules["udpask"]
+                    ip = await udpask.lookup(self._host, self._wifi.dns())
+                    self._lookup_s = self._clock.uptime_s() + _LOOKUP_RETRY_S
+                    if ip:
+                        self._address = udpask.address(ip, self._port)
+                        self._lookup_s += _LOOKUP_S  # it may move, and UDP would not tell
+                    else:  # an address from before may still be right
+                        self._say("finds no address of " + self._host)
+                    del udpask
+                self._live = bool(self._address)
+                for battery in self._batteries:
+                    if battery.store:
+                        battery.store.tick()  # it notes the time, if the clock was set a moment ago
+                        self._live = self._live and bool(battery.store.unix_offset_s)
+                if self._live:
+                    while self._take():
+                        await asyncio.sleep_ms(0)
+                    self._send()
+                await asyncio.sleep(_TICK_S)
+                self._live = self._live and self._wifi.connected()
+        finally:
+            sinks.remove(self)
 
     # ---- the queue: what is not in a packet yet
 
@@ -143,7 +146,7 @@ class Influx:
         if len(fields) > _FIELDS_BYTES:
             self.lost += 1
         elif fields:
-            self._put(kind, which, uptime_ms // 1000, uptime_ms % 1000, fields.encode())
+            self._put(kind, which, uptime_ms // 1000, uptime_ms % 1000, fields[1:].encode())
 
     def _put(self, kind, which, uptime_s, ms, body):
         size = _HEAD + len(body)
@@ -181,7 +184,7 @@ class Influx:
         line = "%s%s,battery=%s,board=%s %s %d%03d000000\n" % (
             self._measurement,
             _SUFFIXES[kind],
-            _escape(self._called or store.name, ", ="),
+            self._called or store.name,  # of which no character is special
             self._board,
             fields,
             unix_s,
@@ -192,7 +195,6 @@ class Influx:
             return False
         self._packet[self._length : self._length + len(line)] = line
         self._length += len(line)
-        self._lines += 1
         self._drop_first()
         return True
 
@@ -207,25 +209,9 @@ class Influx:
             except OSError as exc:
                 self._say("cannot send (error %d)" % exc.errno)
                 return False
-            self.sent += self._lines
-            self._length = self._lines = 0
+            self._length = 0
             self._say("sending to " + self._host)
         return True
-
-    # ---- what has to be known first
-
-    async def _look_up(self):
-        import udpask  # once an hour
-
-        del sys.modules["udpask"]
-        ip = await udpask.lookup(self._host, self._wifi.dns())
-        now_s = self._clock.uptime_s()
-        if ip:
-            self._address = udpask.address(ip, self._port)
-            self._lookup_s = now_s + _LOOKUP_S  # it may move, and UDP would not tell
-        else:  # an address from before may still be right
-            self._lookup_s = now_s + _LOOKUP_RETRY_S
-            self._say("finds no address of " + self._host)
 
     def _say(self, text):
         if text != self._said:
@@ -235,20 +221,6 @@ class Influx:
 
 
 # ---- line protocol
-
-
-def _escape(name, special):
-    """Write a name as servers read it, at most 64 characters of it."""
-    out = ""
-    for c in name[:_NAME_CHARS]:
-        if c == "\\":
-            c = "/"  # servers do not agree on what a backslash before something means
-        elif c < " ":
-            c = "\\ "
-        elif c in special:
-            c = "\\" + c
-        out += c
-    return out
 
 
 def _frame_fields(buf, at, cells):
@@ -280,23 +252,13 @@ def _numbers(which, index, cells):
     return fields + ",cell_%s_index_to=%di" % (which, last) if last > first else fields
 
 
-def _poll_fields(sample):
-    fields = _fields(
-        sample.get("voltage"),
-        sample.get("current"),
-        sample.get("temperature"),
-        sample.get("battery_level"),
-    )
-    return fields[1:]
-
-
 def _cell_fields(sample):
     fields = ""
     cells = sample.get("cell_voltages") or ()
     for i in range(len(cells)):
         if cells[i] is not None:
             fields += ",cell_%d_mV=%di" % (i + 1, round(cells[i] * 1000))
-    return fields[1:]
+    return fields
 
 
 def _fields(volts, amps, celsius, percent):

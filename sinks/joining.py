@@ -8,6 +8,9 @@ import network
 from micropython import const
 
 _JOIN_S = const(30)
+_NTP_S = const(86_400)
+_NTP_RETRY_S = const(60)  # doubled after every failure
+_NTP_RETRY_MAX_S = const(3600)
 
 
 async def attempt(wlan, ssid, password, keep_free):
@@ -45,14 +48,19 @@ async def attempt(wlan, ssid, password, keep_free):
     return wlan, False, words
 
 
-async def set_clock(clock, host, dns):
-    """Set the board's clock by the time server `host`; return whether it told a time to trust."""
+async def set_clock(clock, host, dns, waited_s):
+    """Set the board's clock by the time server `host`; return in how many seconds to ask again.
+
+    `waited_s` is what it returned before.
+    """
     import ntp
     import setclock
 
     del sys.modules["ntp"], sys.modules["setclock"], sys.modules["udpask"]
     offset_ms = await ntp.unix_offset_ms(clock, host, dns)
-    if offset_ms is None:
-        return False
-    setclock.set_clock(clock.uptime_ms() + offset_ms)
-    return True
+    if offset_ms is not None:  # a time to trust
+        setclock.set_clock(clock.uptime_ms() + offset_ms)
+        return _NTP_S
+    if not _NTP_RETRY_S <= waited_s <= _NTP_RETRY_MAX_S:
+        return _NTP_RETRY_S
+    return min(2 * waited_s, _NTP_RETRY_MAX_S)

@@ -2,7 +2,7 @@
 # Loaded every hour and dropped.
 import sys
 
-from sinks import once
+from sinks.once import once
 
 _AGAIN_S = 3600
 _LATER_S = 600  # nothing was counted yet

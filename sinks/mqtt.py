@@ -6,7 +6,7 @@ from binascii import hexlify
 import machine
 import mqtt
 from micropython import const
-from sinks import once
+from sinks.once import once
 
 _BLUETOOTH_FIRST_S = const(20)
 _TICKS = const(20)  # to look for news, and then whether anything else is due

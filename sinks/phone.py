@@ -10,13 +10,14 @@ import advertising
 import bleradio
 from aioble import core
 from micropython import const
-from sinks import once
+from sinks.once import once
 
 _CONNECT = const(1)  # events of the stack
 _DISCONNECT = const(2)
 _WRITTEN = const(3)
 _MTU_EXCHANGED = const(21)
 _ANSWER = b"\x11\x07\xa8\xb4\xd7\xc0\x61\x2e\x57\x9b\x0a\x4f\x3c\x8d\x01\x00\xf4\xa6"  # to scanners
+_NAME = b"\x07\x09batmon"  # where nobody told another one
 _MTU_MOST = const(247)  # one packet on the air
 
 _LIVE = const(3)  # requests that are only taken note of, see sinks/phoneask.py for the others
@@ -168,11 +169,12 @@ class Phone:
 
     def _invite(self):
         """Advertise unless a phone is there; False if the radio would not."""
+        advertising.name = advertising.name or _NAME
         if self.conn is None and self._ask is not None:
-            if not advertising.name:
-                advertising.name = "batmon"
-            return advertising.put("phone", b"", _ANSWER, True)
-        advertising.drop("phone")
+            advertising.answer = _ANSWER
+            return advertising.go()
+        advertising.answer = b""
+        advertising.go()
         return self._ask is not None
 
     def _look(self, now_ms):

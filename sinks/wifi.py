@@ -4,14 +4,11 @@ import asyncio
 
 import bleradio
 from micropython import const
-from sinks import once
+from sinks.once import once
 
 _RETRY_S = const(30)  # doubled after every failure
 _RETRY_MAX_S = const(600)
 _KEEP_FREE = const(12_000)  # bytes of what Bluetooth takes its memory from: for a connection
-_NTP_S = const(86_400)
-_NTP_RETRY_S = const(60)  # doubled after every failure
-_NTP_RETRY_MAX_S = const(3600)
 
 
 class Wifi:
@@ -27,7 +24,7 @@ class Wifi:
         self._ntp_host = ntp_host
         self._clock = clock
         self._ntp_s = 0  # when to ask for the time again
-        self._ntp_wait_s = _NTP_RETRY_S
+        self._ntp_wait_s = 0
         self._turn = asyncio.Lock()
         self._wlan = None
         self._wait_s = _RETRY_S
@@ -55,13 +52,10 @@ class Wifi:
                     await asyncio.sleep(self._wait_s)
                     self._wait_s = min(2 * self._wait_s, _RETRY_MAX_S)
             if self._ntp_host and self._clock.uptime_s() >= self._ntp_s:
-                wait_s = _NTP_S
-                if await once("joining").set_clock(self._clock, self._ntp_host, self.dns()):
-                    self._ntp_wait_s = _NTP_RETRY_S
-                else:
-                    wait_s = self._ntp_wait_s
-                    self._ntp_wait_s = min(2 * wait_s, _NTP_RETRY_MAX_S)
-                self._ntp_s = self._clock.uptime_s() + wait_s
+                self._ntp_wait_s = await once("joining").set_clock(
+                    self._clock, self._ntp_host, self.dns(), self._ntp_wait_s
+                )
+                self._ntp_s = self._clock.uptime_s() + self._ntp_wait_s
 
     def connected(self):
         """Is the board in the network? Where memory runs short it leaves it."""

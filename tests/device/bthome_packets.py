@@ -6,7 +6,7 @@ import sys
 
 sys.path[:] = sys.argv[2:]
 
-from sinks.bthome import Packet
+from sinks.bthome import content
 
 
 class _Part:
@@ -16,6 +16,7 @@ class _Part:
 def _battery(sample, alarm, capacity_ah):
     battery = _Part()
     battery.sample = {k: float(v) if isinstance(v, str) else v for k, v in sample.items()}
+    battery.sample_s = 0
     battery.status = _Part()
     battery.status.alarm = alarm
     battery.link = _Part()
@@ -24,15 +25,17 @@ def _battery(sample, alarm, capacity_ah):
 
 
 def main(path):
-    packet = Packet()
-    fresh = False
+    packet = bytearray(29)
+    before = b""
     with open(path) as f:
         for line in f:
             if line == "\n":
-                packet = Packet()
+                packet = bytearray(29)
+                before = b""
                 continue
-            fresh = packet.update([_battery(*one) for one in json.loads(line)])
-            print("\x1e" + packet.data.hex(), int(fresh))
+            told = content(packet, [_battery(*one) for one in json.loads(line)], 0, before)
+            print("\x1e" + told.hex(), int(told is not before))
+            before = told
 
 
 main(sys.argv[1])

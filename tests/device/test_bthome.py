@@ -32,7 +32,7 @@ class _Board:
         bleradio.on()
         self.clock = Clock()
         self.batteries = [_Battery() for _ in range(n)]
-        self.task = asyncio.create_task(bthome.run(self.batteries, self.clock, poll_s))
+        self.task = asyncio.create_task(bthome.run(self.batteries, self.clock, poll_s, b""))
 
     async def poll(self, seconds, every_s=2):
         """Poll all batteries for a while; return whether it was on the air all along."""
@@ -52,7 +52,8 @@ class _Board:
     async def end(self):
         self.task.cancel()
         await asyncio.sleep_ms(0)
-        advertising.drop("bthome")
+        advertising.data = b""
+        advertising.go()
         bleradio.setup.clear()
 
 

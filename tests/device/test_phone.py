@@ -94,7 +94,7 @@ class Board:
         for setup in list(bleradio.setup):
             if getattr(setup, "__name__", "") != "_listen":
                 bleradio.setup.remove(setup)
-        advertising._parts.clear()
+        advertising.answer = b""
         bleradio.on()
         self.clock = Clock()
         self.task = asyncio.create_task(
@@ -122,7 +122,8 @@ class Board:
         await self.stop()
         for link in list(air.radio.links.values()):
             link.drop()
-        advertising.drop("phone")
+        advertising.answer = b""
+        advertising.go()
         aioble.stop()
         _clean()
 
@@ -370,13 +371,15 @@ async def test_two_phones_and_a_newcomer_while_a_dead_one_holds_the_place():
         assert air.radio.advertising is None
         second = Client(2)
         assert not second.connect()
-        # the values of others are advertised beside it, so that one may come after all
-        advertising.put("others", b"\x03\xff\0\0", b"", True)
+        # the advertisement may not have ended yet, so that one may come after all
+        advertising.answer = b"\x03\xff\0\0"
+        advertising.go()
         assert second.connect()
         await asyncio.sleep_ms(500)
         assert second.link is None and first.link
         assert (await first.read("list"))[0] == 0
-        advertising.drop("others")
+        advertising.answer = b""
+        advertising.go()
         first.vanish()
         start = time.ticks_ms()
         await second.reach()

@@ -80,7 +80,7 @@ def _expected(sample, alarm):
         expected["battery_charging"] = amps > 0, 0
         if volts is not None and 0 <= volts <= 1000:
             expected["power"] = volts * amps, 0.0051 + abs(volts * amps) * 1e-6
-        if abs(amps) <= 32.76:
+        if abs(amps) <= 32:
             expected["current"] = amps, 0.0006
     return expected
 
@@ -93,7 +93,7 @@ def _check(found, expected):
 
 _VALUES = {
     "voltage": [None, _NAN, -1, 0, 2.5, 13.2345, 51.2, 65.5, 65.501, 65.536, 96.4, 400, 6549, 7000],
-    "current": [None, _NAN, 0, -0.001, 4e-4, 1.234, -32.76, 32.76, -32.769, 32.768, 99, -2000, 2e4],
+    "current": [None, _NAN, 0, -0.001, 4e-4, 1.234, -32, 32, -32.01, 32.768, 99, -2000, 2e4],
     "temperature": [None, _NAN, 0, -0.5, -40, 21.37, 85, 327, 328, -300],
     "battery_level": [None, _NAN, 0, 0.4, 50, 99.6, 100, 101, -1],
 }  # fmt: skip
@@ -124,10 +124,10 @@ def test_every_value_is_right_or_absent(broadcasts):
 
 
 def test_a_current_that_did_not_fit_once_is_not_told_again(broadcasts):
-    amps = (5, 32.7, 33, 5, -40, 1)
+    amps = (5, 31.9, 33, 5, -40, 1)
     told = broadcasts([[[{"voltage": 13, "current": i}, "", 100]] for i in amps])
     found = [_told(payload) for payload, _ in told]
-    assert [values.get("current") for values in found] == [5, 32.7, None, None, None, None]
+    assert [values.get("current") for values in found] == [5, 31.9, None, None, None, None]
     assert [values["power"] for values in found] == [13 * i for i in amps]
 
 

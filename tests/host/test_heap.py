@@ -19,8 +19,8 @@ _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
 _OTHER = 14_000  # of another make
 _MQTT = 12_000  # more with it
-_INFLUX = 12_500  # 12,000 is to do: its names begin another table of 2 kB
-_BTHOME = 3100  # 2,000 is to do
+_INFLUX = 12_000
+_BTHOME = 2000
 _PHONE = 6500  # more with one that is connected and reads
 
 

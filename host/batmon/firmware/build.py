@@ -52,7 +52,7 @@ _MOMENTARY = (
     *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("boot", "counters", "leftover", "recovery", "room")),
-    *(f"sinks/{name}.py" for name in ("discovery", "joining", "lifetime")),
+    *(f"sinks/{name}.py" for name in ("discovery", "influxnames", "joining", "lifetime")),
     *(f"sinks/{name}.py" for name in ("phoneask", "phoneservice")),
 )
 # Of sim/: the stand-ins for what a board's firmware has.
