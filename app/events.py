@@ -11,7 +11,7 @@ _AFTER_S = const(60)  # so long behind a fault each poll is recorded too
 _BACK_S = const(140)  # the ring's two minutes, and how far apart polls are that are alike
 _AT_ONCE = const(20)  # changes of one kind are told at once, then one each _EACH_S
 _EACH_S = const(1800)
-_SLOWLY_S = const(86400)  # what is of no hurry: one in so long
+_SLOWLY_S = const(604_800)  # what is of no hurry, for it changes each day: one in so long
 _EPISODES = const(4)  # at once, then one each _EPISODE_S
 _EPISODE_S = const(21600)
 _HOUR_S = const(3600)
@@ -77,7 +77,7 @@ def _log(watch, store, driver, news, now_s):
             store.event(_MAKE, crc32(_make(driver).encode()))
             watch.named = True
         store.event(code, *_numbers(code, watch.known, changed))
-        if untold > 0:
+        if untold > 0 and code != _HEALTH:  # its numbers tell what came between
             store.event(_UNTOLD, untold, code)
     if why:
         print(why.replace("\n", ", "))

@@ -14,8 +14,12 @@ _DONE = const(99)
 _PAUSE_MOST_S = const(3600)  # a longer one was no pause, or the clock was set in it
 
 
-def request(store, clock):
-    """Have the next start pack what waits in `store`, which is flushed. Raises OSError."""
+def request(store, clock, watching=()):
+    """Have the next start pack what waits in `store`, which is flushed. Raises OSError.
+
+    `watching` is for the boot that goes on: of each battery what sampling/keep.py makes of its
+    Watching, None without.
+    """
     before = _read()  # of a start that found no time to tell them
     _write(
         {
@@ -26,6 +30,7 @@ def request(store, clock):
             "tries": 0,
             "events": before["events"] if before else [],
             "names": list(store.names),
+            "watching": watching,
         }
     )
 
@@ -49,8 +54,8 @@ def resume():
     """Do what a start does first. If there is something to pack, pack it, and reset the board.
 
     Else return what was paused for that, or None: the `name` of the log, its `boot`, the
-    `uptime_s` by now, how much of it was the pause (`gap_s`, 0 if the boot does not go on), and
-    the `events` of packing. The store removes the file when it has told them.
+    `uptime_s` by now, how much of it was the pause (`gap_s`, 0 if the boot does not go on), the
+    `events` of packing, and `watching`. The store removes the file when it has told them.
     """
     paused = _read()
     if paused is None:

@@ -54,9 +54,12 @@ def configure(app):
         app.batteries[0].status.link = "mend it and restart"
         print(app.sentences[0])
         return
+    paused = app.paused  # opening a log forgets it
     # not before what the plan took is let go of: opening a log takes as much
     for i in range(len(plan)):
         app.batteries[i].setup(*plan[i])
+    if paused and paused["gap_s"]:
+        _go_on_watching(app, paused)
     if app.common:
         from link import peers
 
@@ -92,6 +95,19 @@ def _plan(app):
         app.rest_ma = max(1, int(capacity * want["rest.percent"] * 10))
         app.loud_s = app.clock.uptime_s() + _AT_LEAST_S - app.quiet_s
     return [(make, driver, name, capacity, want["secret"], name, address, called)]
+
+
+def _go_on_watching(app, paused):
+    """Let a boot that goes on know what it told the log before the pause."""
+    from sampling import keep
+
+    _forget("sampling", "keep")
+    for battery, kept in zip(app.batteries, paused.get("watching", ())):
+        if battery.watch and kept:
+            try:
+                keep.restore(battery.watch, kept)
+            except ValueError:
+                pass  # of another build: all is told anew
 
 
 def display(app):

@@ -45,9 +45,12 @@ def _mend(app):
 
 def _pack(app, store):
     from app import packing
+    from sampling import keep
 
+    watching = [battery.watch and keep.state(battery.watch) for battery in app.batteries]
+    del sys.modules["sampling.keep"], sys.modules["sampling"].keep
     try:
-        packing.request(store, app.clock)
+        packing.request(store, app.clock, watching)
     except OSError as exc:
         print("the log is packed later: flash error %d" % exc.errno)
         return

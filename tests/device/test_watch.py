@@ -146,6 +146,18 @@ def test_what_flutters_is_counted():
         assert switched + untold + left == changes, (name, switched, untold, left, changes)
 
 
+def test_what_changes_on_any_day_is_told_once_a_week():
+    board = _Board(poll_s=60)
+    days = 28
+    for k in range(days * 1440):
+        board.poll(balancer=k % 1440 < 200, cycles=12 + k // 1440)
+    events, records = board.end()
+    assert _codes(events).count(_HEALTH) <= 1 + days // 7 and not records, events
+    assert _codes(events).count(_SWITCHED) <= 1 + days // 7, events
+    assert {event[3] for event in events if event[1] == _UNTOLD} == {_SWITCHED}
+    assert max(event[2] for event in events if event[1] == _HEALTH) >= 12 + days - 8
+
+
 def test_two_faults_in_two_minutes_share_their_records():
     board = _Board()
     for k in range(150):

@@ -11,7 +11,7 @@ from shardfiles import anchor, data, raw
 
 import batmon
 from batmon.firmware.build import build
-from batmon.log import shards
+from batmon.log import shards, timeline
 from batmon.log.formats import frame
 from batmon.paths import BOARD
 from batmon.virtual import process
@@ -81,7 +81,8 @@ def board(tmp_path_factory):
 
 def test_the_display_tells_how_far_it_is_and_the_gap_is_in_the_log(board):
     board.again()
-    words, records = board.live(6, watch_packing=True)
+    passed = {"alarm": {"soc": 100}}  # from the first poll on
+    words, records = board.live(6, watch_packing=True, settings=passed)
     assert words.count("packing the log; the BMS is polled again in a minute") == 1
     glass = [_text(record["lcd"]) for record in records if record["type"] == "glass"]
     seen = list(dict.fromkeys(text[1].strip() for text in glass if text[0] == "Packing the log "))
@@ -95,6 +96,9 @@ def test_the_display_tells_how_far_it_is_and_the_gap_is_in_the_log(board):
     assert len(pauses) == 1 and 1 <= pauses[0] <= silent_s < 60
     table = batmon.read(board.log())
     assert set(table["boot"]) == {1, 2} and table["time_known"].all()  # the boot went on
+    # and knows what it told before: no alarm comes twice, nor the numbers of health
+    told = [code for code, _ in _events(board.log() / "jk_pak01-00002.raw")]
+    assert told.count(timeline.LIMITS) == told.count(timeline.HEALTH) == 1, told
 
 
 @pytest.mark.parametrize("cause", [_POWER, _WATCHDOG], ids=["power", "watchdog"])
@@ -134,12 +138,15 @@ def _intact(folder):
 
 def _pauses(path):
     """Return the seconds that the events GAP of a shard tell."""
+    return [a for code, a in _events(path) if code == frame.GAP]
+
+
+def _events(path):
+    """Return (code, a) of each event in a shard."""
     frames = shards.load(path).frames.tobytes()
     frames = [frames[at : at + frame.SIZE] for at in range(0, len(frames), frame.SIZE)]
     return [
-        int.from_bytes(one[5:9], "little")
-        for one in frames
-        if one[2:4] == b"\x03\xfe" and one[4] == frame.GAP
+        (one[4], int.from_bytes(one[5:9], "little")) for one in frames if one[2:4] == b"\x03\xfe"
     ]
 
 

@@ -17,6 +17,7 @@ from batmon.log.timeline import EVENTS
 
 SWITCHES = "charge", "discharge", "heater", "balancer"
 _ON = 0b11  # charge and discharge: so a boot begins
+_BALANCER = 3  # told once a week at most: nobody knows for how long it was on
 _NO_CODE = timeline.NO_CODE | timeline.NO_CODE << 32
 # Records further apart belong to two faults.
 _APART_S = 200
@@ -144,6 +145,8 @@ class _Teller:
 
     def _switched(self, i: int, on: int, place) -> str:
         words = f"{SWITCHES[i]} switched {'on' if on else 'off'}"
+        if i == _BALANCER:
+            return words
         usual = _ON >> i & 1
         if on != usual:
             self._since[i] = place

@@ -5,7 +5,7 @@
 
 const RECORDED = 0xFE04;
 const ALARM = 12, SWITCHED = 13, HEALTH = 14, LIMITS = 15, MAKE = 17;
-const SWITCHES = ["charge", "discharge", "heater", "balancer"], USUALLY_ON = 0b11;
+const SWITCHES = ["charge", "discharge", "heater", "balancer"], USUALLY_ON = 0b11, BALANCER = 3;
 const UNKNOWN_32 = 0xFFFFFFFF, NO_CODE = (1n << 64n) - 1n;
 const APART_S = 200, CAUSE_S = 10;  // records of two faults; a cause, and its first or last record
 const MOVED_MV = 50, LEVEL_MV = 5, SURGE = 1.5, MANY_H = 48;
@@ -76,6 +76,7 @@ class Teller {
 
   switched(name, i, on, place) {
     const words = `${name} switched ${on ? "on" : "off"}`;
+    if (i === BALANCER) return words;  // told once a week at most: nobody knows for how long it was on
     if (on === (USUALLY_ON >> i & 1)) return words + this.after(i, place);
     this.since[i] = place;
     return words;
