@@ -71,32 +71,53 @@ class Server:
 
 
 class PhoneLink(Connection):
-    """A connection from a phone."""
+    """A connection from a phone. What waits for the air goes both ways in a connection event; one
+    that is lost keeps it for the next, in its order, and a board's notification its buffer."""
 
     def __init__(self, radio, handle, phone):
         super().__init__(radio, handle, phone)
-        self._queue = []
+        self._queue = []  # to the phone
+        self._writes = []  # from it
+        self._event = None
+        self._silent_ms = None  # since when all events were lost
         self._procedures = ()  # none of ours: the phone is the client
         self._packets = phone.packets
+
+    def expect(self):
+        """Let a connection event come; those that would carry nothing are left out."""
+        if not self._event:
+            self._event = vclock.call_later(self.interval_ms, self._connection_event)
+
+    def _connection_event(self):
+        self._event = None
+        if not self.up or self.peer is None:
+            return  # what waits keeps its buffers until the link ends
+        if not self.peer.hears():
+            now_ms = vclock.now_ms()
+            if self._silent_ms is None:
+                self._silent_ms = now_ms
+            if now_ms - self._silent_ms >= self.peer.supervision_ms:
+                self.drop()
+            else:
+                self.expect()
+            return
+        self._silent_ms = None
+        while self._writes:
+            self._written(*self._writes.pop(0))
+        for _ in range(min(self._packets, len(self._queue))):
+            value_handle, data = self._queue.pop(0)
+            self.unsent -= 1
+            if self.peer:
+                self.peer.notified(value_handle, data)
+        if self._queue or self._writes:
+            self.expect()
 
     # board to phone
 
     def notify(self, value_handle, data):
         self.unsent += 1
         self._queue.append((value_handle, data[: self.mtu - 3]))
-        if self.unsent == 1:
-            vclock.call_later(self.interval_ms, self._connection_event)
-
-    def _connection_event(self):
-        if not self.up or self.peer is None:
-            return  # what waits keeps its buffers until the link ends
-        for _ in range(min(self._packets, len(self._queue))):
-            value_handle, data = self._queue.pop(0)
-            self.unsent -= 1
-            if self.peer:
-                self.peer.notified(value_handle, data)
-        if self._queue:
-            vclock.call_later(self.interval_ms, self._connection_event)
+        self.expect()
 
     # phone to board
 
@@ -105,7 +126,11 @@ class PhoneLink(Connection):
             self.mtu = max(23, min(self.radio.config("mtu"), mtu))
             self.radio.emit(_MTU_EXCHANGED, (self.handle, self.mtu))
 
-    def written(self, value_handle, data):
+    def write(self, value_handle, data):
+        self._writes.append((value_handle, data))
+        self.expect()
+
+    def _written(self, value_handle, data):
         if self.up and self.peer and not self.closing:
             try:
                 value = self.radio.server.value(value_handle)

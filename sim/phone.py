@@ -13,6 +13,7 @@ class Phone:
     packets = 4  # that it takes in a connection event
     supervision_ms = 5000
     mtu = 517  # that it asks for; 0: never
+    lost_percent = 0  # of the connection events, at random
 
     def __init__(self, n=1):
         self.addr = bytes((0xC0, 0xFF, 0xEE, 0, 0, n))
@@ -20,10 +21,11 @@ class Phone:
         self.handles = {}
         self.notifications = 0
         self.losses = 0  # of connections
+        self._back_ms = 0  # all events before it are lost
 
     def connect(self):
         """Answer the board's next advertisement; return whether there is a connection now."""
-        if self.link is None:
+        if self.link is None and self.hears():
             self.link = air.radio.server.connect(self)
             if self.link:
                 chars = dict(air.radio.server.chars)
@@ -35,12 +37,18 @@ class Phone:
     def write(self, data, char=2):
         """Write to a characteristic; it arrives with the next connection event."""
         if self.link:
-            vclock.call_later(self.interval_ms, self.link.written, self.handles[char], bytes(data))
+            self.link.write(self.handles[char], bytes(data))
 
     def disconnect(self):
         """Say good-bye."""
         if self.link:
             vclock.call_later(self.interval_ms, self.link.drop)
+
+    def fade(self, ms):
+        """Be out of reach for so long; a connection lives as long as the supervision timeout."""
+        self._back_ms = vclock.now_ms() + ms
+        if self.link:
+            self.link.expect()
 
     def vanish(self):
         """Walk out of reach without a word."""
@@ -49,6 +57,12 @@ class Phone:
             link.peer_lost()
 
     # the radio's side
+
+    def hears(self):
+        """Does what is on the air now come through?"""
+        if vclock.now_ms() < self._back_ms:
+            return False
+        return not self.lost_percent or air.rand(100) >= self.lost_percent
 
     def notified(self, value_handle, data):
         if value_handle == self.handles[3]:

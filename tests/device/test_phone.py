@@ -515,6 +515,76 @@ async def test_errors_that_only_nimble_knows_cost_a_read_not_the_service():
         assert await client.prove(CODE) == 0
 
 
+async def test_packets_that_come_late_are_no_loss():
+    async with Board():
+        content = log_file("van-00001.bts", 20_000)
+        client = await connect()
+        client.lost_percent = 70
+        assert await client.read("van-00001.bts") == (0, content)
+        task = asyncio.create_task(client.read("van-00001.bts"))
+        await asyncio.sleep_ms(200)
+        client.fade(client.supervision_ms - 500)
+        await task
+        assert client.data == content and client.losses == 0
+
+
+async def test_a_link_that_is_silent_too_long_ends_for_both():
+    async with Board():
+        client = await connect()
+        client.fade(client.supervision_ms + 1000)
+        await asyncio.sleep_ms(client.supervision_ms - 200)
+        assert client.link
+        await asyncio.sleep_ms(1000)
+        assert client.link is None and client.losses == 1
+        await asyncio.sleep_ms(1000)
+        assert air.radio.advertising
+        await client.reach()
+
+
+class _Others:
+    """What other links have in the pool of buffers."""
+
+    unsent = 0
+    _procedures = ()
+
+    def drop(self):
+        pass
+
+
+async def test_a_full_pool_of_buffers_makes_notifications_wait():
+    async with Board():
+        content = log_file("van-00001.bts", 20_000)
+        client = await connect()
+        client.interval_ms = 100
+        notify = air.radio.gatts_notify
+        refused = 0
+
+        def counted(*args):
+            nonlocal refused
+            try:
+                notify(*args)
+            except OSError:
+                refused += 1
+                raise
+
+        air.radio.gatts_notify = counted
+        others = air.radio.links[3] = _Others()
+        others.unsent = 10
+        try:
+            assert await client.read("van-00001.bts") == (0, content)
+            others.unsent = 12
+            task = asyncio.create_task(client.read("van-00001.bts"))
+            await asyncio.sleep_ms(5000)
+            assert not client.data
+            others.unsent = 0
+            await task
+            assert client.data == content
+        finally:
+            air.radio.gatts_notify = notify
+            del air.radio.links[3]
+        assert refused > 100, refused
+
+
 async def test_small_mtu_and_slow_links():
     async with Board():
         content = log_file("van-00001.bts", 3000)

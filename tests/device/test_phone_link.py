@@ -119,6 +119,47 @@ async def test_a_log_of_two_batteries_by_a_phone_that_vanishes_50_times():
             assert not board.task.done()
 
 
+async def test_lost_connection_events_cost_time_and_no_poll():
+    """Of a bad link: most events lost, and a phone that is out of reach now and then, for less than
+    its supervision timeout or for longer."""
+    async with Board() as board:
+        async with _Polling(board) as polling:
+            content = log_file("van-00001.bts", 200_000 if CAMPAIGN else 60_000)
+            client = await connect()
+            client.lost_percent = 60
+            client.live = True
+            client.write(b"\x03\x02")
+            at = 0
+            fades = 0
+            while at < len(content):
+                task = asyncio.create_task(client.read("van-00001.bts", at))
+                while not task.done():
+                    await asyncio.sleep_ms(random.getrandbits(11))
+                    fades += 1
+                    away_ms = (400, 7000, 2000, 4500)[fades % 4]
+                    client.fade(away_ms)
+                    await asyncio.sleep_ms(away_ms)
+                try:
+                    await task
+                except Gone:
+                    pass
+                assert client.data == memoryview(content)[at : at + len(client.data)]
+                at += len(client.data)
+                while client.link is None:
+                    try:
+                        await client.reach()
+                        client.write(b"\x03\x02")
+                        assert await client.prove(CODE) == 0
+                    except Gone:
+                        pass
+            print(
+                "longest gap", polling.longest_ms, "ms,", fades, "fades,", client.losses, "losses"
+            )
+            assert client.losses > 0 and polling.samples > 15
+            assert polling.longest_ms <= 2 * _POLL_MS, polling.longest_ms
+            assert polling.link.connects == 1 and not board.task.done()
+
+
 async def test_the_bms_is_left_to_another_app_and_taken_up_again():
     async with Board() as board:
         async with _Polling(board) as polling:
