@@ -10,6 +10,7 @@ from micropython import const
 _ANSWER_BYTES = const(512)
 _LOOK_MS = const(20)  # how often to look for an answer
 _DNS_MS = const(2000)
+_ALL = const("224.0.0.251")
 
 
 def address(ip, port):
@@ -18,18 +19,22 @@ def address(ip, port):
 
 
 async def ask(ip, port, question, timeout_ms):
-    """Send `question`, return the answer of whoever answers first, or None."""
+    """Send `question`, return its answer or None. It is not believed from another address, unless
+    the question is for all who hear it, which only its own can answer."""
     sock = None
     try:
+        there = address(ip, port)
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
-        sock.sendto(question, address(ip, port))
+        sock.sendto(question, there)
         for _ in range(timeout_ms // _LOOK_MS):
             await asyncio.sleep_ms(_LOOK_MS)
             try:
-                return sock.recvfrom(_ANSWER_BYTES)[0]
+                answer, sender = sock.recvfrom(_ANSWER_BYTES)
             except OSError:
-                pass  # nothing yet
+                continue  # nothing yet
+            if sender == there or ip == _ALL:
+                return answer
     except OSError:
         pass  # no way to there: no answer either
     finally:
@@ -44,7 +49,7 @@ async def lookup(name, dns):
         return name if len(numbers) == 4 and max(numbers) < 256 else None
     port = 53
     if name.endswith(".local"):  # hosts of one's own network answer for themselves
-        dns = "224.0.0.251"
+        dns = _ALL
         port = 5353
     question = bytearray(os.urandom(2)) + b"\x01\0\0\x01\0\0\0\0\0\0"
     for label in name.encode().split(b"."):

@@ -19,6 +19,7 @@ _NOT_KNOWN = const(-2)
 _LOOKUP_MS = const(14_000)  # lwIP asks a silent name server four times
 _DNS_MS = const(30)
 _MDNS = ("224.0.0.251", 5353)
+_SOMEBODY = "10.0.0.2"
 _LOOPBACK = "127.0.0.1"
 _TRIP_MS = const(15)  # there and back
 _UNSENT_BYTES = const(5744)  # that a board takes while nobody acknowledges them
@@ -61,11 +62,14 @@ class socket:
         if (ip, port) == _MDNS if of_local else port == 53:
             answer = network.answer_dns(data)
             if answer:
-                vclock.call_later(_DNS_MS, self._inbox.append, answer)
+                sender = _SOMEBODY, port  # what is asked of all is answered by one
+                if not of_local:
+                    sender = ip, port
+                vclock.call_later(_DNS_MS, self._inbox.append, (answer, sender))
         elif port == 123:
             answer = network.answer_ntp(ip, data)
             if answer:
-                vclock.call_later(answer[0], self._inbox.append, answer[1])
+                vclock.call_later(answer[0], self._inbox.append, (answer[1], (ip, port)))
         elif ip == _LOOPBACK:
             if self._real is None:
                 self._real = usocket.socket(usocket.AF_INET, usocket.SOCK_DGRAM)
@@ -75,7 +79,8 @@ class socket:
     def recvfrom(self, size):
         if not self._inbox:
             raise OSError(_EAGAIN)
-        return self._inbox.pop(0)[:size], ("10.0.0.1", 0)
+        data, sender = self._inbox.pop(0)
+        return data[:size], sender
 
     def close(self):
         if self._real:

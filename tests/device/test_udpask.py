@@ -46,6 +46,28 @@ async def test_hosts_of_the_own_network_are_asked_themselves():
     assert await udpask.lookup("other.local", _DNS) is None
 
 
+async def test_an_answer_from_another_address_is_not_believed():
+    recvfrom = socket.socket.recvfrom
+    forged = 0
+
+    def first_forged(self, size):
+        nonlocal forged
+        answer, sender = recvfrom(self, size)
+        forged += 1
+        if forged % 2:
+            self._inbox.append((answer, sender))
+            return answer[:-4] + b"\x0a\0\0\x42", ("10.0.0.66", sender[1])
+        return answer, sender
+
+    socket.socket.recvfrom = first_forged
+    try:
+        await _in_network()
+        assert await udpask.lookup("db.lan", _DNS) == "10.0.0.9"
+        assert forged == 2
+    finally:
+        socket.socket.recvfrom = recvfrom
+
+
 async def test_no_socket_stays_open():
     close = socket.socket.close
     closed = 0
