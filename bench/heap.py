@@ -99,6 +99,7 @@ def measure() -> dict[str, dict[str, float]]:
 
 def build_board(board: Path, short: bool = True, drivers: tuple[str, ...] = ("jikong_bms",)):
     """Make the tree of a board with these drivers and aioble."""
+    build()  # the virtual board, as its sources are now
     radio = Path(os.environ.get("AIOBLE") or ROOT / "sim")
     build(board, list(drivers), cpu("32"), short, radio)
 
