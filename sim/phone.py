@@ -1,8 +1,11 @@
 # A phone in reach of the virtual board: connects to what it advertises, writes, hears notifications
 import air
 import vclock
+from micropython import const
 
 _UUID = b"\xa8\xb4\xd7\xc0\x61\x2e\x57\x9b\x0a\x4f\x3c\x8d%c\x00\xf4\xa6"
+
+_SEEK_MS = const(100)
 
 
 class Phone:
@@ -75,3 +78,16 @@ class Phone:
 
     def heard(self, data):
         pass
+
+
+def visit(from_ms, to_ms):
+    """Let a phone be there for that time: it connects as soon as the board lets it."""
+    phone = Phone()
+
+    def seek():
+        if vclock.now_ms() < to_ms and not (air.radio and air.radio.server and phone.connect()):
+            vclock.call_later(_SEEK_MS, seek)
+
+    if vclock.now_ms() < to_ms:
+        vclock.call_at(from_ms, seek)
+        vclock.call_at(to_ms, phone.disconnect)

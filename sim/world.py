@@ -35,7 +35,7 @@ _ROOM = const(4096)  # what the world takes now and then while it runs, beyond w
 _HOLE = const(512)  # the world's own holes, up to this size, are the board's as well
 _LOOK_MS = const(10_000)  # between two looks at how far the heap has grown
 # From a wake to main.py, and what loading takes from there to the radio: a board's 2 to 3 s are
-# estimated, see tests/host/test_rest.py; here loading takes no time.
+# reckoned, see tests/host/test_look.py; here loading takes no time.
 _WAKE_MS = const(3000)
 _LONGEST_MS = const(60_000)  # of a look; who is awake for longer stayed awake
 _STRIKE_MS = const(400)  # of a look, in which what would have struck in the sleep before it does
@@ -193,6 +193,10 @@ class World:
             from outside import Outside
 
             Outside(_PC + self._config["out"])
+        for from_s, to_s in self._config.get("phones", ()):
+            import phone
+
+            phone.visit(1000 * from_s, 1000 * to_s)
         if "faults" in self._config:
             self._play(peripherals)
         if "ds3231" in self._config:

@@ -7,71 +7,12 @@ import random
 
 import numpy as np
 import pytest
+from parkedboard import HOUR_S, POWER, WATCHDOG, Run, unix
 
-from batmon.firmware.build import build
-from batmon.log import stream, timeline
-from batmon.log.formats import frame
-from batmon.paths import BUILD
 from batmon.virtual import power, process, sim
 
-_CAPACITY_AH = 280
-_HOUR_S = 3600
-_POWER, _WATCHDOG = 1, 3  # causes of a reset
-_DRIFT_S = 0.05 * 5 * _HOUR_S
+_DRIFT_S = 0.05 * 5 * HOUR_S
 _VISIT = "1.8-2.3:-20"  # hours from the beginning, amperes
-
-
-class Run:
-    """A board with a parked battery: what its log has, and what it was doing when."""
-
-    def __init__(self, out, hours, flows="", rest=None, settings=(), **config):
-        out.mkdir(exist_ok=True)
-        board = BUILD / "board-jikong"
-        build(board, ["jikong_bms"])
-        self.words = []
-        self.path = process.configure(
-            out,
-            board,
-            days=hours / 24,
-            driver="jikong_bms",
-            names=["jk-pak01"],
-            battery="parked=" + flows,
-            size=1 << 20,
-            settings={
-                "poll_s": 10,
-                "dev_name": "jk-pak01",
-                "capacity_ah": _CAPACITY_AH,
-                "lcd": {"fitted": False},
-            }
-            | {"rest": {"minutes": 30} if rest is None else rest}
-            | dict(settings),
-            **config,
-        )
-        self.shown = []  # records with what the display shows
-        self.end = process.run(self.path, self._record, self.words.append)
-        self.out = out
-        self.power = self.end["power"]
-
-    def _record(self, record):
-        if "lcd" in record:
-            self.shown.append(record)
-
-    def table(self):
-        return stream.read(self.out / "data")
-
-    def rests(self):
-        """Return [(unix s, a, b)] of the events REST of the log."""
-        found = []
-        for dated in stream.Logs([self.out / "data"]).dated():
-            events = dated.frames.view(timeline.EVENT)
-            for i in np.flatnonzero(timeline.kinds(dated.frames) == frame.EVENT):
-                if events[i]["code"] == timeline.REST:
-                    found.append((int(dated.line.unix[i]), *map(int, events[i].tolist()[3:])))
-        return found
-
-
-def _unix(table):
-    return table["time_utc"].astype("datetime64[s, UTC]").astype("int64").to_numpy()
 
 
 @pytest.fixture(scope="module")
@@ -84,15 +25,15 @@ def winter(tmp_path_factory):
 def test_it_sleeps_and_looks(winter):
     power = winter.power
     asleep_s = power["asleep_ms"] / 1000
-    assert asleep_s > 3.5 * _HOUR_S
+    assert asleep_s > 3.5 * HOUR_S
     assert power["looks"] == pytest.approx(asleep_s / 1200, abs=4)
     assert power["look_ms"] / (power["look_ms"] + power["asleep_ms"]) < 0.04
 
 
 def test_a_visit_is_seen_at_the_look_that_it_meets(winter):
     table = winter.table()
-    begin_s = process.START_UNIX + 1.8 * _HOUR_S
-    loud = _unix(table[table["current_A"] < -15])
+    begin_s = process.START_UNIX + 1.8 * HOUR_S
+    loud = unix(table[table["current_A"] < -15])
     assert loud[0] - begin_s < 1.05 * 1200 + _DRIFT_S
     rests = winter.rests()
     assert [bool(every) for _, every, _ in rests] == [True, False, True]
@@ -102,7 +43,7 @@ def test_a_visit_is_seen_at_the_look_that_it_meets(winter):
 def test_a_rest_is_one_run_of_one_boot(winter):
     table = winter.table()
     assert table["boot"].nunique() == 1
-    first = table[_unix(table) < process.START_UNIX + 1.7 * _HOUR_S]
+    first = table[unix(table) < process.START_UNIX + 1.7 * HOUR_S]
     assert (first["interval_s"] > 0).sum() == len(first) - 1  # all but the first belong to a run
     assert first["interval_s"][1:].min() >= 1790  # not each look: the sampler goes on
 
@@ -154,8 +95,8 @@ def test_a_look_without_the_bms_gives_up_soon(tmp_path):
     assert not [line for line in run.words if "not found" in line]
     table = run.table()
     assert table["boot"].nunique() == 1
-    begins = _unix(table)[(table["interval_s"] == 0).to_numpy()] - process.START_UNIX
-    assert len(begins) == 2 and 3.4 * _HOUR_S < begins[1] < 4 * _HOUR_S
+    begins = unix(table)[(table["interval_s"] == 0).to_numpy()] - process.START_UNIX
+    assert len(begins) == 2 and 3.4 * HOUR_S < begins[1] < 4 * HOUR_S
 
 
 @pytest.mark.campaign
@@ -163,12 +104,12 @@ def test_a_look_without_the_bms_gives_up_soon(tmp_path):
 def test_resets_at_any_moment_lose_nothing(tmp_path, seed):
     """A reset that keeps the power costs no frame, a power cut at most the hour before it."""
     rnd = random.Random(seed)
-    hangs = sorted(rnd.uniform(700, 4 * _HOUR_S) for _ in range(3))
-    cut = rnd.uniform(4, 6) * _HOUR_S
-    run = Run(tmp_path, 7, resets=[*([at, _WATCHDOG] for at in hangs), [cut, _POWER]])
+    hangs = sorted(rnd.uniform(700, 4 * HOUR_S) for _ in range(3))
+    cut = rnd.uniform(4, 6) * HOUR_S
+    run = Run(tmp_path, 7, resets=[*([at, WATCHDOG] for at in hangs), [cut, POWER]])
     table = run.table()
     dated = table[table["time_known"].to_numpy()]  # the clock is lost with the power
-    known = _unix(dated) - process.START_UNIX
+    known = unix(dated) - process.START_UNIX
     assert dated["boot"].nunique() > 1 and len(dated) < len(table)
     for at in hangs:  # which strike in the next look, if the board sleeps just then
         assert at - known[known <= at][-1] <= 1830, at
@@ -176,16 +117,16 @@ def test_resets_at_any_moment_lose_nothing(tmp_path, seed):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("days", (12, 120))
-def test_a_winter(tmp_path, days):
+@pytest.mark.parametrize(("days", "minutes"), [(12, 10), (120, 60)])
+def test_a_winter(tmp_path, days, minutes):
     """Three visits, at each of which a phone sets the clock, and a lamp left on for two days."""
     day = days / 120 * 24  # hours
     visits = [[3 * day, 3 * day + 3, -14.5], [60 * day, 60 * day + 2, -22]]
     visits.append([105 * day, 105 * day + 3, 18])
     lamp = [30 * day, 30 * day + 48 * min(1, days / 60), -0.3]
     flows = " ".join(f"{begin:.4f}-{end:.4f}:{amps}" for begin, end, amps in [*visits, lamp])
-    sets = [int((end - 0.2) * _HOUR_S) for _, end, _ in visits]
-    rest = {"minutes": 60}
+    sets = [int((end - 0.2) * HOUR_S) for _, end, _ in visits]
+    rest = {"minutes": minutes}
     run = Run(
         tmp_path,
         24 * days,
@@ -200,12 +141,12 @@ def test_a_winter(tmp_path, days):
     assert told["chip_rest_mah_a_day"] < told["always_on_mah_a_day"] / 15
     table = run.table()
     assert table["boot"].nunique() == 1 and table["time_known"].all()
-    seconds = _unix(table) - process.START_UNIX
+    seconds = unix(table) - process.START_UNIX
     current = table["current_A"].to_numpy()
     for begin, end, amps in visits:
-        loud = seconds[(np.sign(amps) * current > 10) & (abs(seconds / _HOUR_S - end) < 6)]
-        assert loud[0] <= begin * _HOUR_S + 3600 * 1.05 + 60
-        assert loud[-1] == pytest.approx(end * _HOUR_S, abs=60)
+        loud = seconds[(np.sign(amps) * current > 10) & (abs(seconds / HOUR_S - end) < 6)]
+        assert loud[0] <= begin * HOUR_S + 60 * minutes * 1.05 + 60
+        assert loud[-1] == pytest.approx(end * HOUR_S, abs=60)
     figures = sim.compare(run.end, tmp_path)
     for way in ("in", "out"):
         true_ah = figures[f"truth_charge_{way}_ah"]

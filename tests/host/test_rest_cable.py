@@ -29,6 +29,7 @@ _LONG_S = 300
 _SETTINGS = {
     "dev_name": "jk-pak01",
     "capacity_ah": 280,
+    "poll_s": 30,
     "lcd": {"fitted": False},
     "rest": {"minutes": _MINUTES},
 }
