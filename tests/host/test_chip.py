@@ -1,6 +1,7 @@
 """The board on chips as poor as the real ones: Bluetooth before the heap, WiFi's memory, panics."""
 
 import json
+import os
 import re
 import shutil
 
@@ -9,6 +10,8 @@ import pytest
 from batmon.firmware.build import build
 from batmon.paths import BUILD
 from batmon.virtual import process
+
+_DAYS = int(os.environ.get("DAYS", 30))  # of the campaign
 
 
 @pytest.mark.parametrize("chip", process.CHIPS)
@@ -56,23 +59,39 @@ def test_the_boards_names_fit_into_what_the_simulator_counts_for_them(run, tmp_p
 
 
 def _at_the_limit(run, tmp_path, days, poll_s, **changes):
-    """Run in the heap of the chip, with one driver as install.sh does; return its memory."""
+    """Run in the heap of the chip, with one driver as install.sh does; return memory and words."""
     build(BUILD / "board-jikong", ["jikong_bms"])
-    shutil.copytree(BUILD / "board-jikong", tmp_path / "board")
-    end, _, _ = run(1440 * days, settings={"poll_s": poll_s}, **changes)
+    shutil.copytree(BUILD / "board-jikong", tmp_path / "board", dirs_exist_ok=True)
+    if changes.pop("small_shards", False):  # that fill, and are packed, every few days
+        main = tmp_path / "board/main.py"
+        main.write_text(main.read_text().replace("app = ", f"{_SMALL_SHARDS}app = "))
+    end, words, _ = run(1440 * days, settings={"poll_s": poll_s}, **changes)
     assert end["panics"] == [] and end["connected"]
-    memory = end["memory_at"]["end"]
-    assert memory["heap_size"] == 112 << 10, "the heap has grown into the radio's memory"
-    return memory
+    assert end["memory_at"]["end"]["heap_size"] == 112 << 10, "it has grown into the radio's memory"
+    return end["memory_at"], words
+
+
+_SMALL_SHARDS = """import asyncio
+async def small():
+    store = None
+    while not store:
+        await asyncio.sleep(60)
+        store = app.batteries[0].store
+    store.limit = 8 << 10
+asyncio.create_task(small())
+"""
 
 
 def test_a_day_in_the_heap_of_an_esp32(run, tmp_path):
-    memory = _at_the_limit(run, tmp_path, 1, 30)
+    memory = _at_the_limit(run, tmp_path, 1, 30)[0]["end"]
     assert memory["chip_heap"] <= 97_000 and memory["system_least"] >= 20_000, memory
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("interpreter", ["64", "32"])
-def test_thirty_days_in_the_heap_of_an_esp32(run, tmp_path, interpreter):
-    memory = _at_the_limit(run, tmp_path, 30, 8, interpreter=interpreter, battery="ebike")
-    assert memory["largest_free"] >= 8 << 10, memory
+def test_thirty_days_with_faults_and_packings_in_the_heap_of_an_esp32(run, tmp_path, interpreter):
+    config = {"interpreter": interpreter, "battery": "ebike", "faults": True, "small_shards": True}
+    memory, words = _at_the_limit(run, tmp_path, _DAYS, 60, **config)
+    assert words.count("packing the log") >= _DAYS // 4
+    each_day = [memory[f"day{day + 1}"]["largest_free"] for day in range(_DAYS)]
+    assert min(each_day) >= 8 << 10, each_day
