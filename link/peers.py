@@ -6,7 +6,7 @@ import time
 from link import BmsLink
 from micropython import const
 
-_ABSENT_MAX_S = const(15)  # listening for one that is not there keeps others from connecting
+_ABSENT_MAX_S = const(10)  # listening for one that is not there keeps others from connecting
 _DEAF = const(6)  # scans in which nobody is heard, in a row
 _DEAF_AGAIN = const(700)  # some hours of them, where it did not help the last time
 _LONELY_S = const(600)  # without data of any, what only a reset cures is believed
@@ -108,7 +108,8 @@ class Places:
     """`count` places for connections; a link asks for one when it has found its battery.
 
     Those that wait are served in the order in which they came. For them a link that has had its
-    place for a while leaves: at least twice as long as it takes it to be back.
+    place for a while leaves: at least twice as long as it takes it to be back. That is its make's
+    time, measured at each of its turns before it is first asked to leave.
     """
 
     def __init__(self, count):
