@@ -48,6 +48,7 @@ _ENOENT = const(2)
 _FAR = const(0x3FFFFFFF)
 _TEXTS = ("errors.txt", "errors.old", "version")
 _KINDS = ("raw", "bts", "bad")
+_SUMS = ("sum", "sum2")  # lifetime counters
 _SIZES = {_HELLO: 1, _PROVE: 1 + _PROOF_BYTES, _STOP: 1, _CLOCK: 7, _PAUSE: 3, _ACKNOWLEDGE: 2}
 
 
@@ -268,6 +269,8 @@ def _ours(name):
     """Is that the name of a file of the log? No other file can be asked for."""
     stem, _, kind = name.rpartition(".")
     base, _, number = stem.rpartition("-")
+    if kind in _SUMS:
+        return len(stem) <= 24 and stem == frame.shard_name(stem)
     if kind in _KINDS and 5 <= len(number) <= 9 and not number.strip("0123456789"):
         return len(base) <= 24 and base == frame.shard_name(base)
     return name in _TEXTS

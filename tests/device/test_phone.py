@@ -233,11 +233,14 @@ async def test_a_list_a_file_a_part_of_it_and_its_crc():
         content = log_file("van-00001.bts", 30_000)
         log_file("van-00002.raw", 0)
         log_file("errors.txt", 10)
-        for name in ("state", "bms", "van-00003.tmp", "secret.py", "van-1.raw"):
+        log_file("van.sum", 100)  # lifetime counters
+        log_file("van.sum2", 100)
+        for name in ("state", "bms", "van-00003.tmp", "secret.py", "van-1.raw", "va-n.sum"):
             log_file(name, 5)
         client = await connect()
         lines = sorted((await client.read("list"))[1].split(b"\n"))
-        assert lines == [b"", b"errors.txt 10", b"van-00001.bts 30000", b"van-00002.raw 0"], lines
+        ours = [b"", b"errors.txt 10", b"van-00001.bts 30000", b"van-00002.raw 0"]
+        assert lines == ours + [b"van.sum 100", b"van.sum2 100"], lines
         assert await client.read("van-00001.bts") == (0, content)
         assert await client.read("van-00001.bts", 29_000) == (0, content[29_000:])
         assert await client.read("van-00001.bts", 1000, 1500) == (0, content[1000:2500])
@@ -263,6 +266,7 @@ async def test_nothing_else_can_be_named():
             "phone phone.tries state ../conn.py /main.py . .. van-00001.bts/ ./van-00001.bts "
             "../data/van-00001.bts van-00001.BTS conn.py settings.json van-00001.py -00001.bts "
             "van-00009.bts van-00001.tmp list/.. van\\-00001.bts v/n-00001.bts van-0000x.bts INFO "
+            ".sum ../data/van.sum "
             "version.py van-00001.bts\0 " + "x" * 40
         ).split(" ") + [""]:
             status, data = await client.read(name)

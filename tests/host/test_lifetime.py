@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
+import pagejs
+import pytest
 import test_happened
-from shardfiles import data
+from shardfiles import anchor, data
 
 from batmon.cli import main
 from batmon.log import lifetime
-from batmon.log.formats import counters
+from batmon.log.formats import counters, frame
 
 
 def write_counters(folder, battery, minutes=99):
@@ -39,6 +42,30 @@ def test_info_and_report_tell_the_boards_counters(tmp_path, capsys):
     out = tmp_path / "van.html"
     assert main(["report", str(tmp_path), "-o", str(out)]) == 0
     assert '"ever": {"charge_in_Ah": 0.0,' in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_page_counts_the_same(tmp_path, seed):
+    """Of random counters, whole and broken, in the two files of several batteries."""
+    rng = np.random.default_rng(seed)
+    for number in range(10):
+        counted = counters.Counters()
+        counted.begin(int(rng.integers(0, 3)))
+        for _ in range(int(rng.integers(0, 30))):
+            now_s = int(rng.integers(0, 1 << 16))
+            if rng.random() < 0.3:
+                counted.put(bytearray(anchor(now_s, int(rng.integers(0, 2)) * 1_780_272_000)), 0)
+            soc = int(rng.choice([100, 200, frame.UNKNOWN_U8]))
+            low_mv = int(rng.choice([3290, frame.UNKNOWN_U16]))
+            fields = {"soc": soc, "cell_min_mv": low_mv, "cell_max_mv": low_mv}
+            amps = float(rng.normal(0, 50))
+            counted.put(bytearray(data(now_s, 13.2, amps, **fields)), 0)
+        content = counted.encode()
+        content[int(rng.integers(0, 100))] ^= int(rng.random() < 0.2)
+        (tmp_path / f"b{number // 3}.sum{'2' * (number & 1)}").write_bytes(content)
+    files = [(path.name, path.read_bytes()) for path in sorted(tmp_path.glob("*.sum*"))]
+    code = "tell(Object.fromEntries(lifetimes(files.map(([name, data]) => ({ name, data })))));"
+    assert pagejs.run(tmp_path, code, files) == lifetime.kept([tmp_path])
 
 
 def test_a_file_that_is_none_counts_for_nothing(tmp_path, capsys):

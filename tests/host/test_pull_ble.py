@@ -5,12 +5,13 @@ import shutil
 
 import air_backend
 import pytest
+import test_lifetime
 from airphone import AirPhone
 
 from batmon.board import blelog
 from batmon.cli import main
 from batmon.firmware.build import build
-from batmon.log import sealing
+from batmon.log import lifetime, sealing
 from batmon.paths import BOARD, ROOT
 from batmon.virtual.serialboard import SerialBoard
 
@@ -27,6 +28,7 @@ def board(tmp_path_factory):
     frames = (ROOT / "tests/data/frames/house16s.bin").read_bytes()
     (tree / "data/house-00001.bts").write_bytes(sealing.sealed(frames[: 13 * 6000]))
     (tree / "data/house-00002.bts").write_bytes(sealing.sealed(frames[13 * 6000 : 13 * 9000]))
+    test_lifetime.write_counters(tree / "data", "house")
     kind = {"chip": "s3", "lcd": "none", "radio": True}
     with SerialBoard(folder, installed=tree, settings=_SETTINGS, **kind) as made:
         air_backend.phone = AirPhone(folder)
@@ -57,6 +59,7 @@ def test_pulls_what_is_new(board, tmp_path, capsys):
     result = _pull(capsys, tmp_path)
     assert result["port"] == "Bluetooth batmon" and not result["problems"]
     assert len(result["new_bytes"]) >= 2 and _same(tmp_path, board)
+    assert lifetime.kept([tmp_path])["house"]["charge_out_Ah"] == 59.4
     (tmp_path / "house-00002.bts").unlink()
     assert next(iter(_pull(capsys, tmp_path)["new_bytes"])) == "house-00002.bts"
     assert _same(tmp_path, board)

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import test_lifetime
 from browser import browser
 from shardfiles import anchor, data, write
 
@@ -56,8 +57,10 @@ def test_shards_dropped_on_the_page_get_the_report(folder, tmp_path, tab):
     tab.open(folder / "index.html")
     tab.wait(_READY)
     assert tab.run("by('shown').hidden")
-    _drop(tab, shard)
+    test_lifetime.write_counters(tmp_path, "van")
+    _drop(tab, shard, tmp_path / "van.sum")
     tab.wait("document.body.dataset.shown === '200'")
+    assert "59.4 Ah" in tab.run("document.querySelector('#ever').textContent")
     assert tab.run("document.querySelector('#batteries button').textContent") == "van"
     assert tab.run("document.querySelectorAll('#summary details').length") > 5
     assert tab.run("page.found.out_ah") == pytest.approx(199 * 5 / 6)

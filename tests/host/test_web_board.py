@@ -8,6 +8,7 @@ import base64
 import shutil
 
 import pytest
+import test_lifetime
 from airphone import AirPhone
 from browser import browser
 from webradio import WebRadio
@@ -42,6 +43,7 @@ def place(tmp_path_factory):
     half = len(frames) // 26 * 13
     for number, part in ((1, frames[:half]), (2, frames[half:])):
         (tree / f"data/house-{number:05}.bts").write_bytes(sealing.sealed(part))
+    test_lifetime.write_counters(tree / "data", "house")
     page = folder / "page"
     assert main(["web", "-o", str(page)]) == 0
     kind = {"chip": "s3", "lcd": "none", "radio": True}
@@ -100,6 +102,8 @@ def test_connect_live_download_report(place, tab):
     kept = _kept(tab)
     for path in log.glob("*.bts"):
         assert kept[path.name] == path.read_bytes()
+    assert kept["house.sum"] == (log / "house.sum").read_bytes()
+    assert "59.4 Ah" in tab.run("document.querySelector('#ever').textContent")
     rows = sum(len(shards.load(path).frames) for path in log.glob("house-*.bts"))
     assert str(rows) in tab.run("document.body.dataset.shown").split()
     assert tab.run("document.documentElement.scrollWidth") == 390

@@ -6,7 +6,7 @@ const SEALED_FIRST = [".bts", ".raw"];
 
 const PART = ".part";  // a file that is not whole, or not verified
 
-// A database of its own for shards: {name, data}.
+// A database of its own for shards, and the lifetime counters beside them: {name, data}.
 class Kept {
   static open() {
     return new Promise((resolve, reject) => {
@@ -31,8 +31,12 @@ class Kept {
   drop(name) { return this.run("readwrite", (store) => store.delete(name)); }
   clear() { return this.run("readwrite", (store) => store.clear()); }
 
-  async shards() {
+  async files() {
     return (await this.all()).filter(({ name }) => !name.endsWith(PART));
+  }
+
+  async shards() {
+    return (await this.all()).filter(({ name }) => SHARD_NAME.test(name));
   }
 
   async data(name) {
@@ -43,7 +47,8 @@ class Kept {
 // Bring `kept` up to date with `board`; `progress(done, total)` in bytes. Returns what did not come, in
 // sentences, and how many bytes did.
 async function pull(board, kept, progress) {
-  const there = new Map([...await board.files()].filter(([name]) => SHARD_NAME.test(name)));
+  const files = [...await board.files()];
+  const there = new Map(files.filter(([name]) => SHARD_NAME.test(name)));
   const mine = new Map((await kept.all()).map(({ name, data }) => [name, data.length]));
   const wanted = [...there].filter(([name, size]) => mine.get(name) !== size);
   wanted.sort(([a], [b]) => SEALED_FIRST.indexOf(a.slice(-4)) - SEALED_FIRST.indexOf(b.slice(-4)) || (a < b ? -1 : 1));
@@ -56,7 +61,18 @@ async function pull(board, kept, progress) {
     if (problem) problems.push(problem);
   }
   for (const name of there.keys()) if (name.endsWith(".bts")) await dropRaw(kept, name);
+  if (!problems.length) await pullSums(board, kept, files);  // else it may be another board
   return { problems, bytes: done, files: wanted.length };
+}
+
+// Lifetime counters, which the board writes anew every few hours.
+async function pullSums(board, kept, files) {
+  for (const [name, size] of files.filter(([each]) => SUM_NAME.test(each))) {
+    const parts = [];
+    await board.read(name, 0, size, (part) => parts.push(part));
+    const data = joined(parts);
+    if (wholeSum(data)) await kept.put(name, data);
+  }
 }
 
 async function pullOne(board, kept, name, size, came) {

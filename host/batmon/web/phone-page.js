@@ -17,8 +17,8 @@ class Desk {
     by("pause").onclick = () => this.tryTo(() => this.pause());
     by("open").onclick = () => by("files").click();
     by("files").onchange = ({ target }) => this.tryTo(() => this.opened(target.files));
-    by("report").onclick = () => this.tryTo(async () => this.report(await this.kept.shards()));
-    by("save-shards").onclick = () => this.tryTo(async () => save(zip(await this.kept.shards()), "batmon-shards.zip"));
+    by("report").onclick = () => this.tryTo(async () => this.report(await this.kept.files()));
+    by("save-shards").onclick = () => this.tryTo(async () => save(zip(await this.kept.files()), "batmon-shards.zip"));
     by("save-csv").onclick = () => this.tryTo(async () => save(csv(logsOf(read(await this.kept.shards()))), "batmon.csv"));
     by("forget").onclick = () => this.tryTo(() => this.forget());
     this.listenToDrops();
@@ -28,8 +28,8 @@ class Desk {
     } catch {
       this.say("this browser keeps nothing here, perhaps because its window is private; files can be opened");
     }
-    const shards = await this.counted();
-    if (shards.length) await this.report(shards);
+    const files = await this.counted();
+    if (files.length) await this.report(files);
     document.body.dataset.ready = "yes";
   }
 
@@ -126,8 +126,8 @@ class Desk {
         this.say(`${Math.round(done / 1024)} of ${Math.round(total / 1024)} kB`);
       });
       const seconds = (performance.now() - begun) / 1e3;
-      const shards = await this.counted();
-      if (shards.length) await this.report(shards);
+      const known = await this.counted();
+      if (known.length) await this.report(known);
       this.say(problems.join("; ") || (files ? `${Math.round(bytes / 1024)} kB in ${duration(seconds)}` : "there is nothing new"));
     } finally {
       bar.hidden = true;
@@ -137,13 +137,14 @@ class Desk {
 
   // ---- shards
 
-  // Say what is kept, and return it.
+  // Say what is kept, and return it, nothing without a shard.
   async counted() {
-    const shards = this.kept ? await this.kept.shards() : [];
+    const files = this.kept ? await this.kept.files() : [];
+    const shards = files.filter(({ name }) => SHARD_NAME.test(name));
     for (const id of ["report", "save-shards", "save-csv", "forget"]) by(id).hidden = !shards.length;
-    const bytes = shards.reduce((sum, { data }) => sum + data.length, 0);
+    const bytes = files.reduce((sum, { data }) => sum + data.length, 0);
     by("kept").textContent = shards.length ? `${plural(shards.length, "shard")} kept in this browser, ${Math.ceil(bytes / 1024)} kB` : "";
-    return shards;
+    return shards.length ? files : [];
   }
 
   async forget() {
@@ -158,11 +159,15 @@ class Desk {
     const errors = ERROR_LOGS.map((log) => [...files].find(({ name }) => name === log)).filter((file) => file);
     if (errors.length) this.complain((await Promise.all(errors.map((file) => file.text()))).join(""));
     else if (!named.length) throw new Error("none of these is a shard; they are called like NAME-00042.raw or .bts");
-    if (named.length) await this.report(await Promise.all(named.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) }))));
+    const ours = named.length ? [...files].filter(({ name }) => SHARD_NAME.test(name) || SUM_NAME.test(name)) : [];
+    if (named.length) await this.report(await Promise.all(ours.map(async (file) => ({ name: file.name, data: new Uint8Array(await file.arrayBuffer()) }))));
   }
 
-  async report(shards) {
-    const known = read(shards), batteries = logsOf(known).map((log) => log.forReport()).filter((battery) => battery);
+  // Show the report of `files`: shards, and lifetime counters if there are any.
+  async report(files) {
+    const known = read(files.filter(({ name }) => SHARD_NAME.test(name))), ever = lifetimes(files);
+    const batteries = logsOf(known).map((log) => log.forReport()).filter((battery) => battery);
+    for (const battery of batteries) battery.ever = ever.get(battery.name);
     by("flaws").textContent = "";
     for (const { name, damage } of known) for (const sentence of damage) element(by("flaws"), "li", `${name}: ${sentence}`);
     by("shown").hidden = !batteries.length;

@@ -8,7 +8,7 @@ from batmon.web import report, tables
 # What reads shards knows no page.
 READING = (
     "bits.js", "halves.js", "model.js", "version3.js", "crc.js", "shards.js", "timeline.js",
-    "happened.js", "log.js", "csv.js",
+    "happened.js", "log.js", "csv.js", "lifetime.js",
 )  # fmt: skip
 _PAGE = "zip.js", "phone-link.js", "kept.js", "dial.js", "complaints.js", "phone-page.js"
 _MANIFEST = {
