@@ -79,7 +79,7 @@ def test_discovery_is_what_its_schema_takes(run, tmp_path):
     assert expected <= {one["unique_id"] for one in taken}
 
 
-def test_a_month_is_filled_in_and_again(tmp_path, monkeypatch):
+def test_a_month_is_filled_in_and_again(tmp_path, monkeypatch, capsys):
     folder, place = tmp_path / "log", tmp_path / "ha"
     folder.mkdir()
     place.mkdir()
@@ -115,7 +115,9 @@ def test_a_month_is_filled_in_and_again(tmp_path, monkeypatch):
         for row in first[names["voltage"]]:
             assert row["mean"] == pytest.approx(even["voltage_V"].loc[row["start"] // 1000])
             assert row["min"] <= row["mean"] <= row["max"]
+        capsys.readouterr()
         assert main(["send", str(folder), "--home-assistant", url]) == 0
+        assert "0 new or changed rows" in capsys.readouterr().out
         assert _settled(server, names) == first
 
 

@@ -19,6 +19,7 @@ TOKEN = "HOME_ASSISTANT_TOKEN"
 _TIMEOUT_S = 60
 _BATCH_ROWS = 20_000  # of 100 bytes; Home Assistant takes messages of up to 4 MiB
 _SOURCE = "batmon"
+# Units that it would convert for us, percent to a ratio too, unless it is told which one we want.
 _UNIT_CLASSES = {"V": "voltage", "mV": "voltage", "A": "electric_current", "W": "power",
                  "°C": "temperature", "kWh": "energy", "%": "unitless"}  # fmt: skip
 # (ours, theirs): factor and offset, where somebody has Home Assistant show another unit
@@ -32,7 +33,6 @@ _CONVERSIONS = {
     ("°C", "°F"): (1.8, 32),
     ("°C", "K"): (1, 273.15),
 }
-_CONVERTED = {ours for ours, _ in _CONVERSIONS}  # units that it would convert for us
 _SAME = 1e-6
 
 
@@ -177,7 +177,7 @@ def _rows(server: HomeAssistant, where: str, kind: Kind, unit: str) -> dict[int,
         statistic_ids=[where],
         period="hour",
         types=types,
-        units={_UNIT_CLASSES[kind.unit]: unit} if kind.unit in _CONVERTED else {},
+        units={_UNIT_CLASSES[kind.unit]: unit} if kind.unit in _UNIT_CLASSES else {},
     )
     rows = {}
     for row in result.get(where, ()):
