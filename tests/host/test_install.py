@@ -573,12 +573,12 @@ def test_a_board_that_logs_goes_on_after_a_refusal_or_ctrl_c(tmp_path, monkeypat
         err = process.communicate(timeout=600)[1]
         assert process.returncode == 130 and "Traceback" not in err, err
         assert _logs(board)
-        enter = remote.SerialTransport.enter_raw_repl
+        enter = remote.Transport.enter_raw_repl
 
         def stopped_by_then(*options):
             enter(*options)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(remote.SerialTransport, "enter_raw_repl", stopped_by_then)
+        monkeypatch.setattr(remote.Transport, "enter_raw_repl", stopped_by_then)
         assert cli.main(["install", board.port]) == 130
         assert _logs(board)
