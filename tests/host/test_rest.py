@@ -87,6 +87,14 @@ def test_the_display_keeps_a_dark_sign_and_the_button_wakes(tmp_path):
 
 
 @pytest.mark.campaign
+def test_an_alarm_keeps_it_awake_for_an_hour(tmp_path):
+    """One about a low charge would else help to empty the battery."""
+    run = Run(tmp_path, 1.6, settings={"poll_s": 15, "alarm": {"soc": 90}})
+    (began_s, every_s, _), *_ = run.rests()
+    assert 3600 <= began_s - process.START_UNIX < 3600 + 700 and every_s == 1800
+
+
+@pytest.mark.campaign
 def test_a_look_without_the_bms_gives_up_soon(tmp_path):
     """It sleeps on, and when the BMS is back the log says for how long there was nothing."""
     run = Run(tmp_path, 5, away={"0": [[5040, 12_240]]})

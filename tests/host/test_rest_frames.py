@@ -13,7 +13,7 @@ from batmon.log import stream, timeline
 
 _SIZE = 13
 _AT_REST_S = HOUR_S + 60  # of the log are lost by a power cut, see docs/REST.md; README: awake 600
-_PUT, _HELD = "put ", "held "
+_PUT, _HELD, _SLEEPS = "put ", "held ", "at rest: the board sleeps"
 _BOOT = """
 import builtins
 import sys
@@ -54,14 +54,18 @@ class Frames:
     """The data frames of a run: those that the log was given, and those that it has."""
 
     def __init__(self, run):
-        self.given = []  # (s, frame)
+        self.given = []  # (s, frame, how often the board had fallen asleep by itself)
         self.held = set()
+        self.rests_s = []
         for at_s, line in zip(run.at_s, run.words, strict=True):
             if line.startswith(_HELD):
                 self.held.add(bytes.fromhex(line[len(_HELD) :]))
             elif line.startswith(_PUT):
-                self.given.append((at_s, bytes.fromhex(line[len(_PUT) :])))
-        self.given = [(at_s, one) for at_s, one in self.given if one[3] != 0xFE]
+                one = bytes.fromhex(line[len(_PUT) :])
+                if one[3] != 0xFE:
+                    self.given.append((at_s, one, len(self.rests_s)))
+            elif line.startswith(_SLEEPS):
+                self.rests_s.append(at_s)
         self.log = []
         for dated in stream.Logs([run.out / "data"]).dated():
             content = dated.frames.tobytes()
@@ -71,16 +75,19 @@ class Frames:
 
     def check(self, cuts_s, resets):
         """All that was given is there once and in order, but for what power cuts may take."""
-        given = [one for _, one in self.given]
+        given = [one for _, one, _ in self.given]
         assert len(given) > 4
         more = Counter(self.log) - Counter(given)
         # what was held became a frame where the board did not come to say so
         assert set(more) <= self.held and more.total() == len(more) <= resets
         missing = Counter(given) - Counter(self.log)
-        for at_s, one in self.given:
+        for at_s, one, rests in self.given:
             if missing[one]:
                 missing[one] -= 1
-                assert any(0 <= cut_s - at_s <= _AT_REST_S for cut_s in cuts_s), (at_s, one.hex())
+                cut_s = min(cut_s for cut_s in cuts_s if cut_s >= at_s)
+                assert cut_s - at_s <= _AT_REST_S, one.hex()
+                # before the first sleep of a rest all is written
+                assert not any(rest_s < cut_s for rest_s in self.rests_s[rests:]), one.hex()
         left = iter(given)
         assert all(one in left for one in self.log if one not in more)
 
