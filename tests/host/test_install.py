@@ -35,6 +35,8 @@ with open('/x', 'wb') as f:
         f.write(bytes(4096))
 """
 
+_SAMPLE = "12.07 V  -0.62 A  63 %%  cells 3305/3309 mV  -- C  %d frames"
+
 
 @pytest.fixture
 def bare(tmp_path):
@@ -497,10 +499,13 @@ def test_another_program_is_kept(bare):
 @pytest.mark.parametrize(
     "lines, sentence",
     [
-        (["connected", "12.07 V  -0.62 A  0 frames", "", "12.07 V  10 frames"], None),
-        (["12.07 V  0 frames", "\x1b]0;x\x07a", "looking for b (seen: 7 frames", "a 7 frames"],
+        (["connected", _SAMPLE % 0, "", _SAMPLE % 10], None),
+        (["my: van: connected", "my: van: " + _SAMPLE % 10], None),  # one of several
+        ([_SAMPLE % 0, "\x1b]0;x\x07a", "looking for b (seen: 7 frames", "a 7 frames"],
          "within 9 s.*last words: a 7 frames"),
-        (["connected", "12.07 V  0 frames"], "within 9 s.*last words: 12.07 V  0 frames"),
+        (["connected", _SAMPLE % 0], "within 9 s.*last words: 12.07 V.* 0 frames"),
+        # the longest name from the air
+        (["van: connecting to x: 1 V  1 A  % C  mV  7 frames"], "within 9 s"),
         ([], "last words: -"),
         (["conn.py: dev_name is 7, must be text in quotes"], "board says: conn.py: dev_name is 7"),
         (["batmon: safe mode, the start failed 5 times"], "board says: batmon: safe mode"),

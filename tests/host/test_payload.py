@@ -200,6 +200,7 @@ def test_add_puts_batteries_behind_that_of_conn_py():
     for text, sentence in (
         ("jbd", "must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100"),
         ("jbd,a,many", "must be MAKE,NAME,AH"),
+        ("jbd,a,nan", "must be MAKE,NAME,AH"),
         ("jbd,a,0", "capacity_ah is 0, must be a number from 1 to 10000"),
     ):
         with pytest.raises(UserError, match=sentence):

@@ -217,6 +217,31 @@ def test_a_logging_board_gets_the_time_for_all_since_its_start(tmp_path, capsys)
 
 
 @pytest.mark.xdist_group("pull")
+@pytest.mark.usefixtures("standin")
+def test_two_batteries_from_installing_to_the_report(tmp_path, capsys):
+    kind = {"bms": "jikong,jbd", "battery": "van,house"}
+    with SerialBoard(tmp_path / "board", **kind) as board:
+        add = ["--lcd", "none", "--add", "jbd,JBD-SP25S020,100", "--set", "phone=off"]
+        assert main(["install", board.port, "--no-bthome", *add]) == 0
+        said = capsys.readouterr().out
+        assert "left out" not in said and "The first sample has come" in said
+        _wait_for(board, b"JBD-SP25S020: 5", said.encode())  # so many volts
+        assert _pull(capsys, board.port, tmp_path / "log")[0] == 0
+        with remote.Remote(board.port) as link:
+            stored = {name: link.read(f"/data/{name}") for name in _contents(tmp_path / "log")}
+    for name, content in _contents(tmp_path / "log").items():
+        assert content and stored[name].startswith(content)  # the board went on behind it
+    assert {name[:-10] for name in stored} == {"jk_pak01", "JBD_SP25S020"}
+    table = batmon.read(tmp_path / "log").groupby("battery")["voltage_V"].agg(["min", "max"])
+    assert 12 < table["min"]["jk_pak01"] <= table["max"]["jk_pak01"] < 15
+    assert 48 < table["min"]["JBD_SP25S020"] <= table["max"]["JBD_SP25S020"] < 60
+    assert main(["info", str(tmp_path / "log"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {fact["battery"] for fact in told if "battery" in fact} >= {"jk_pak01", "JBD_SP25S020"}
+    assert main(["report", str(tmp_path / "log"), "-o", str(tmp_path / "page.html")]) == 0
+
+
+@pytest.mark.xdist_group("pull")
 def test_a_board_that_is_stopped_as_it_starts(tmp_path, capsys):
     with SerialBoard(tmp_path / "board", installed=True) as board:
         with open(board.port, "r+b", buffering=0) as line:
@@ -263,8 +288,7 @@ def test_a_board_whose_memory_is_full_is_pulled_all_the_same(
         _wait_for(board, b"connected\r\n")
 
 
-def _wait_for(board, words):
-    said = b""
+def _wait_for(board, words, said=b""):
     with open(board.port, "r+b", buffering=0) as line:
         end = time.monotonic() + _LONG_S
         while words not in said and time.monotonic() < end:

@@ -52,6 +52,7 @@ for hour in range(47):
     soc = 50 if hour < 4 or hour > 45 else 49
     amperes = -1.2 if hour < 19 else -0.4 if hour % 2 else 0.4
     print(f"12.90 V  {amperes:.2f} A  {soc} %  cells 1/2 mV  9 C  {hour} frames")
+    print(f"my: bow: 52.80 V  2.00 A  88 %  cells 1/2 mV  9 C  {hour} frames")  # one of several
     if hour == 19:
         print("lost")
 end("done")
@@ -126,8 +127,9 @@ def test_a_line_per_change_with_the_time_of_day(tmp_path, board, capsys):
         "day 2 01:00  12.90 V  -0.40 A  49",
         "day 3 04:00  12.90 V  0.40 A  50",
     ]
+    assert len([line for line in said if "my: bow: 52.80 V" in line]) == 1
     assert [line for line in said if "lost" in line] == ["day 2 01:00  lost"]
-    assert len((tmp_path / "out/repl.txt").read_text().splitlines()) == 47 + 1
+    assert len((tmp_path / "out/repl.txt").read_text().splitlines()) == 2 * 47 + 1
 
 
 def test_the_last_line_opens_the_report(tmp_path, board, capsys):

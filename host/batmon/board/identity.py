@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from batmon.board.remote import Remote
 
-# What a board says of a sample it has taken; no name from the air can say it.
-SAMPLE = re.compile(r"(-?[0-9.]+|--) V  (.* )?[1-9][0-9]* frames$")
+# What a board says of a sample it has taken, of several batteries with the name before it. No name
+# from the air can say it: those have 29 characters at most.
+_N = r"(?:-?[0-9.]+|--)"
+SAMPLE = re.compile(
+    rf"(?:.+: )?{_N} V  {_N} A  {_N} %  cells (?:[0-9]+/[0-9]+|--) mV  {_N} C  [1-9][0-9]* frames$"
+)
 # What it says after it has looked for its BMS once: what it will say from then on as well.
 ABSENT = re.compile(r".* not found.*, retry [0-9]+ in [0-9]+ s$")
 SYSTEM = 8_000  # bytes of the system's memory that Bluetooth takes for a connection

@@ -179,10 +179,11 @@ def _battery(text: str) -> dict:
     name, _, capacity = rest.rpartition(",")
     try:
         ah = float(capacity)
-    except ValueError:
+        ah = int(ah) if ah == int(ah) else ah
+    except (ValueError, OverflowError):
         raise UserError(f"--add {text} must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100.") from None
     make = make if make.endswith("_bms") else f"{make}_bms"
-    entry = {"bms": make, "dev_name": name, "capacity_ah": int(ah) if ah == int(ah) else ah}
+    entry = {"bms": make, "dev_name": name, "capacity_ah": ah}
     if problem := settingsdoc.load().battery_problem(entry):
         raise UserError(f"--add {text}: {problem}.")
     return entry

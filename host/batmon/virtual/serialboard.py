@@ -17,6 +17,7 @@ from pathlib import Path
 
 from batmon.firmware.build import build
 from batmon.paths import BOARD
+from batmon.virtual import sim
 from batmon.virtual.process import CHIP, HEAP, VERSION, board_command, configure
 
 _RESET = 75  # the exit code of a board that wants to start again
@@ -25,7 +26,7 @@ _SLOW_S = 0.2  # what nobody reads is lost, as on a real line
 _TURN_S = 0.02
 _CTRL_C = b"\x03"
 RADIO = ("radio.in", "radio.out")
-FILES = (*RADIO, "flash.img", "rtc.bin", "rtc.bin.world", "truth.csv", "config.json")
+FILES = (*RADIO, *sim.TRUTHS, "flash.img", "rtc.bin", "rtc.bin.world", "config.json")
 
 
 class SerialBoard:
@@ -33,11 +34,12 @@ class SerialBoard:
 
     port: the path of its serial port, for mpremote. installed: a new flash holds build/board, or
     the tree it names, with `settings` as its settings.json; else it is bare. bms: "jikong", "jbd",
-    or "" for none in reach. machine, version: what MicroPython says of itself, if not as such a
-    board. size: of the flash volume in bytes. battery, seed, chip, heap and interpreter as `batmon
-    sim` has them. lcd: as 16x2, or none. radio: a phone outside is in reach, see sim/outside.py.
-    goes_on: what a board that ran in `folder` before left in RTC memory is still there. sleep_s:
-    a deep sleep, in which the line is deaf, takes so much of our time at most.
+    or "" for none in reach; several with commas, as in battery. machine, version: what MicroPython
+    says of itself, if not as such a board. size: of the flash volume in bytes. battery, seed, chip,
+    heap and interpreter as `batmon sim` has them. lcd: as 16x2, or none. radio: a phone outside is
+    in reach, see sim/outside.py. goes_on: what a board that ran in `folder` before left in RTC
+    memory is still there. sleep_s: a deep sleep, in which the line is deaf, takes so much of our
+    time at most.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class SerialBoard:
         for pipe in RADIO if radio else ():
             (folder / pipe).unlink(missing_ok=True)
             os.mkfifo(folder / pipe)
+        several = sim.several(bms, battery) if "," in bms + battery else []
+        if several:
+            bms, battery = (",".join(one[key] for one in several) for key in ("bms", "battery"))
         self._config = configure(
             folder,
             BOARD if installed is True else installed or None,
@@ -82,6 +87,7 @@ class SerialBoard:
             size=size,
             bms=bms,
             battery=battery,
+            names=[one["dev_name"] for one in several],
             lcd=lcd,
             seed=seed,
             chip=chip,

@@ -13,6 +13,8 @@ from batmon.virtual import power, process
 _OLDEST_UNIX = 1_704_067_200
 NAMES = {"jikong": "jk-pak01", "jbd": "JBD-SP25S020"}
 _CAPACITY_AH = {"van": 280, "house": 280, "ebike": 24, "parked": 280}
+_MOST = 8
+TRUTHS = tuple(f"truth{n or ''}.csv" for n in range(_MOST))  # what each BMS told
 _OUR_FILES = (
     "battery.bpl",
     "config.json",
@@ -22,7 +24,7 @@ _OUR_FILES = (
     "rtc.bin",
     "rtc.bin.world",
     "stop",
-    *(f"truth{n or ''}.csv" for n in range(8)),
+    *TRUTHS,
 )
 # Of the clock that runs while the board sleeps, parts per million: what it is off in the mean of a
 # day, and how far it strays from that with the warmth. Up to 50,000 are reported.
@@ -31,7 +33,7 @@ _NEAR_S = 2  # a frame and the poll behind it are no further apart
 
 
 def several(bms: str, battery: str, names: dict = NAMES) -> list[dict]:
-    """Return {"bms", "battery", "dev_name"} of each battery that the two lists name.
+    """Return {"bms", "battery", "dev_name", "capacity_ah"} of each that the two lists name.
 
     The last of a shorter list counts for the rest. Raises UserError.
     """
@@ -47,9 +49,10 @@ def several(bms: str, battery: str, names: dict = NAMES) -> list[dict]:
             raise UserError(f"--battery {kind}: several batteries are of {kinds}.")
         same = sum(one["bms"] == make for one in out)
         name = f"{names[make][:-1]}{same + 1}" if same else names[make]
-        out.append({"bms": make, "battery": kind, "dev_name": name})
-    if len(out) > 8:
-        raise UserError(f"{len(out)} batteries are too many, a board takes 8 at most.")
+        capacity_ah = _CAPACITY_AH.get(kind)
+        out.append({"bms": make, "battery": kind, "dev_name": name, "capacity_ah": capacity_ah})
+    if len(out) > _MOST:
+        raise UserError(f"{len(out)} batteries are too many, a board takes {_MOST} at most.")
     return out
 
 
@@ -86,20 +89,10 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
     """Write the configuration that the virtual board reads; return its path."""
     batteries = several(args.bms, args.battery)
     start_unix = process.START_UNIX
-    for one in batteries:
-        one["capacity_ah"] = _CAPACITY_AH.get(one["battery"])
     if log:
         batteries[0]["battery"] = str(out.resolve() / "battery.bpl")
         capacity, start_unix = _pack(log, Path(batteries[0]["battery"]))
         batteries[0]["capacity_ah"] = capacity
-    settings = {
-        "dev_name": batteries[0]["dev_name"],
-        "capacity_ah": batteries[0]["capacity_ah"],
-        "lcd": _lcd(args.lcd),
-    }
-    if len(batteries) > 1:
-        settings = {"batteries": entries(batteries), "lcd": _lcd(args.lcd)}
-    settings["rest"] = args.rest
     return process.configure(
         out,
         board,
@@ -119,8 +112,14 @@ def configure(args, board: Path, out: Path, log: Path | None) -> Path:
         slow_clock=_SLOW_CLOCK,
         interpreter=args.interpreter,
         start_unix=start_unix,
-        settings=settings,
+        settings=settings(batteries, args.lcd) | {"rest": args.rest},
     )
+
+
+def settings(batteries: list[dict], lcd: str) -> dict:
+    """Return the settings of a board with what `several` returns, and a display like 20x4."""
+    listed = entries(batteries)
+    return (listed[0] if len(listed) == 1 else {"batteries": listed}) | {"lcd": _lcd(lcd)}
 
 
 def entries(batteries: list[dict]) -> list[dict]:

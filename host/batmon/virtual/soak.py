@@ -98,8 +98,6 @@ def soak(
 def _add_batteries(config: Path, count: int):
     """Let the board of a configuration have so many Jikongs, all of them vans'."""
     several = sim.several(",".join(["jikong"] * count), "van")
-    for one in several:
-        one["capacity_ah"] = 280
     changed = json.loads(config.read_text())
     changed["bms"] = ",".join(one["bms"] for one in several)
     changed["battery"] = ",".join(one["battery"] for one in several)

@@ -4,8 +4,8 @@ import re
 
 from batmon.virtual import glass
 
-# The line a minute of the board: whole amperes, and the state of charge.
-_SAMPLE = re.compile(r"\S+ V  (-?\d+|--)\S* A  (\S+) %")
+# The line a minute of a battery: whose if there are several, whole amperes, the state of charge.
+_SAMPLE = re.compile(r"(.+: )?\S+ V  (-?\d+|--)\S* A  (\S+) %")
 
 
 class Quiet:
@@ -17,7 +17,7 @@ class Quiet:
     def __init__(self, start_unix: int):
         self._start_s = start_unix % 86400
         self._t_s = 0
-        self._said = None
+        self._said = {}  # by battery
 
     def __enter__(self):
         return self
@@ -32,13 +32,13 @@ class Quiet:
 
     def words(self, line: str):
         """Show a line of the board, but of its line a minute only those that tell something new."""
-        said = None
         if sample := _SAMPLE.match(line):
-            flows = sample[1].strip("-0") and sample[1].startswith("-")  # "" if less than 1 A
-            said = (flows, sample[2])
-        if said is None or said != self._said:
-            self.show(f"{self.clock()}  {line}" if line else "")
-        self._said = said or self._said
+            battery, amperes, percent = sample.groups()
+            flows = amperes.strip("-0") and amperes.startswith("-")  # "" if less than 1 A
+            if self._said.get(battery) == (flows, percent):
+                return
+            self._said[battery] = flows, percent
+        self.show(f"{self.clock()}  {line}" if line else "")
 
     def clock(self) -> str:
         """Return the simulated time of day."""
