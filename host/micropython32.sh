@@ -57,15 +57,23 @@ words() { # what apt complains of first
     grep -E '^[EW]:' "$work/log" | head -n 1 | cut -c 4-
 }
 
+patiently() { # an archive may be out of reach for a moment
+    for pause_s in 5 0; do
+        apt-get -c "$work/apt.conf" "$@" >"$work/log" 2>&1 && return
+        sleep $pause_s
+    done
+    return 1
+}
+
 echo "batmon: fetching the 32-bit MicroPython into build/ (for tests only)"
-apt-get -c "$work/apt.conf" update >"$work/log" 2>&1 &&
+patiently update &&
     found=$(apt-cache -c "$work/apt.conf" show micropython 2>>"$work/log" |
         sed -n 's/^Version: //p' | head -n 1) && [ -n "$found" ] ||
     without "apt cannot read Debian $suite: $(words)"
 [ "$found" = "$version" ] ||
     without "Debian $suite has version $found now instead of $version; see host/micropython32.sh."
 cd "$work/archives" &&
-    apt-get -c "$work/apt.conf" download "micropython=$version" $libraries >"$work/log" 2>&1 ||
+    patiently download "micropython=$version" $libraries ||
     without "apt cannot fetch it: $(words)"
 for package in *.deb; do
     dpkg-deb -x "$package" "$work/tree" 2>/dev/null || without "$package is damaged."

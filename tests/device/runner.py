@@ -1,8 +1,10 @@
 # Runs tests/device/test_*.py on the MicroPython interpreter, under the virtual clock
 # Prints one JSON line per test function: {"test", "ok", "error"}.
+import binascii
 import gc
 import io
 import os
+import random
 import sys
 
 
@@ -37,6 +39,9 @@ import bleak  # noqa: F401
 import asyncio
 import json
 
+_SEED = os.getenv("SEED") or binascii.hexlify(os.urandom(4)).decode()
+os.putenv("SEED", _SEED)  # for tests that choose by it themselves
+
 
 async def _bounded(coro, timeout_s=48 * 3600):
     # virtual time is free; a test that waits for ever must still end
@@ -45,6 +50,7 @@ async def _bounded(coro, timeout_s=48 * 3600):
 
 def _run(name, fn):
     gc.collect()
+    random.seed(int(_SEED, 16))
     asyncio.new_event_loop()
     result = {"test": name, "ok": True}
     try:
@@ -62,6 +68,7 @@ def _run(name, fn):
 
 
 def main(paths):
+    print("random choices: repeat them with SEED=%s" % _SEED)
     for path in paths:
         if path.startswith("-"):
             raise SystemExit("runner.py: unknown option %s; usage: runner.py FILE..." % path)

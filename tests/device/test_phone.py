@@ -626,9 +626,6 @@ async def test_garbage_breaks_nothing_for_one_who_knows_the_code():
 
 
 async def _write_garbage(client, n):
-    seed = os.urandom(1)[0]
-    print("seed", seed)
-    random.seed(seed)
     for i in range(n):
         data = bytearray(random.getrandbits(8) for _ in range(random.getrandbits(6)))
         if data and random.getrandbits(1):

@@ -32,7 +32,7 @@ class AirPhone:
         os.close(self._in)
         os.close(self._out)
 
-    def wait(self, within_s: float = 60) -> bytes:
+    def wait(self, within_s: float = 120) -> bytes:
         """Return what the board answers to scanners, as soon as it can be connected to."""
         end = time.monotonic() + within_s
         while not self.answer:
@@ -42,7 +42,7 @@ class AirPhone:
 
     def connect(self) -> bool:
         self._say("connect")
-        self.mtu = self._connected.get(timeout=20)
+        self.mtu = self._connected.get(timeout=120)
         return self.mtu > 0
 
     def write(self, data: bytes, characteristic: int = 2):

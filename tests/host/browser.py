@@ -73,11 +73,18 @@ class Browser:
 
     def open(self, path: Path):
         """Open a file."""
-        self._call("Page.navigate", url=path.resolve().as_uri())
+        self.visit(path.resolve().as_uri())
 
     def visit(self, url: str):
-        """Open an address."""
-        self._call("Page.navigate", url=url)
+        """Open an address; what is run next is run in the new page."""
+        self.run("globalThis.left = true")
+        self._call("Page.navigate", url=url)  # is answered while the old page is still there
+        end = time.monotonic() + _ANSWER_S
+        left = True
+        while left:
+            assert time.monotonic() < end, f"{url} was not opened"
+            with contextlib.suppress(RuntimeError):  # the old page went while it was asked
+                left = self.run("globalThis.left === true")
 
     def inject(self, script: str, name: str, called: Callable[[str], None]):
         """Run a script in every page before its own, which may call `name` with a text."""

@@ -4,11 +4,21 @@ import functools
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from batmon.firmware.build import build
 from batmon.paths import BOARD, ROOT
 from batmon.virtual import process
 
+# How long an example takes tells how busy this computer is.
+settings.register_profile(
+    "any computer",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("any computer")
 _build = functools.cache(build)  # looking whether anything has changed takes 0.1 s
 
 

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import ports
 from needs import program
 
 _START_S = 120
@@ -79,8 +80,7 @@ class Influx:
 def influx(folder: Path) -> Iterator[Influx]:
     """Run a server with its data in `folder`; skips the test where there is no influxd."""
     influxd = program("influxd", "influxdb")
-    http, rpc = _free_port(socket.SOCK_STREAM), _free_port(socket.SOCK_STREAM)
-    udp = _free_port(socket.SOCK_DGRAM)
+    http, rpc, udp = ports.free(), ports.free(), ports.free(socket.SOCK_DGRAM)
     config = folder / "influxdb.conf"
     config.write_text(
         _CONFIG.format(folder=folder, http=http, rpc=rpc, udp=udp, database=Influx.database)
@@ -106,10 +106,3 @@ def _wait_until_up(client: Influx, server: subprocess.Popen, log: Path):
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     raise RuntimeError(f"influxd did not start; its words:\n{log.read_text()}")
-
-
-def _free_port(kind: socket.SocketKind) -> int:
-    """Return a port of loopback that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

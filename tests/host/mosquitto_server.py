@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ports
 from needs import program
 
 USER, PASSWORD = "board", "correct horse"
-_START_S = 60
+_START_S = 120
+_HEARD_S = 120
 
 
 class Broker:
@@ -22,9 +24,7 @@ class Broker:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = ports.free()
         self._broker = program("mosquitto", "mosquitto")
         self._listener = program("mosquitto_sub", "mosquitto-clients")
         passwords = folder / "passwords"
@@ -86,13 +86,12 @@ class Broker:
             self._thread.join()
             self._server = None
 
-    def settle(self, seconds: float = 20):
-        """Wait until nothing more comes."""
-        end = time.monotonic() + seconds
-        before = -1
-        while before != len(self.messages) and time.monotonic() < end:
-            before = len(self.messages)
-            time.sleep(0.5)
+    def until_last(self, topic: str, text: str):
+        """Wait until this is the last that was published, as the will of a board is in the end."""
+        end = time.monotonic() + _HEARD_S
+        while self.messages[-1:] != [(topic, text)]:
+            assert time.monotonic() < end, self.messages[-5:]
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def _log(board):
     return log
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(_ODD) | st.binary(max_size=60), st.sampled_from(_QUESTIONS))
 def test_any_answer_is_a_value_or_a_sentence(answer, question):
     ask, kind = question

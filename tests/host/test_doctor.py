@@ -45,7 +45,7 @@ def _file(secret: str, place: int, rnd: random.Random) -> str:
     return whole[: max(whole.rfind('"') + 1, 1)] + rnd.choice(["", ",", "}}"])  # cut short
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_SECRET, st.integers(0, 15), st.randoms(use_true_random=False))
 def test_no_secret_is_in_it(secret, place, rnd):
     text, hidden = doctor.shown(_file(secret, place, rnd))

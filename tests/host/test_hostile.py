@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hostile
 import pytest
+import seeds
 
 import batmon
 from batmon.cli import main
@@ -49,7 +50,7 @@ def _survives(reader, seed, rounds):
 
 
 def test_hostile_shards(reader):
-    assert _survives(reader, random.randrange(1 << 32), 30) > 10
+    assert _survives(reader, seeds.new(), 30) > 10
 
 
 @pytest.mark.campaign

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pandas as pd
+import ports
 import pytest
 from influx_server import influx
 from line_protocol_parser import parse_line
@@ -178,13 +179,6 @@ _TROUBLES = {
 }
 
 
-def _free_port(kind=socket.SOCK_DGRAM) -> int:
-    """Return a port where nobody listens."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def _log(folder: Path) -> tuple[bytes, dict[str, bytes]]:
     """Return the polls (to the millisecond) and the frames on flash."""
     shards = {path.name: path.read_bytes() for path in (folder / "data").glob("*.[rb]*")}
@@ -200,7 +194,7 @@ def test_log_is_as_without_influx(run, tmp_path, alone, trouble):
         (tmp_path / "flash.img").unlink()
         (tmp_path / "truth.csv").unlink()
     with _relay() as relay:
-        port = _free_port() if trouble == "server down" else relay.port
+        port = ports.free(socket.SOCK_DGRAM) if trouble == "server down" else relay.port
         settings = _settings(port, polls=True, cells=True)
         _, words, _ = run(40, settings=settings, network=_network(**_TROUBLES[trouble]))
     assert _log(tmp_path) == alone["log"]
@@ -279,7 +273,7 @@ def test_victoria_metrics_takes_the_same_lines(run, tmp_path):
 @contextlib.contextmanager
 def _victoria_metrics(folder: Path):
     """Run a VictoriaMetrics on loopback; yield (its UDP address, its URL)."""
-    http, udp = _free_port(socket.SOCK_STREAM), _free_port()
+    http, udp = ports.free(), ports.free(socket.SOCK_DGRAM)
     command = [program("victoria-metrics", "victoria-metrics"), f"-storageDataPath={folder}"]
     command += [f"-httpListenAddr=127.0.0.1:{http}", f"-influxListenAddr=127.0.0.1:{udp}"]
     server = subprocess.Popen(

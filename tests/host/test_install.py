@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+import seeds
 from serial import Serial
 
 from batmon import cli
@@ -171,6 +172,7 @@ def _killed_anywhere(tmp_path, points: int, power: bool):
         with Remote(board.port) as link:
             link.write("/data/x", b"log", lambda n: None)
         _age(board.port)
+        chance = random.Random(seeds.new())
         began = time.monotonic()
         assert _install(board.port, "--wait", "0")[0] == 0
         took = time.monotonic() - began
@@ -179,7 +181,9 @@ def _killed_anywhere(tmp_path, points: int, power: bool):
             _age(board.port)
             old = _without_crashes(_hashes(board))
             process = _start(board.port, "--wait", "0")
-            time.sleep(random.SystemRandom().uniform(0.2, 1.05) * took)
+            after_s = chance.uniform(0.2, 1.05) * took
+            print(f"{'cut' if power else 'killed'} after {after_s:.2f} of {took:.2f} s")
+            time.sleep(after_s)
             if power:
                 board.power_cycle()
                 process.communicate(timeout=600)

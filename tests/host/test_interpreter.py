@@ -53,7 +53,7 @@ def fetch(tmp_path):
     programs.mkdir()
 
     def fetch(**answers):
-        for name, body in answers.items():
+        for name, body in {"sleep": "exit 0", **answers}.items():
             program = programs / name.replace("_", "-")
             program.write_text(f"#!/bin/sh\n{body}\n")
             program.chmod(0o755)

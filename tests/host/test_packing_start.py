@@ -7,6 +7,7 @@ import subprocess
 
 import pandas as pd
 import pytest
+import seeds
 from shardfiles import anchor, data, raw
 
 import batmon
@@ -103,7 +104,7 @@ def test_the_display_tells_how_far_it_is_and_the_gap_is_in_the_log(board):
 
 @pytest.mark.parametrize("cause", [_POWER, _WATCHDOG], ids=["power", "watchdog"])
 def test_a_cut_anywhere_in_it_loses_nothing(board, cause):
-    _cut(board, cause, random.Random().randint(1, _LATEST))
+    _cut(board, cause, random.Random(seeds.new()).randint(1, _LATEST))
 
 
 @pytest.mark.campaign

@@ -2,16 +2,15 @@
 
 import collections
 import json
-import os
 import random
 import re
-import secrets
 import struct
 import zlib
 from pathlib import Path
 
 import pagejs
 import pytest
+import seeds
 import test_happened
 from shardfiles import anchor, data, event, write
 from test_stream import _frames
@@ -167,8 +166,7 @@ def _anything(rnd, n):
 @pytest.mark.parametrize("seed", [*range(4), "other ones each time"])
 def test_what_happened_is_told_word_by_word(tmp_path, folder, seed):
     if isinstance(seed, str):
-        seed = int(os.environ.get("SEED") or secrets.randbits(32))
-        print(f"SEED={seed}")
+        seed = seeds.new()
     rnd = random.Random(seed)
     for battery in "abcdefgh":
         frames = [anchor(0, _START), data(1), *_anything(rnd, rnd.randrange(400))]

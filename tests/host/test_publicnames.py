@@ -64,7 +64,7 @@ def _programs(draw):
 
 
 @given(_programs())
-@settings(max_examples=200, deadline=None, phases=[Phase.generate])
+@settings(max_examples=200, phases=[Phase.generate])
 def test_a_program_does_the_same(program):
     short, names = _shortened(program, ["result"])
     assert _run(program) == _run(short), short

@@ -41,7 +41,7 @@ def _shards(folder, steps, per_shard):
         path.rename(folder / f"a-{number:05}.raw")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(_STEPS, st.integers(20, 130), st.sampled_from([1, 60, 900, 3600, 21600, 86400]),
        st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))  # fmt: skip
 def test_charge_and_energy_add_up(tmp_path_factory, steps, per_shard, width, tz):

@@ -1,12 +1,11 @@
 """The sampler's stated bounds, at every poll of random days and of the logs, through the store."""
 
 import dataclasses
-import os
-import random
 
 import numpy as np
 import pandas as pd
 import pytest
+import seeds
 
 from batmon.firmware import build
 from batmon.log import fidelity, polllog
@@ -186,9 +185,9 @@ def _half_step(values):
 
 
 def test_bounds_hold_on_random_days(tmp_path):
-    seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
+    seed = seeds.new()
     for k in range(3):
-        print(f"seed {seed + k}")
+        print(f"day {k + 1}")
         folder = tmp_path / str(k)
         folder.mkdir()
         _check(*day(seed + k, 6000), folder)

@@ -19,6 +19,22 @@ import batmon
 from batmon.cli import main
 
 _START = 1_767_247_200
+_IN_PARTS = """
+import itertools, sys, time
+from batmon.cli import main
+from batmon.log import influx
+
+influx.BATCH_ROWS = 300
+write, count = influx.Server.write, itertools.count(1)
+
+def some(server, lines):
+    write(server, lines)
+    while next(count) >= int(sys.argv[1]):
+        time.sleep(1)  # until it is killed, however slow the killer is
+
+influx.Server.write = some
+sys.exit(main(sys.argv[2:]))
+"""
 _ROWS = "SELECT * FROM battery WHERE battery = '{}'"
 
 
@@ -76,25 +92,20 @@ def test_killed_at_any_moment_and_run_again(server, tmp_path):
     folder, state = tmp_path / "log", tmp_path / "state.json"
     folder.mkdir()
     _log(folder, "bus", 9000, 1000)
-    code = "import batmon.log.influx as i; i.BATCH_ROWS = 300; "
-    code += "import sys; from batmon.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "send", str(folder), "--influx", server.url]
-    command += ["--state", str(state)]
-    killed = 0
+    python = [sys.executable, "-c", _IN_PARTS]
+    words = ["send", str(folder), "--influx", server.url, "--state", str(state)]
     for rows in (1, 4000):
-        process = subprocess.Popen(command)
+        process = subprocess.Popen([*python, "20", *words])  # parts of 30
         end = time.monotonic() + 120
         # as soon as it has come so far
         while process.poll() is None and time.monotonic() < end:
             count = server.query("SELECT count(voltage_V) FROM battery WHERE battery = 'bus'")
             if count and count[0]["count"] >= rows:
-                process.send_signal(signal.SIGKILL)
-                killed += 1
                 break
             time.sleep(0.01)
-        process.wait()
-    assert killed
-    assert subprocess.run(command).returncode == 0
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert subprocess.run([*python, "99", *words]).returncode == 0
     _check(server, folder, "bus")
 
 

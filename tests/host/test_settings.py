@@ -47,7 +47,7 @@ def _flat(given: dict) -> dict:
     return flat
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_FILES | _VALUES)
 @example({"batteries": [float("nan")]})
 def test_everything_is_applied_or_refused(tmp_path_factory, given):
@@ -188,7 +188,6 @@ def test_the_document_is_current():
 
 
 _START = settings(
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),  # a board takes its time
 )

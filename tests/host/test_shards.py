@@ -61,7 +61,7 @@ def test_values(tmp_path, kind):
 _ANY_FRAME = st.binary(min_size=13, max_size=13).filter(lambda f: f[2:4] != b"\x02\xfe")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(_ANY_FRAME, max_size=700), st.integers(1, 77))
 def test_both_kinds_hold_the_same_frames(tmp_path_factory, frames, per_flush):
     folder = tmp_path_factory.mktemp("kinds")
@@ -138,7 +138,7 @@ def test_a_raw_shard_of_a_newer_format_is_named_not_decoded(tmp_path):
     assert not len(shard.frames)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=3000), st.sampled_from(["raw", "bts"]), st.booleans())
 def test_garbage_never_stops_the_reader(tmp_path_factory, content, kind, commit):
     path = tmp_path_factory.mktemp("garbage") / f"a-00001.{kind}"

@@ -102,7 +102,7 @@ def _programs(draw):
 
 
 @given(_programs())
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+@settings(max_examples=60, phases=[Phase.generate])
 def test_a_program_does_the_same(program):
     texts, kept = program
     short = _both(texts, kept)

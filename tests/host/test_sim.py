@@ -14,6 +14,8 @@ from shardfiles import anchor, data, write
 
 from batmon.cli import main
 from batmon.console import add_board
+from batmon.firmware import interpreter
+from batmon.firmware.build import build
 from batmon.virtual import process, sim
 
 _POWER = {"asleep_ms": 0, "look_ms": 0, "lit_ms": 0, "looks": 0}
@@ -21,6 +23,8 @@ _POWER = {"asleep_ms": 0, "look_ms": 0, "lit_ms": 0, "looks": 0}
 # What the interpreter is told to do instead of running board.py: see the functions in _MAIN.
 _STAND_IN = """#!{python}
 import json, os, signal, sys, time
+if sys.argv[1] == "-c":  # the build asks what it is: for another it would make build/sim anew
+    os.execv({real!r}, [{real!r}, *sys.argv[1:]])
 config = json.load(open(sys.argv[-1]))
 assert sys.argv[1] == "-X" and sys.argv[2].startswith("heapsize="), sys.argv
 
@@ -91,10 +95,11 @@ signal.pause()
 @pytest.fixture
 def board(tmp_path, monkeypatch):
     """Make a stand-in behave as named."""
+    parts = {"python": sys.executable, "power": _POWER, "real": interpreter.micropython()}
 
     def behave(name):
         path = tmp_path / "micropython"
-        parts = {"python": sys.executable, "power": _POWER, "behaviour": _BEHAVIOURS[name]}
+        parts["behaviour"] = _BEHAVIOURS[name]
         path.write_text(_STAND_IN.format(**parts))
         path.chmod(0o755)
         monkeypatch.setenv("MICROPYTHON", str(path))
@@ -167,6 +172,12 @@ def test_reset_starts_the_board_again(tmp_path, board, capsys):
     board("reset once")
     assert _sim(tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["reason"] == "done"
+
+
+def test_what_other_tests_run_meanwhile_is_not_made_anew(tmp_path, board):
+    build()
+    board("done")
+    assert _sim(tmp_path) == 0 and build().made == 0
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class _Boards:
         self.truth.append((self.number, uptime, self.unix + uptime, self.sure))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_BOOT, min_size=1, max_size=6))
 def test_every_boot_with_a_right_clock_is_dated(boots):
     boards = _Boards(boots)

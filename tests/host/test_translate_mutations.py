@@ -13,7 +13,7 @@ import pytest
 
 from batmon.firmware import build, interpreter
 
-_SEED = int(os.environ.get("SEED", "1"))
+_SEED = int(os.environ.get("SEED", "1"), 16)
 _MUTANTS = int(os.environ.get("MUTANTS", "20000"))
 _BATCH = 500
 _YIELDS = 20  # between notifications: who wakes up when is not the question here

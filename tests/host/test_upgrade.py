@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import http.server
 import json
-import os
 import random
 import tarfile
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import flashimage
 import pytest
+import seeds
 
 import batmon
 from batmon import cli
@@ -212,7 +212,7 @@ def _check_cuts(image: Path, some: int | None):
     assert booted == after and count > 50
     cuts = range(1, count + 1)
     if some:
-        rnd = random.Random(os.environ.get("SEED") or None)
+        rnd = random.Random(seeds.new())
         cuts = sorted(rnd.sample(cuts, some))
     pairs = [(at, at * 7 % count if at % 2 else 0) for at in cuts]  # every other boot is cut too
     for pair, (found, _) in zip(pairs, flashimage.cut(image, program, pairs), strict=True):
