@@ -225,7 +225,7 @@ class Store(Shards):
     def _open_file(self):
         if self._size == 0:
             self.make_folder()
-            _room().make_entry(self, self.waiting.shard, self.name)
+            _once("entries").secure(self)
         self._file = open(self._active(), "ab")
         if self._file.seek(0, 2) != self._size:
             raise OSError(_EIO)  # something told us wrong: nothing is written behind it

@@ -29,7 +29,7 @@ def begin(store, late):
 
     `late` if frames of this boot wait already, behind an anchor without its number.
     """
-    from shards import room  # noqa: F401, I001  first, for recovery imports it: that takes stack
+    from shards import entries, room  # noqa: F401, I001  first: imports inside imports take stack
     from shards import leftover, recovery
 
     found = recovery.Found(store._looks < _LOOKS)
@@ -41,6 +41,7 @@ def begin(store, late):
         store.events = []  # the next time tells them
         return False
     finally:
+        _forget("entries")
         _forget("leftover")
         _forget("recovery")
         _forget("room")

@@ -47,7 +47,6 @@ def _seal(shards, number, name, good, say):
     """Make the sealed form of a shard, read it back, put it in place; return its bytes."""
     raw = shards.file(number, name, "raw")
     tmp = shards.file(number, name, "tmp")
-    room.make_entry(shards, number, name)
     with open(raw, "rb") as f, open(tmp, "wb") as out:
         source = Committed(f, good)
         size = out.write(codec.HEADER)
@@ -63,7 +62,6 @@ def _seal(shards, number, name, good, say):
     if _crc(tmp, lambda part: say(60 + part * 4 // 10)) != (source.crc, source.total):
         raise codec.ShardError("it reads back differently")
     raw_size = os.stat(raw)[6]
-    room.make_entry(shards, number, name)
     os.rename(tmp, shards.file(number, name, "bts"))
     if source.damaged:
         print("%s-%05d: %d frames are damaged, kept as .bad" % (name, number, source.damaged))

@@ -5,7 +5,7 @@ import struct
 from binascii import crc32
 
 from micropython import const
-from shards import frame, room
+from shards import entries, frame, room
 from shards.folder import STATES
 
 _READ_FRAMES = const(78)
@@ -41,6 +41,7 @@ def recover(store, found):
     Raises OSError if what decides could not be read: nothing was changed then that matters, and
     this is to be called again.
     """
+    entries.move(store)
     store.make_folder()
     # of several batteries each has a raw one
     store.limit = min(store.limit, store.ask_free() // max(8, 4 * len(store.names)))
@@ -66,6 +67,7 @@ def recover(store, found):
             del sealed[shard]
     for file in unfinished:
         _remove(store, file)
+    entries.secure(store, True)
     for shard in raws:
         if shard in sealed and scans[shard] and _is_whole(store, shard):
             if _rename(store, shard):
@@ -135,7 +137,7 @@ def _list(store):
     unfinished = []
     states = []
     kinds = {"raw": raws, "bts": sealed, "bad": bad}
-    for file, size in _entries(store.path):
+    for file, size in entries.entries(store.path):
         if "/" + file in STATES:
             states.append("/" + file)
         kind = file[file.rfind(".") + 1 :]
@@ -187,7 +189,6 @@ def _is_whole(store, shard):
 def _rename(store, shard):
     """Set a raw shard aside as .bad; return whether that could be done."""
     try:
-        room.make_entry(store, *shard)
         os.rename(store.file(*shard, "raw"), store.file(*shard, "bad"))
         return True
     except OSError as exc:
@@ -301,29 +302,3 @@ def _set_aside(store, shard, size):
     elif _rename(store, shard):
         store.events.append((frame.SHARD_BAD, shard[0]))
         print("store: %s-%05d.raw holds no whole flush, set aside as .bad" % (shard[1], shard[0]))
-
-
-def _entries(path):
-    """Return (name, bytes) of every file in a folder."""
-    before = 0
-    while True:
-        out, torn = _listed(path)
-        if torn == before:
-            return out
-        before = torn  # the same again, or it was but this look that failed
-
-
-def _listed(path):
-    """Return (name, bytes) of the files whose names can be read, and how many others there are."""
-    entries = os.ilistdir(path)
-    out = []
-    torn = 0
-    while True:
-        try:
-            entry = next(entries)
-        except StopIteration:
-            return out, torn
-        except UnicodeError:
-            torn += 1  # FAT: a name torn by a power cut
-            continue
-        out.append((entry[0], entry[3] if len(entry) > 3 else 0))

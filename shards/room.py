@@ -10,28 +10,6 @@ from shards.waiting import SLOTS, check_of
 
 INDEX = "/index"  # of the sealed shards, see docs/FORMAT.md
 _ENOENT = const(2)
-_FILLERS = const(2000)  # twice the entries of the largest cluster
-
-
-def make_entry(shards, number, name):
-    """Make the folder list the next file that is made for this shard; raises OSError.
-
-    FAT links a new cluster to a folder and then clears it. After a power cut in between, an
-    entry of zeros may stand before old bytes. It ends every listing, and what is entered
-    behind it is lost at the next start. So a probe of the same length goes first: while it
-    is not found, the gaps before it are filled.
-    """
-    probe = shards.file(number, "~" * len(name), "tmp")
-    fillers = 0
-    try:
-        _make_empty(probe)
-        while not _exists(probe) and fillers < _FILLERS:
-            fillers += 1
-            _make_empty(shards.file(fillers, "~", "tmp"))  # 8.3, so it goes into any gap
-        os.remove(probe)
-    finally:
-        for i in range(fillers):
-            _remove(shards.file(i + 1, "~", "tmp"))
 
 
 def anchor_first(waiting, unix_offset_s, boot, cells):
@@ -174,20 +152,9 @@ def flush_at(name, at, number):
     return size, count if whole and crc32(memoryview(data)[:n]) == crc else 0
 
 
-def _make_empty(name):
-    open(name, "w").close()
-
-
 def _exists(name):
     try:
         os.stat(name)
         return True
     except OSError as exc:
         return exc.errno != _ENOENT
-
-
-def _remove(name):
-    try:
-        os.remove(name)
-    except OSError:
-        pass  # it was not made, or the volume is gone: the next start looks again

@@ -2,7 +2,8 @@
 import os
 import random
 
-from flash import PowerCut
+import shardlog
+from flash import Flash, PowerCut
 from shardlog import (
     DATA,
     MOUNT,
@@ -12,25 +13,46 @@ from shardlog import (
     Volume,
     data_frame,
     file_names,
+    noise,
     pack,
     stored_numbers,
 )
 from shards import codec
 from store import Store
 
-_SECTORS = ((512, 136), (4096, 288))  # bytes, and kB of a volume whose clusters are soon reused
+_SECTORS = ((512, 200), (4096, 288))  # bytes, and kB of a volume that holds what all lives log
 _LIMIT = 4096  # of a shard, so that there are soon many
 _NAMES = ("b", "jk-pak01", "a battery of a long name")  # one entry of the folder, three, four
 _NEVER = 9  # more shards than a life makes: then they stay raw
 _APART = 100_000  # what is logged after a cut counts from the next multiple
 _UNIX = 1_780_272_000
 _SHARDS = 6  # are made, with a cut somewhere
+_LIVES = 5  # the power is cut in all but the last, mostly while it recovers
 _MORE = 6  # are made after it: no shard was made into a place where it is not found
 
 
-def _old_frames():
-    """Fill the volume with frames and delete them: what the folder grows into is not blank."""
-    old = b"".join(bytes(data_frame(i)) for i in range(315))
+def _old_entry():
+    """Return old bytes that are an entry: of a file in use, or one that hides what is behind it."""
+    name = (
+        bytes(11),  # ends the folder
+        b" \0" + noise(9),  # ends a listing of it
+        b"\xe5" + noise(10),  # deleted
+        b"A" + noise(10),  # a piece of a long name, or of that attribute
+        noise(11),
+        b"KEEP    TXT",
+    )[random.getrandbits(16) % 6]
+    entry = name + noise(15) + bytes((random.getrandbits(6), 0)) + noise(4)  # a cluster, the size
+    if name[:1] == b"A":
+        entry = entry[:11] + b"\x0f" + entry[12:]
+    return entry
+
+
+def _old_bytes():
+    """Fill the volume and empty it again: what the folder grows into is not blank."""
+    if random.getrandbits(1):
+        old = b"".join(bytes(data_frame(i)) for i in range(315))
+    else:
+        old = b"".join(_old_entry() for _ in range(128))
     try:
         with open(MOUNT + "/old", "wb") as f:
             while True:
@@ -38,6 +60,20 @@ def _old_frames():
     except OSError:
         pass
     os.remove(MOUNT + "/old")
+
+
+class _Spoiling(Flash):
+    """A chip that loses power where FAT has linked a new cluster to a folder, not cleared."""
+
+    spoil_in = 0  # at the so-many-th such moment from now
+
+    def writeblocks(self, block, buf, offset=None):
+        if self.spoil_in and self.cut_in != 0 and not any(buf):
+            self.spoil_in -= 1
+            if self.spoil_in == 0:
+                self.cut_in = 0
+                raise PowerCut
+        return super().writeblocks(block, buf, offset)
 
 
 class _Life:
@@ -69,9 +105,10 @@ class _Life:
                 raise PowerCut
             assert store.message == "", store.message
 
-    def log_until_cut(self, at):
-        """Log until the power is cut at the `at`-th operation; return whether it was."""
+    def log_until_cut(self, at, growth=0):
+        """Log until the power is cut at operation `at`, or a growth; return whether it was."""
         self.volume.flash.cut_in = at
+        self.volume.flash.spoil_in = growth
         try:
             self.log(_SHARDS)
         except (PowerCut, OSError):
@@ -102,12 +139,14 @@ def _cuts(volume, image, name, waiting, step):
     while True:
         volume.replug(image)
         clock = Clock(_UNIX)
-        lives = [_Life(volume, clock, name, i * _APART) for i in range(3)]
+        lives = [_Life(volume, clock, name, i * _APART) for i in range(_LIVES)]
         lives[0].waiting = waiting
         if not lives[0].log_until_cut(at):
             return cuts
-        cuts += 1 + lives[1].log_until_cut(1 + random.getrandbits(8))
-        lives[2].log(_MORE)
+        cuts += 1
+        for life in lives[1:-1]:
+            cuts += life.log_until_cut(1 + random.getrandbits(8))
+        lives[-1].log(_MORE)
         volume.replug()
         got = stored_numbers()
         for life in lives:
@@ -118,7 +157,7 @@ def _cuts(volume, image, name, waiting, step):
 def _grow(name, sector, kib, step):
     volume = Volume("fat", kib * 1024, sector)
     try:
-        _old_frames()
+        _old_bytes()
         _crowd(sector)
         image = volume.image()
         for waiting in (0, _NEVER):
@@ -128,6 +167,26 @@ def _grow(name, sector, kib, step):
                 % (sector, name, "raw" if waiting else "sealed", cuts)
             )
             assert cuts > 1, cuts
+    finally:
+        volume.remove()
+
+
+def _spoil(name, sector, kib):
+    """Cut the power again and again where the folder, or its successor, has grown."""
+    volume = Volume("fat", kib * 1024, sector)
+    try:
+        _old_bytes()
+        _crowd(sector)
+        cuts = 0
+        lives = [_Life(volume, Clock(_UNIX), name, i * _APART) for i in range(_LIVES)]
+        for life in lives[:-1]:
+            cuts += life.log_until_cut(None, 1 + random.getrandbits(1))
+        lives[-1].log(_MORE)
+        volume.replug()
+        got = stored_numbers()
+        for life in lives:
+            life.check(got)
+        return cuts
     finally:
         volume.remove()
 
@@ -211,6 +270,22 @@ def test_a_folder_grows_while_the_power_is_cut():
     try:
         for name in _NAMES:
             for sector, kib in _SECTORS:
-                _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 50)
+                _grow(name, sector, kib, 1 if os.getenv("CAMPAIGN") else 90)
     finally:
         codec.Encoder = encoder
+
+
+def test_a_folder_is_spoilt_again_and_again():
+    encoder, flash = codec.Encoder, shardlog.Flash
+    codec.Encoder, shardlog.Flash = StoredEncoder, _Spoiling
+    random.seed(int.from_bytes(SEED, "little"))
+    cuts = 0
+    try:
+        for _ in range(100 if os.getenv("CAMPAIGN") else 2):
+            for name in _NAMES:
+                for sector, kib in _SECTORS:
+                    cuts += _spoil(name, sector, kib)
+    finally:
+        codec.Encoder, shardlog.Flash = encoder, flash
+    print("FAT, folders spoilt: %d power cuts, 0 failures" % cuts)
+    assert cuts > 1, cuts
