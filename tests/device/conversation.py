@@ -303,7 +303,7 @@ async def perform(module, case):
     error's name], ...] and what was odd on the way, as text.
     """
     tape = Client.tape = Tape(case)
-    bms = _driver(module, case)
+    bms = driver_of(module, case)
     if case.get("unchecked"):
         bms._check_integrity = _accept
     events = tape.events
@@ -331,9 +331,9 @@ async def perform(module, case):
     return outcomes, tape.problems
 
 
-def _driver(module, case):
+def driver_of(module, case, client=Client):
     """The driver's object for the device of a case."""
-    bleak.BleakClient = Client
+    bleak.BleakClient = client
     import aiobmsble
 
     driver = __import__("aiobmsble.bms." + module, None, None, ("BMS",))

@@ -3,6 +3,7 @@
 The folders go in front of sys.path. Time is virtual: waiting takes none.
 """
 
+import ast
 import asyncio
 import importlib
 import importlib.util
@@ -19,7 +20,8 @@ import conversation  # noqa: E402
 from bleak.uuids import uuidstr_to_str  # noqa: E402
 
 from aiobmsble import basebms  # noqa: E402
-from batmon.drivers import pieces  # noqa: E402
+from batmon.drivers import pieces, taken  # noqa: E402
+from batmon.drivers.module import Module, Tables  # noqa: E402
 
 
 class _Service(conversation.Service):
@@ -82,9 +84,23 @@ def _assemble():
         bms._notification_handler = module.assembled(bms._notification_handler, *how)
 
 
+def _empty():
+    """Let upstream's drivers too empty their buffers, by the pass that does it for the board."""
+    for name in sorted(taken.DRIVERS):
+        try:
+            driver = importlib.import_module(f"aiobmsble.bms.{name}")
+        except ModuleNotFoundError:
+            continue  # an older release
+        path = Path(driver.__file__)
+        module = Module(driver.__name__, path, ast.parse(path.read_text()), driver, Tables())
+        taken.Emptied.run(module)
+        exec(compile(module.tree, path, "exec"), driver.__dict__)
+
+
 def main():
     logging.disable()
     _assemble()
+    _empty()
     conversation.Service = _Service
     basebms.BleakClient = conversation.Client
     basebms.establish_connection = _connected

@@ -2,7 +2,7 @@
 
 import ast
 
-from batmon.drivers import cells
+from batmon.drivers import cells, taken
 from batmon.drivers.module import PARTS, Module, name
 
 # Methods of BaseBMS that only decode or compute. Its connection half is aiobmsble/connection.py.
@@ -47,6 +47,7 @@ def keep(module: Module) -> None:
     _SPLICES.get(module.name, _driver)(module)
     cells.note(module)
     cells.Zeros.run(module)
+    taken.Emptied.run(module)
 
 
 def _driver(module: Module) -> None:

@@ -25,6 +25,13 @@ _WORST_S = 150
 _CALM_PERCENT = 99.9
 # The peer is in reach all the time, the board's own radio is not: the worst counts, not the median.
 _OWN = ("end not told", "dead link kept", "radio deaf")
+# A link that was refused waits up to 60 s and a quarter of jitter, and ends so long a fault at any
+# moment of that wait: half of it is what the median may be.
+_REFUSED = ("connect refused", "phone has it")
+_REFUSED_MEDIAN_S = 37.5
+# From so many faults on a median is no luck: of all one recovery in five takes longer, of no kind
+# more than three in ten. P(half of 100) is 1e-10 and 2e-5 then; of 8 faults it was one in 12.
+_ENOUGH = 100
 _HEAP_BYTES = 2048
 
 
@@ -194,14 +201,14 @@ def _missed(result: dict) -> list[str]:
             f"less than {_CALM_PERCENT} % of the polls between faults were answered",
         ),
     ]
-    if result["median_s"] is not None:
-        checks += [
-            (result["median_s"] <= _MEDIAN_S, f"the median recovery takes over {_MEDIAN_S} s"),
-            (result["worst_s"] <= _WORST_S, f"a recovery took over {_WORST_S} s"),
-        ]
-        checks += [
-            (one["median_s"] <= _MEDIAN_S, f"{kind}: the median recovery takes over {_MEDIAN_S} s")
-            for kind, one in result["kinds"].items()
-            if one["faults"] >= 20 and kind not in _OWN
-        ]
+    if result["worst_s"] is not None:
+        checks += [(result["worst_s"] <= _WORST_S, f"a recovery took over {_WORST_S} s")]
+    if result["healed"] >= _ENOUGH:
+        median_s = result["median_s"]
+        checks += [(median_s <= _MEDIAN_S, f"the median recovery takes over {_MEDIAN_S} s")]
+    for kind, one in result["kinds"].items():
+        if one["faults"] >= _ENOUGH and kind not in _OWN:
+            most_s = _REFUSED_MEDIAN_S if kind in _REFUSED else _MEDIAN_S
+            sentence = f"{kind}: the median recovery takes over {most_s} s"
+            checks += [(one["median_s"] <= most_s, sentence)]
     return [sentence for good, sentence in checks if not good]
