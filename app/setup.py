@@ -124,7 +124,7 @@ def display(app):
     if app.common:
         from screen.several import Several
 
-        picture = light = Several(want, app.batteries)
+        picture = light = Several(want["lcd.cols"], want["lcd.rows"], want, app.batteries)
     else:
         picture = pages.Screen(want["lcd.cols"], want["lcd.rows"], want["poll_s"])
         if want["lcd.cols"] * want["lcd.rows"] == 80:

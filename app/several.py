@@ -5,7 +5,7 @@ import sys
 
 import boards
 import machine
-from app import choice, findall, known, settings
+from app import choice, known, settings
 from app.battery import Battery
 from micropython import const
 from shards import frame
@@ -33,7 +33,7 @@ def plan(app):
     try:
         return _plan(app)
     finally:
-        for name in ("several", "findall", "settings"):
+        for name in ("several", "settings"):
             del sys.modules["app." + name]  # their memory
             delattr(sys.modules["app"], name)
         del sys.modules["boards"]
@@ -47,6 +47,9 @@ def _plan(app):
     if given is None:
         given, where = _listed(app.conn.BATTERIES), "conn.py"
     if given == "all":
+        from app import findall
+
+        del sys.modules["app.findall"], sys.modules["app"].findall
         given, where = findall.read(), "found.json"
         if not given:
             app.say("looking for all BMSs in reach")

@@ -145,7 +145,7 @@ def app():
 
 def named(name):
     """Return how the build calls what the sources call so."""
-    return config["names"].get(name, name)
+    return config["short_names"].get(name, name)
 
 
 def at(s, fn, *args):

@@ -241,7 +241,7 @@ class Bench:
         out = Path(tempfile.mkdtemp(dir=self._folder))
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": str(self._board / "lib")}
-        usual["names"] = self._shortened
+        usual["short_names"] = self._shortened
         usual["phone"] = False
         path = process.configure(
             out,

@@ -1,7 +1,6 @@
 # The links of several batteries, which share one radio: what one does must not harm the others
 # Loaded only where there are several.
 import asyncio
-import time
 
 from link import BmsLink
 from micropython import const
@@ -11,14 +10,15 @@ _DEAF = const(6)  # scans in which nobody is heard, in a row
 _DEAF_AGAIN = const(700)  # some hours of them, where it did not help the last time
 _LONELY_S = const(600)  # without data of any, what only a reset cures is believed
 _TURN_S = const(240)  # for a place at most
-_LEAST_MS = const(12_000)  # that a link keeps its place, some polls
-_MOST_MS = const(40_000)
-_LOOK_MS = const(200)
 
 
 def share(links, count):
     """Let the links know of each other; return whether they take turns: `count` have a place."""
-    places = Places(count) if len(links) > count else None
+    places = None
+    if len(links) > count:
+        from link.places import Places
+
+        places = Places(count)
     for link in links:
         link.peers = links
         link.places = places
@@ -28,8 +28,9 @@ def share(links, count):
 class Peer(BmsLink):
     """A BmsLink beside others.
 
-    `peers` are all links of the board, `places` None or the Places that they take turns in. A link
-    that left for another one's sake stays `connected` in what it says: its battery is in reach.
+    `peers` are all links of the board, `places` None or the Places of link/places.py that they take
+    turns in. A link that left for another one's sake stays `connected` in what it says: its battery
+    is in reach.
     """
 
     places = None
@@ -61,7 +62,8 @@ class Peer(BmsLink):
             return
         if kind == "not found":
             wait_max_s = _ABSENT_MAX_S
-            if "seen: none" not in why and "among 0 " not in why:  # as link/search.py says it
+            # as link/search.py says it
+            if "not found (seen: none)" not in why and "found among 0 " not in why:
                 self._heard = True
         await super()._fail(kind, why, wait_max_s)
 
@@ -102,45 +104,3 @@ class Peer(BmsLink):
         if connected is None and self.connected and self._bms is None:
             return  # back in a moment
         super()._say(text, connected)
-
-
-class Places:
-    """`count` places for connections; a link asks for one when it has found its battery.
-
-    Those that wait are served in the order in which they came. For them a link that has had its
-    place for a while leaves: at least twice as long as it takes it to be back. That is its make's
-    time, measured at each of its turns before it is first asked to leave.
-    """
-
-    def __init__(self, count):
-        self._free = count
-        self._waiting = []
-        self._since = {}  # when a link got its place
-        self._back_ms = {}  # how long its first sample took then
-
-    async def take(self, link):
-        """Wait for a place; the caller bounds how long."""
-        self._waiting.append(link)
-        try:
-            while not self._free or self._waiting[0] is not link:
-                await asyncio.sleep_ms(_LOOK_MS)
-            self._free -= 1
-            self._since[link] = time.ticks_ms()
-        finally:
-            self._waiting.remove(link)
-
-    def give_back(self, link):
-        """Nothing happens if it has none."""
-        if self._since.pop(link, None) is not None:
-            self._free += 1
-
-    def came(self, link):
-        """The first sample of a connection is there."""
-        self._back_ms[link] = time.ticks_diff(time.ticks_ms(), self._since[link])
-
-    def over(self, link):
-        """Is it time to leave, for others wait?"""
-        if self._free >= len(self._waiting):
-            return False
-        keep_ms = min(_MOST_MS, max(_LEAST_MS, 2 * self._back_ms.get(link, 0)))
-        return time.ticks_diff(time.ticks_ms(), self._since[link]) >= keep_ms

@@ -9,6 +9,7 @@ _GONE_S = const(600)  # older data count for nothing
 _PERCENT_AT = const(6)  # in the line that begins with the state of charge
 _PERCENT = const(0x25)
 _LETTERS = const(2)
+_NUMBERS = "#1#2#3#4#5#6#7#8"  # in one, for short texts take a place in the table of names
 
 
 class Several:
@@ -17,8 +18,7 @@ class Several:
     Stands for a pages.Screen and a pages.Light.
     """
 
-    def __init__(self, want, batteries):
-        cols, rows = want["lcd.cols"], want["lcd.rows"]
+    def __init__(self, cols, rows, want, batteries):
         self._batteries = batteries
         self._cols = cols
         self._at_once = rows // 2
@@ -119,7 +119,7 @@ def _labels(names):
         name for name in names if name[same] != first[same]
     ]:
         same += 1
-    labels = [(name[same:] + "  ")[:_LETTERS] for name in names]
-    if len(set(labels)) < len(names) or "  " in labels:
-        return ["#%d" % (i + 1) for i in range(len(names))]
+    labels = [(name[same:] + _LETTERS * " ")[:_LETTERS] for name in names]
+    if len(set(labels)) < len(names) or _LETTERS * " " in labels:
+        return [_NUMBERS[i : i + _LETTERS] for i in range(0, _LETTERS * len(names), _LETTERS)]
     return labels

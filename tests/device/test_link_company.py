@@ -11,7 +11,8 @@ import vclock
 from aiobmsble.bms import jbd_bms, jikong_bms
 from bleak_peer import fresh
 from link import BmsLink
-from link.peers import Peer, Places
+from link.peers import Peer
+from link.places import Places
 from link.shared import Shared
 
 

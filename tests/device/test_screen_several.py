@@ -36,7 +36,7 @@ def _glass(batteries, cols=16, rows=2, seconds=600):
     """Return the pictures in the order in which they come, as lists of rows."""
     want = dict(_WANT)
     want["lcd.cols"], want["lcd.rows"] = cols, rows
-    several = Several(want, batteries)
+    several = Several(want["lcd.cols"], want["lcd.rows"], want, batteries)
     pictures = []
     for now_s in range(seconds):
         text = several.render(None, None, now_s)
@@ -104,7 +104,7 @@ def test_one_without_data_is_not_counted_and_says_so_in_words():
 
 def test_what_happens_to_one_lights_the_display():
     van, house = _Battery("van"), _Battery("house")
-    several = Several(_WANT, [van, house])
+    several = Several(_WANT["lcd.cols"], _WANT["lcd.rows"], _WANT, [van, house])
     assert several.lit(None, None, 0) and not several.lit(None, None, 100)
     house.sample = dict(house.sample)
     house.sample["current"] = 20.0
