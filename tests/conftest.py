@@ -16,6 +16,7 @@ import json
 import linecache
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,10 @@ _HEAP = "heapsize=8M"  # tests keep what a board would not: days of samples, who
 _NOT_ON_32 = {
     "test_peripherals.py": "the simulated batteries and BMSs, which no board runs; integers only",
 }
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so all they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class DeviceFailure(Exception):
