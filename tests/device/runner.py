@@ -39,7 +39,7 @@ import bleak  # noqa: F401
 import asyncio
 import json
 
-_SEED = os.getenv("SEED") or binascii.hexlify(os.urandom(4)).decode()
+_SEED = "%08x" % int(os.getenv("SEED") or binascii.hexlify(os.urandom(4)).decode(), 16)
 os.putenv("SEED", _SEED)  # for tests that choose by it themselves
 
 
