@@ -17,7 +17,7 @@ MOUNT = "/flash"
 DATA = MOUNT + "/data"
 _KEPT = 100
 _mounted = []  # volumes, the last _KEPT of all tests
-_IMAGE = "/tmp/batmon-test-store-%s.img" % SEED.hex()
+_IMAGE = "/tmp/batmon-test-store-%s.img" % os.urandom(4).hex()  # of this process
 
 
 class Clock:

@@ -17,7 +17,7 @@ from app.app import App
 from shardlog import frames_of
 from shards import frame
 
-_IMAGE = "/tmp/batmon-test-app.img"
+_IMAGE = "/tmp/batmon-test-app-%s.img" % os.urandom(4).hex()  # of this process
 _SAMPLE = {"voltage": 13.2, "battery_level": 50, "cell_count": 4, "temperature": 20}
 
 

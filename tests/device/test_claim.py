@@ -5,7 +5,7 @@ from app import claim
 from app.version import VERSION
 from shards import frame
 
-_FOLDER = "/tmp/batmon-test-claim"
+_FOLDER = "/tmp/batmon-test-claim-%s" % os.urandom(4).hex()  # of this process
 _FILE = _FOLDER + "/version"
 
 
@@ -55,6 +55,7 @@ def test_a_newer_format_is_left_alone_and_both_versions_are_named():
     assert "batmon 99.1.0" in sentence and "this is %s" % VERSION in sentence, sentence
     assert "install 99.1.0 or newer" in sentence, sentence
     assert _now() == newer
+    _left(None)
 
 
 def test_a_volume_that_cannot_be_written_stops_nothing():

@@ -3,18 +3,11 @@ import os
 
 from app import known
 
-_FOLDER = "/tmp/batmon-test-known"
+_FOLDER = "/tmp/batmon-test-known-%s" % os.urandom(4).hex()  # of this process
 
 
 def test_it_is_remembered_for_the_name_it_was_noted_with():
-    try:
-        os.mkdir(_FOLDER)
-    except OSError:
-        pass
-    try:
-        os.remove(_FOLDER + "/bms")
-    except OSError:
-        pass
+    os.mkdir(_FOLDER)
     assert known.read(_FOLDER, "van") == (None, None)
     for name, called in (("van", "van"), ("", "JK pack 1"), ("a4:c1:37:12:34:56", "x")):
         known.write(_FOLDER, name, "A4:C1:37:12:34:56", called)
@@ -30,3 +23,6 @@ def test_it_is_remembered_for_the_name_it_was_noted_with():
     assert known.read(_FOLDER, "van", 1) == ("A4:C1:37:12:34:57", "van")
     known.write("/no/such/folder", "van", "A4:C1:37:12:34:56", "van")
     assert known.read("/no/such/folder", "van") == (None, None)
+    for name in ("/bms", "/bms1"):
+        os.remove(_FOLDER + name)
+    os.rmdir(_FOLDER)

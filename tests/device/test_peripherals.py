@@ -138,7 +138,7 @@ def test_unknown_batteries_are_refused():
 
 # packed poll logs
 
-_LOG = "/tmp/batmon-test-%d.bpl" % id(object())
+_LOG = "/tmp/batmon-test-%s.bpl" % os.urandom(4).hex()
 
 
 def _packed(rows, cells, every_cell):

@@ -14,7 +14,7 @@ from app import findall, setup
 from app.app import App
 from bleak_peer import fresh
 
-_IMAGE = "/tmp/batmon-test-several.img"
+_IMAGE = "/tmp/batmon-test-several-%s.img" % os.urandom(4).hex()  # of this process
 _JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
 _JBD = {"bms": "jbd_bms", "dev_name": "JBD-SP25S020", "capacity_ah": 100}
 

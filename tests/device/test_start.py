@@ -9,7 +9,7 @@ import vclock
 import vfs
 from app import run, start, update
 
-_PATH = "/tmp/batmon-test-start.img"
+_PATH = "/tmp/batmon-test-start-%s.img" % os.urandom(4).hex()  # of this process
 _OLD = {"/a.py": "old a", "/lib/b.mpy": "old b", "/main.py": "old m", "/gone.py": "x"}
 _OLD["/data/1"] = "log"
 _NEW = {"/a.py": "new a", "/lib/b.mpy": "new b", "/lib/c/d.mpy": "new d", "/main.py": "new m"}
