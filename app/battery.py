@@ -3,19 +3,14 @@
 import asyncio
 import sys
 
-import machine
 from micropython import const
-from sampling.sampler import Sampler
 from shards import frame
-from store import Store
 
 _DATA = const("/data")
 _REPORT_S = const(60)  # between lines on the REPL
 _STUCK_S = const(300)  # without a turn of the link's loop, which has no longer wait
 _TELL_MOST = const(20)  # times that a link was found and lost are told at once, then one each
 _TELL_S = const(1800)
-_DAYS_LEAST = const(200)  # that the volume lasts, at so many bytes for a frame
-_FRAME_BYTES = const(4)
 _NO_LIMIT_C = const(-40)
 
 
@@ -41,7 +36,8 @@ class Battery:
     """What `link` gives goes to `sampler`, and its frames to `store` and the sinks of the `app`.
 
     `name` is what it is called, of several another for each, "" if that is not known yet, `index`
-    its place in the list of batteries. `sample`, aiobmsble's dict, and
+    its place in the list of batteries; `called` is what the user calls it, `known` the address that
+    is noted of it. `sample`, aiobmsble's dict, and
     `sample_s`, its uptime, are the last ones; `status` is for the screen. `link`, `sampler` and
     `store` are None before they can be made.
     """
@@ -62,57 +58,15 @@ class Battery:
         self._report_s = 0
         self._telling = True  # the log of link found and lost
         self._untold_s = -_TELL_MOST * _TELL_S  # when it has told of as many as it may
-        self._called = ""  # what the user calls it
-        self._known = None  # the address that is noted of it
-
-    def setup(self, make, driver, name, capacity_ah, secret, log, address, called):
-        """Make link, sampler and, if the name of its `log` is known, store.
-
-        `make` is conn.py's BmsLink, `address` and `called` are what app/known.py knows of it.
-        """
-        app = self._app
-        want = app.settings
-        self.name = self._called = name
-        self.sampler = Sampler(max(1, int(capacity_ah)))
-        if want["events"]:
-            from app.watching import Watching
-
-            self.watch = Watching(want["poll_s"])
-        if log:
-            self.open_store(log)
-        self.link = make(
-            driver,
-            name,
-            int(want["poll_s"] * 1000),
-            secret,
-            self._link_changed,
-            app.on_error,
-            app.restart,
-        )
-        self.link.capacity_ah = capacity_ah
-        self.link.address = self._known = address
-        self.link.called = called
+        self.called = ""
+        self.known = None
 
     def open_store(self, name):
-        app = self._app
-        common = app.common
-        rtc = common.part(self.index) if common else machine.RTC()
-        store = Store(_DATA, name, app.clock, rtc, machine.reset_cause())
-        paused = app.paused
-        if common:
-            common.join(store)
-        else:
-            app.paused = None
-        store.open(paused)
-        if frame.shard_name(self.name) != store.name:
-            self.name = store.name  # there is another of that name
-        self.store = store  # not before: one that is half open would be taken for a good one
-        try:
-            size = store.ask_free()
-        except OSError:
-            size = 0  # then the log has no limit
-        self.sampler.frames_a_day = size // (_DAYS_LEAST * _FRAME_BYTES) // len(app.batteries)
-        app.open(self)
+        """Open the log of that name, or begin it; raises OSError if the flash denies it."""
+        from app import opening
+
+        del sys.modules["app.opening"], sys.modules["app"].opening
+        opening.open_log(self, self._app, name)
 
     async def log(self):
         """Poll, decide, store and send for ever."""
@@ -165,7 +119,8 @@ class Battery:
         self._store(self.sampler.finish())
         return self.store.flush()
 
-    def _link_changed(self, link):
+    def link_changed(self, link):
+        """Note what the link says, and open the log where its name is known only now."""
         if link.connected != self.status.connected:
             self.status.connected = link.connected
             if link.connected:
@@ -203,11 +158,11 @@ class Battery:
 
     def _remember(self, link):
         """Note where the battery is, if that is news."""
-        if link.address and link.address != self._known:
+        if link.address and link.address != self.known:
             from app import known
 
-            known.write(_DATA, self._called, link.address, link.called, self.index)
-            self._known = link.address
+            known.write(_DATA, self.called, link.address, link.called, self.index)
+            self.known = link.address
             del sys.modules["app.known"], sys.modules["app"].known
 
     def tick(self, now_s):

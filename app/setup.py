@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from micropython import const
+from sampling.sampler import Sampler
 
 _DATA = "/data"
 _LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
@@ -57,7 +58,7 @@ def configure(app):
     paused = app.paused  # opening a log forgets it
     # not before what the plan took is let go of: opening a log takes as much
     for i in range(len(plan)):
-        app.batteries[i].setup(*plan[i])
+        _make(app, app.batteries[i], *plan[i])
     if paused and paused["gap_s"]:
         _go_on_watching(app, paused)
     if app.common:
@@ -69,8 +70,36 @@ def configure(app):
                 battery.sampler.timeout_ms = _PAUSE_MS
 
 
+def _make(app, battery, make, driver, name, capacity_ah, secret, log, address, called):
+    """Make a battery's sampler, link and, if the name of its `log` is known, store.
+
+    `make` is conn.py's BmsLink, `address` and `called` are what app/known.py knows of it.
+    """
+    want = app.settings
+    battery.name = battery.called = name
+    battery.sampler = Sampler(max(1, int(capacity_ah)))
+    if want["events"]:
+        from app.watching import Watching
+
+        battery.watch = Watching(want["poll_s"])
+    if log:
+        battery.open_store(log)
+    link = battery.link = make(
+        driver,
+        name,
+        int(want["poll_s"] * 1000),
+        secret,
+        battery.link_changed,
+        app.on_error,
+        app.restart,
+    )
+    link.capacity_ah = capacity_ah
+    link.address = battery.known = address
+    link.called = called
+
+
 def _plan(app):
-    """Return for each of `app.batteries` what its `setup` takes; raises ValueError."""
+    """Return for each of `app.batteries` what `_make` takes; raises ValueError."""
     want = app.settings
     from app import choice, claim, known
 

@@ -28,7 +28,7 @@ _SHORT = "this board's memory is enough for %d of the batteries, %d of %d are le
 def plan(app):
     """Make `app.batteries` of the user's list; raises ValueError if none of it is right.
 
-    Returns what the `setup` of each takes; nothing where the batteries have to be found first.
+    Returns what setup.py makes each of; nothing where the batteries have to be found first.
     """
     try:
         return _plan(app)

@@ -159,7 +159,7 @@ def test_two_of_one_name_are_told_apart_by_their_addresses():
         second.link.address = "A4:C1:37:12:3F:56"
         second.link.called = "JBD-SP25S020"
         second.link.connected = True
-        second._link_changed(second.link)
+        second.link_changed(second.link)
         assert first.name == "JBD-SP25S020"
         assert second.name == "JBD_SP25S020_3F56" == second.store.name
         app = board.start([_JBD, _JBD])

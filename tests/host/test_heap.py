@@ -11,7 +11,7 @@ pytestmark = [
     pytest.mark.skipif("32" not in interpreter.present(), reason="no 32-bit interpreter"),
 ]
 
-_POLLING = 86_000  # bytes; must 90,000, aim 84,000
+_POLLING = 85_500  # bytes; must 90,000, aim 84,000
 _PEAK = 101_000  # must 104,000, aim 98,000
 _EVENTS = 2_800  # more with what happened; between 2,500 and 2,700 by where looks meet polls
 _LARGEST_ALLOC = 1024

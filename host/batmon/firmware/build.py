@@ -43,8 +43,8 @@ _NO_LINES = ("-O3",)
 # Loaded for a moment: for the start, a search, a connection's beginning, a new shard, an error.
 _MOMENTARY = (
     *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
-    *(f"app/{name}.py" for name in ("counting", "events", "findall", "several", "start")),
-    *(f"app/{name}.py" for name in ("safemode", "settings", "setup")),
+    *(f"app/{name}.py" for name in ("counting", "events", "findall", "opening", "several")),
+    *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
     *(f"app/{name}.py" for name in ("network", "outputs", "ownclock", "pins", "trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
     *(f"lib/{name}.py" for name in ("bleak/beginning", "bleak/scanner", "bleak/uuids", "boards")),
