@@ -63,8 +63,8 @@ _OURS = {
     "aiobmsble.connection", "aiobmsble.bms", "aiobmsble.bms.jikong_bms", "aiobmsble.checksums",
     "aiobmsble.exact", "conn", "link", "link.plausible", "link.resting",
     # the app, what it decides and keeps
-    "app.app", "app.battery", "app.errorlog", "app.look", "app.setup", "app.settings", "app.opening",
-    "app.choice", "app.claim", "app.known", "app.watching", "boards", "clock", "half",
+    "app.app", "app.battery", "app.errorlog", "app.look", "app.setup", "app.settings",
+    "app.choice", "app.claim", "app.known", "app.opening", "app.watching", "boards", "clock", "half",
     "sampling.sampler", "shards.frame", "shards.folder", "shards.waiting",
     "shards.boot", "shards.leftover", "store",
     # finding and connecting
