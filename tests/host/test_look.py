@@ -64,8 +64,8 @@ _OURS = {
     "aiobmsble.exact", "conn", "link", "link.plausible", "link.resting",
     # the app, what it decides and keeps
     "app.app", "app.battery", "app.errorlog", "app.look", "app.setup", "app.settings",
-    "app.choice", "app.claim", "app.known", "app.opening", "app.watching", "boards", "clock", "half",
-    "sampling.sampler", "shards.frame", "shards.folder", "shards.waiting",
+    "app.choice", "app.claim", "app.known", "app.opening", "app.watching", "boards", "clock",
+    "half", "sampling.sampler", "shards.frame", "shards.folder", "shards.waiting",
     "shards.boot", "shards.leftover", "store",
     # finding and connecting
     "link.search", "bleak.scanner", "bleak.uuids", "bleak.beginning",
