@@ -70,6 +70,17 @@ def test_only_what_changed_is_made(tree):
     assert build.build(board).made == 0
 
 
+def test_who_reads_a_file_that_is_made_anew_has_a_whole_one(tree):
+    board = tree / "build/board"
+    build.build(board)
+    for name in ("store.mpy", "boot.py"):
+        before = (board / name).read_bytes()
+        with open(board / name, "rb") as there:
+            (tree / name.replace("mpy", "py")).write_text("other = 5\n")
+            assert build.build(board).made == 1
+            assert there.read() == before != (board / name).read_bytes()
+
+
 def test_what_lost_its_source_goes(tree):
     board = tree / "build/board"
     build.build(board)

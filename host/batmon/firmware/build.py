@@ -265,10 +265,12 @@ def _make(jobs: dict[Path, _Job], state: "_State") -> int:
         if state.holds(target, key):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.with_name(f"{target.name}.new")
         if target.suffix == ".mpy":
-            _compile(job, target)
+            _compile(job, new)
         else:
-            target.write_bytes(code)
+            new.write_bytes(code)
+        new.replace(target)  # at one stroke: a virtual board may be running from there
         state.remember(target, key)
         return True
 
