@@ -42,6 +42,8 @@ def _flat(given: dict) -> dict:
     for key, value in given.items():
         if key in groups and isinstance(value, dict):
             flat.update({f"{key}.{name}": below for name, below in value.items()})
+        elif key == "rest" and isinstance(value, bool):  # short for the usual minutes, and none
+            flat["rest.minutes"] = 10 if value else 0
         else:
             flat[key] = value
     return flat
@@ -50,6 +52,8 @@ def _flat(given: dict) -> dict:
 @settings(max_examples=200)
 @given(_FILES | _VALUES)
 @example({"batteries": [float("nan")]})
+@example({"rest": True})
+@example({"rest": False})
 def test_everything_is_applied_or_refused(tmp_path_factory, given):
     path = tmp_path_factory.getbasetemp() / "settings.json"
     path.write_text(json.dumps(given))
