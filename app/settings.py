@@ -168,7 +168,10 @@ def _read(path):
 
 
 def _flat(given, file):
-    """Return ({key with dots: value}, sentences about groups that are none)."""
+    """Return ({key with dots: value}, sentences about groups that are none).
+
+    What is said both ways is as the key with a dot says it, since dictionaries keep no order here.
+    """
     groups = [row[0].split(".")[0] for row in rows() if "." in row[0]]
     secretive = [row[0].split(".")[0] for row in rows() if row[2] == "secret"]
     flat, sentences = {}, []
@@ -178,9 +181,9 @@ def _flat(given, file):
             flat[key] = value
         elif isinstance(value, dict):
             for name in value:
-                flat["%s.%s" % (key, name)] = value[name]
+                flat.setdefault("%s.%s" % (key, name), value[name])
         elif key == "rest" and (value is True or value is False):
-            flat["rest.minutes"] = _REST_MIN if value else 0
+            flat.setdefault("rest.minutes", _REST_MIN if value else 0)
         else:
             shown = "not right" if key in secretive else _short(value)
             sentences.append("%s: %s is %s, must be {...}; using defaults" % (file, key, shown))

@@ -38,15 +38,15 @@ _SENTENCE = re.compile(
 
 def _flat(given: dict) -> dict:
     groups = {key.split(".")[0] for key in _KEYS if "." in key}
-    flat = {}
+    flat, other = {}, {}
     for key, value in given.items():
         if key in groups and isinstance(value, dict):
             flat.update({f"{key}.{name}": below for name, below in value.items()})
         elif key == "rest" and isinstance(value, bool):  # short for the usual minutes, and none
             flat["rest.minutes"] = 10 if value else 0
         else:
-            flat[key] = value
-    return flat
+            other[key] = value
+    return flat | other
 
 
 @settings(max_examples=200)
@@ -96,6 +96,9 @@ def test_both_interpreters_agree(tmp_path, which):
         {"poll_s": 1.5, "capacity_ah": True, "lcd.rows": 4, "influx": {"polls": True, "x": 1}},
         {"poll_s": 10**40, "watchdog_s": 19, "secret": "x" * 65, "wifi": {"ssid": "Küche"}},
         {"lcd": {"address": 39.0, "backlight": "auto"}, "alarm": {"soc": 1e300}},
+        # said twice
+        {"rest.minutes": 5, "rest": True, "lcd.cols": 20, "lcd": {"cols": 16, "rows": 4}},
+        {"rest": False, "rest.minutes": {}, "lcd": {"cols": 20}, "lcd.cols": 16, "poll_s": 0},
     ]
     files = []
     for number, case in enumerate(examples):
