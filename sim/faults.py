@@ -13,6 +13,7 @@ _LOOK_MS = const(250)
 _FIRST_MS = const(120_000)  # calm at the start
 _CALM_MIN_MS = const(180_000)  # between two faults
 _CALM_MAX_MS = const(900_000)
+_ANSWER_MS = const(500)  # more, or a poll that is due as the calm ends may not be answered yet
 _LAST_MS = const(3_600_000)  # and at the end
 _SHORT_S = const(5)
 _LONG_S = const(600)
@@ -166,6 +167,7 @@ class Faults:
         self._calm_ms = vclock.now_ms()
         self._calm_seen = self._samples()
         calm_ms = _CALM_MIN_MS + air.rand((_CALM_MAX_MS - _CALM_MIN_MS) // 1000) * 1000
+        calm_ms += _ANSWER_MS
         vclock.call_later(calm_ms, self._begin)
 
     # ---- the faults

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 
 import pytest
+import seeds
 from parkedboard import HOUR_S, POWER, WATCHDOG, Run
 
 from batmon.log import stream, timeline
@@ -117,9 +118,7 @@ def _run(out, seed, hours, hangs, cuts):
 
 
 def test_no_frame_is_lost_or_doubled(tmp_path):
-    seed = random.randrange(1 << 30)
-    print("seed", seed)
-    _run(tmp_path, seed, 2, 1, 1)
+    _run(tmp_path, seeds.new(), 2, 1, 1)
 
 
 @pytest.mark.campaign
