@@ -12,7 +12,10 @@ from micropython import const
 
 _MOST = const(5)
 _ESCAPE_MS = const(1500)
-_COLLECT_BYTES = const(4000)  # taken between two collections: the heap's large holes stay large
+# Taken between two collections: the heap's large holes stay large. Where there is much (PSRAM) a
+# collection takes longer, and so much less is enough.
+_COLLECT_BYTES = const(4000)
+_COLLECT_SHIFT = const(6)  # of what is free; no chip by itself has 250 kB, so it does not touch them
 _NEED = "the start", 110_000, 64_000  # of the system: for Bluetooth, and to double the heap
 _SHARED = (  # texts that many modules have
     "battery_level",
@@ -31,7 +34,7 @@ _SHARED = (  # texts that many modules have
 
 def make_app():
     """Return the App; None after Ctrl-C, and None or never when it cannot be made."""
-    gc.threshold(_COLLECT_BYTES)
+    gc.threshold(max(_COLLECT_BYTES, gc.mem_free() >> _COLLECT_SHIFT))
     for text in _SHARED:
         getattr(None, text, None)  # makes it a name: there is one of each, whatever is loaded
     try:

@@ -43,13 +43,20 @@ def measure(own, percent, grows):
 def used():
     """Return how many bytes of heap the board's program would keep on the chip."""
     gc.collect()
-    return 0 if _own is None else max(0, (gc.mem_alloc() - _own) * 100 // _percent)
+    return 0 if _own is None else max(0, _share())
+
+
+def _share():
+    """Return what the board's part of the heap, garbage included, would be on the chip."""
+    return (gc.mem_alloc() - _own) * 100 // _percent
 
 
 def look():
     """Let the heap grow by what it holds, as MicroPython does: doubled, or by all there is."""
     global heap
-    held = used() if _grows else 0
+    if not _grows or _share() <= heap * _HOLDS // 128:
+        return  # it fits with what nobody needs any more: no need to collect that
+    held = used()
     while held > heap * _HOLDS // 128:
         start, size = _largest()
         if size < _GROWS_BY:
@@ -137,7 +144,7 @@ class _Gc:
         return gc.threshold(*[n * _WORDS for n in size])
 
     def mem_alloc(self):
-        return (gc.mem_alloc() - _own) * 100 // _percent
+        return _share()
 
     def mem_free(self):
         held = self.mem_alloc()

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 from batmon.console import UserError
 from batmon.firmware import build, interpreter, shorten
-from batmon.paths import BOARD, BUILD, PLAIN
+from batmon.paths import BOARD, BUILD, PLAIN, SIMS
 
 _DEVICE = Path(__file__).parent / "device"
 _TIMEOUT_S = 600
@@ -65,7 +65,7 @@ class DeviceFile(pytest.File):
         if problem := _build():
             return {}, f"the board's files could not be built: {problem}"
         path, board = (self.path, PLAIN) if which == "64" else (_shortened(self.path), BOARD)
-        environment = {"BOARD": str(board), **os.environ}
+        environment = {"BOARD": str(board), "SIM": str(SIMS[which]), **os.environ}
         program = interpreter.micropython(which)
         command = [program, "-X", _HEAP, str(_DEVICE / "runner.py"), str(path)]
         try:

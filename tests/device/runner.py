@@ -25,7 +25,8 @@ _HERE = _dirname(sys.argv[1])  # the tests, or copies of them
 _TREE = os.getenv("BOARD") or _ROOT + "/build/board"
 if not _exists(_TREE):
     _TREE = _ROOT
-sys.path[:] = [_ROOT + "/sim", _TREE, _TREE + "/lib", _HERE, ".frozen"]
+_SIM = os.getenv("SIM") or _ROOT + "/sim"
+sys.path[:] = [_SIM, _TREE, _TREE + "/lib", _HERE, ".frozen"]
 if os.getenv("AIOBLE"):
     sys.path.insert(0, os.getenv("AIOBLE"))
 
