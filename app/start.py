@@ -12,10 +12,10 @@ from micropython import const
 
 _MOST = const(5)
 _ESCAPE_MS = const(1500)
-# Taken between two collections: the heap's large holes stay large. Where there is much (PSRAM) a
-# collection takes longer, and so much less is enough.
+# Taken between two collections: the heap's large holes stay large. A large heap (PSRAM) takes
+# longer to collect, and so much less often is enough: no chip has 500 kB free without one.
 _COLLECT_BYTES = const(4000)
-_COLLECT_SHIFT = const(6)  # of what is free; no chip by itself has 250 kB, so it does not touch them
+_COLLECT_SHIFT = const(7)  # to the share of what is free
 _NEED = "the start", 110_000, 64_000  # of the system: for Bluetooth, and to double the heap
 _SHARED = (  # texts that many modules have
     "battery_level",

@@ -213,7 +213,7 @@ def test_charging_in_the_cold_is_an_alarm(odd):
 
 def test_a_steady_load_is_no_hanging_bms(replay):
     case = json.loads((_DATA / "cases/lipower_standby.json").read_text())
-    seen = replay(case, "lipower_bms", 300, replay=[244], settings={"poll_s": 8})
+    seen = replay(case, "lipower_bms", 300, heap="4m", replay=[244], settings={"poll_s": 8})
     assert "frozen" not in seen.words and seen.words.count("connected") == 1
     assert 10 <= len(seen.rows) <= 14 and seen.end["connected"]
     charge = sum(float(row["current_A"]) * float(row["interval_s"]) for row in seen.rows) / 3600
@@ -257,7 +257,7 @@ def test_names_from_the_air_are_printable(odd, name):
 
 
 def test_a_link_that_flaps_does_not_fill_the_log(odd, tmp_path):
-    seen = odd("flapping", "flap", 6 * 60, lcd="none")
+    seen = odd("flapping", "flap", 6 * 60, heap="4m", lcd="none")
     log = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("*.raw"))
     assert 100 < len(log) // 13 < 6 * 60 * 4, len(log) // 13
     assert len(seen.rows) > 30

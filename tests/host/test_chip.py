@@ -58,6 +58,17 @@ def test_the_boards_names_fit_into_what_the_simulator_counts_for_them(run, tmp_p
     assert 400 < last - first <= 680, "sim/world.py: _NAMES_ON_CHIP"
 
 
+@pytest.mark.parametrize(("heap", "least", "most"), [("chip", 4000, 4000), ("4m", 16000, 33000)])
+def test_a_large_heap_is_collected_less_often(run, tmp_path, heap, least, most):
+    run(0.1)  # makes the tree
+    main = tmp_path / "board/main.py"
+    main.write_text(main.read_text() + "\nimport gc\nprint('collects after', gc.threshold())\n")
+    (tmp_path / "flash.img").unlink()
+    _, words, _ = run(0.1, heap=heap)
+    words_of_8 = 2  # bytes for one of a chip's
+    assert least <= int(re.search(r"collects after (\d+)", words)[1]) / words_of_8 <= most
+
+
 def _at_the_limit(run, tmp_path, days, poll_s, **changes):
     """Run in the heap of the chip, with one driver as install.sh does; return memory and words."""
     build(BUILD / "board-jikong", ["jikong_bms"])

@@ -23,6 +23,7 @@ def run(folder, days, faults):
         folder,
         BOARD,
         days=days,
+        heap="4m",  # see `run` in conftest.py
         lcd=lcd,
         lcd_faults=faults,
         status_wall_ms=1000,

@@ -114,7 +114,7 @@ def test_a_day_arrives_complete(run, tmp_path, hours):
     with influx(folder) as server:
         with _relay(server.udp) as relay:
             settings = _settings(relay.port, cells=True, **names) | _RARELY
-            end, words, _ = run(60 * hours, settings=settings, network=_network())
+            end, words, _ = run(60 * hours, heap="4m", settings=settings, network=_network())
         assert "Traceback" not in words and "lost" not in words
         stored = batmon.read(tmp_path / "data")
         assert len(stored) == end["frames"] > 100
@@ -189,14 +189,15 @@ def _log(folder: Path) -> tuple[bytes, dict[str, bytes]]:
 @pytest.mark.parametrize("trouble", _TROUBLES)
 def test_log_is_as_without_influx(run, tmp_path, alone, trouble):
     if not alone:
-        run(40, settings={"poll_s": 8} | _CODE)
+        run(40, heap="4m", settings={"poll_s": 8} | _CODE)
         alone["log"] = _log(tmp_path)
         (tmp_path / "flash.img").unlink()
         (tmp_path / "truth.csv").unlink()
     with _relay() as relay:
         port = ports.free(socket.SOCK_DGRAM) if trouble == "server down" else relay.port
         settings = _settings(port, polls=True, cells=True)
-        _, words, _ = run(40, settings=settings, network=_network(**_TROUBLES[trouble]))
+        network = _network(**_TROUBLES[trouble])
+        _, words, _ = run(40, heap="4m", settings=settings, network=network)
     assert _log(tmp_path) == alone["log"]
     assert _PASSWORD not in words and "Traceback" not in words
     assert bool(relay.packets) == (
@@ -209,7 +210,8 @@ def test_time_steps_do_not_turn_the_log_back(run, tmp_path):
     day_s = 86_400
     network = _network(unix=_UNIX - 3600, ntp={"10.0.0.5": {"jump": [day_s // 2, 7200]}})
     with _relay() as relay:
-        run(1.05 * 1440, settings=_settings(relay.port) | _RARELY, network=network)
+        settings = _settings(relay.port) | _RARELY
+        run(1.05 * 1440, heap="4m", settings=settings, network=network)
     stored = batmon.read(tmp_path / "data")
     assert stored["uptime_s"].is_monotonic_increasing
     sent = [line["time"] // 10**9 - _UNIX for line in _parsed(relay)]

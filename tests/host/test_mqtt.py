@@ -44,7 +44,7 @@ def _states(messages) -> list[dict]:
 def test_a_day_arrives_complete_and_in_order(run, tmp_path, hours):
     with broker(tmp_path) as server:
         settings = _settings(server.port, polls=True) | _RARELY
-        _, words, _ = run(60 * hours, settings=settings, network=_network())
+        _, words, _ = run(60 * hours, heap="4m", settings=settings, network=_network())
         server.until_last(_BOARD, "offline")
     assert "Traceback" not in words and "MQTT: sending to mq.lan" in words
     told = _states(server.messages)
@@ -100,7 +100,7 @@ _IN_CAMPAIGN = "slow", "names", "broker down"
 )
 def test_log_is_as_without_mqtt(run, tmp_path, alone, trouble):
     if not alone:
-        run(40, settings={"poll_s": 8} | _CODE)
+        run(40, heap="4m", settings={"poll_s": 8} | _CODE)
         alone["log"] = _log(tmp_path)
         (tmp_path / "flash.img").unlink()
         (tmp_path / "truth.csv").unlink()
@@ -115,7 +115,8 @@ def test_log_is_as_without_mqtt(run, tmp_path, alone, trouble):
         if trouble == "broker killed and back":
             again = threading.Thread(target=_kill_and_start, args=(server,))
             again.start()
-        _, words, _ = run(40, settings=settings, network=_network(**_TROUBLES[trouble]))
+        network = _network(**_TROUBLES[trouble])
+        _, words, _ = run(40, heap="4m", settings=settings, network=network)
         if again:
             again.join()
         bad = ("names", "wrong", "broker down", "broker hangs")

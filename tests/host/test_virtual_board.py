@@ -46,6 +46,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery, which):
     end, words, _ = run(
         120,
         interpreter=which,
+        heap="chip" if which == "32" else "4m",
         bms=bms,
         battery=battery,
         driver=bms + "_bms",
@@ -319,14 +320,14 @@ BmsLink.__anext__ = _hanging
 @pytest.mark.parametrize("polls", [250, 800])  # before the first flush, and after some
 def test_a_watchdog_reset_costs_no_poll_of_an_interval_under_way(run, tmp_path, polls):
     minutes = polls * 2 / 60 + 10
-    run(minutes)
+    run(minutes, heap="4m")
     whole = batmon.read(tmp_path / "data")
     for name in ("rtc.bin", "truth.csv"):
         (tmp_path / name).unlink(missing_ok=True)
     shutil.rmtree(tmp_path / "data")
     _spoil(run, tmp_path, _HANG_ONCE % polls)
     (tmp_path / "truth.csv").unlink()
-    run(minutes)
+    run(minutes, heap="4m")
     table = batmon.read(tmp_path / "data")
     before, after = (table[table["boot"] == boot] for boot in (1, 2))
     # what an undisturbed board stored by then, and the interval that was under way
@@ -378,7 +379,9 @@ sinks.influx.run = _end
 
 def test_a_radio_that_died_is_cured_by_a_reset_with_a_reason(run, tmp_path):
     settings = {"poll_s": 8, "lcd": {"cols": 20, "rows": 4}}
-    end, words, glass = run(140, lcd="20x4", settings=settings, faults=["radio dead"])
+    end, words, glass = run(
+        140, heap="4m", lcd="20x4", settings=settings, faults=["radio dead"]
+    )
     assert "jk-pak01 not found (seen: none), retry 9 in" in words
     assert "restarted: no data for 2 h (jk-pak01 not found (seen: none))" in words
     assert words.rstrip().split("\n")[-1].startswith("stopped") and end["connected"]
