@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -102,7 +103,7 @@ def build(
         drivers = _translate(only, state)
         jobs = _board_jobs(out, drivers, chip)
         if only:
-            _cut_bleak(jobs, BUILD / f"bleak-{drivers.name}")
+            _cut_bleak(jobs, BUILD / f"bleak-{drivers.name}", state)
         if radio:
             jobs |= _aioble_jobs(out, radio)
         if short:
@@ -137,17 +138,26 @@ def _board_jobs(out: Path, drivers: Path, chip: str | None) -> dict[Path, _Job]:
     return jobs
 
 
-def _cut_bleak(jobs: dict[Path, _Job], folder: Path):
+def _cut_bleak(jobs: dict[Path, _Job], folder: Path, state: "_State"):
     """Have the jobs take lib/bleak without what neither the chosen drivers nor the board call."""
     from batmon.drivers import unused
 
-    ours = [job for job in jobs.values() if job.name.startswith(_BLEAK)]
-    users = [job.source for job in jobs.values() if job not in ours and job.source.suffix == ".py"]
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    sources = [job for job in jobs.values() if job.source.suffix == ".py"]
+    ours = [job for job in sources if job.name.startswith(_BLEAK)]
+    users = [job.source for job in sources if job not in ours]
+    key = _digest(
+        Path(unused.__file__).read_bytes(),
+        *(part for job in sources for part in (job.name.encode(), job.source.read_bytes())),
+    )
+    if state.translated.get(folder.name) != key or not folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for job in ours:
+            shutil.copy(job.source, folder / Path(job.name).name)
+        unused.drop(folder, users)
+        state.translated[folder.name] = key
     for job in ours:
-        job.source = Path(shutil.copy(job.source, folder / Path(job.name).name))
-    unused.drop(folder, users)
+        job.source = folder / Path(job.name).name
 
 
 def _aioble_jobs(out: Path, radio: Path) -> dict[Path, _Job]:
@@ -355,21 +365,23 @@ class _State:
     def remember(self, target: Path, key: str):
         self._targets[str(target)] = [key, _digest(target.read_bytes())]
 
-    def made(self, tree: Path) -> list[Path]:
+    def made(self, tree: Path) -> list[str]:
         """Return the targets made in `tree` by this and earlier builds."""
-        return [path for path in map(Path, self._targets) if path.is_relative_to(tree)]
+        inside = f"{tree}{os.sep}"
+        return [path for path in self._targets if path.startswith(inside)]
 
     def remove_stale(self, tree: Path, jobs: dict):
         """Remove targets that are none any more: MicroPython would import them all the same."""
-        for target in self.made(tree):
-            if target not in jobs:
-                target.unlink(missing_ok=True)
+        wanted = set(map(str, jobs))
+        for path in self.made(tree):
+            if path not in wanted:
+                Path(path).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # the folder has other files
-                    target.parent.rmdir()
-                del self._targets[str(target)]
+                    Path(path).parent.rmdir()
+                del self._targets[path]
 
     def save(self):
-        targets = {path: made for path, made in self._targets.items() if Path(path).exists()}
+        targets = {path: made for path, made in self._targets.items() if os.path.exists(path)}
         known = {"targets": targets, "translated": self.translated}
         _STATE.write_text(json.dumps(known), encoding="utf-8")
 
