@@ -47,7 +47,7 @@ def used():
 
 
 def _share():
-    """Return what the board's part of the heap, garbage included, would be on the chip."""
+    """Return how many bytes of heap the board's program would have on the chip, with its garbage."""
     return (gc.mem_alloc() - _own) * 100 // _percent
 
 
@@ -55,7 +55,7 @@ def look():
     """Let the heap grow by what it holds, as MicroPython does: doubled, or by all there is."""
     global heap
     if not _grows or _share() <= heap * _HOLDS // 128:
-        return  # it fits with what nobody needs any more: no need to collect that
+        return  # even what nobody needs any more fits: it need not be collected first
     held = used()
     while held > heap * _HOLDS // 128:
         start, size = _largest()

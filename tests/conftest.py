@@ -158,3 +158,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent):
     if module_path.is_relative_to(_DEVICE):
         return DeviceFile.from_parent(parent, path=module_path)
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what one worker has to run as a whole: last, it would leave the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

@@ -16,13 +16,15 @@ class _Chip:
 
     def __enter__(self):
         self._used = sysmem.used
-        sysmem.used = lambda: self.held
+        self._share = sysmem._share
+        sysmem.used = sysmem._share = lambda: self.held
         self._grows, sysmem._grows = sysmem._grows, True
         sysmem.power_on(self._name, False)
         return self
 
     def __exit__(self, *_):
         sysmem.used = self._used
+        sysmem._share = self._share
         sysmem._grows = self._grows
         bluetooth.BLE().active(False)
         sysmem.power_on("esp32", False)

@@ -93,8 +93,10 @@ asyncio.create_task(small())
 """
 
 
-def test_a_day_in_the_heap_of_an_esp32(run, tmp_path):
-    memory = _at_the_limit(run, tmp_path, 1, 30)[0]["end"]
+@pytest.mark.parametrize("hours", [8, pytest.param(24, marks=pytest.mark.campaign)])
+def test_a_day_in_the_heap_of_an_esp32(run, tmp_path, hours):
+    evening = process.START_UNIX + 14 * 3600  # midnight is among the hours
+    memory = _at_the_limit(run, tmp_path, hours / 24, 30, start_unix=evening)[0]["end"]
     assert memory["chip_heap"] <= 97_000 and memory["system_least"] >= 20_000, memory
 
 

@@ -25,6 +25,7 @@ _UNIX = 1_767_247_200  # when the simulated board starts
 _PASSWORD = "correct horse, battery = staple"
 # A poll a minute makes a day cheap: such polls are frames one and all.
 _RARELY = {"poll_s": 60, "lcd": {"fitted": False}}
+_QUICK = {"heap": "4m", "lcd": "none"}
 # Boards differ in the phone's code, and so do the bytes that show it and the time that they take.
 _CODE = {"phone": "123456"}
 _FLOATS = ("voltage_V", "current_A", "temperature_degC", "soc_percent")
@@ -114,7 +115,7 @@ def test_a_day_arrives_complete(run, tmp_path, hours):
     with influx(folder) as server:
         with _relay(server.udp) as relay:
             settings = _settings(relay.port, cells=True, **names) | _RARELY
-            end, words, _ = run(60 * hours, heap="4m", settings=settings, network=_network())
+            end, words, _ = run(60 * hours, **_QUICK, settings=settings, network=_network())
         assert "Traceback" not in words and "lost" not in words
         stored = batmon.read(tmp_path / "data")
         assert len(stored) == end["frames"] > 100
@@ -211,7 +212,7 @@ def test_time_steps_do_not_turn_the_log_back(run, tmp_path):
     network = _network(unix=_UNIX - 3600, ntp={"10.0.0.5": {"jump": [day_s // 2, 7200]}})
     with _relay() as relay:
         settings = _settings(relay.port) | _RARELY
-        run(1.05 * 1440, heap="4m", settings=settings, network=network)
+        run(1.05 * 1440, **_QUICK, settings=settings, network=network)
     stored = batmon.read(tmp_path / "data")
     assert stored["uptime_s"].is_monotonic_increasing
     sent = [line["time"] // 10**9 - _UNIX for line in _parsed(relay)]

@@ -12,6 +12,7 @@ import pytest
 from mosquitto_server import PASSWORD, USER, broker
 
 _RARELY = {"poll_s": 60, "lcd": {"fitted": False}}  # such polls are frames one and all
+_QUICK = {"heap": "4m", "lcd": "none"}
 _CODE = {"phone": "123456"}  # a random one is shown in a random time
 _TOPIC = "batmon/246f28000001/jk_pak01"
 _BOARD = "batmon/246f28000001/status"
@@ -44,7 +45,7 @@ def _states(messages) -> list[dict]:
 def test_a_day_arrives_complete_and_in_order(run, tmp_path, hours):
     with broker(tmp_path) as server:
         settings = _settings(server.port, polls=True) | _RARELY
-        _, words, _ = run(60 * hours, heap="4m", settings=settings, network=_network())
+        _, words, _ = run(60 * hours, **_QUICK, settings=settings, network=_network())
         server.until_last(_BOARD, "offline")
     assert "Traceback" not in words and "MQTT: sending to mq.lan" in words
     told = _states(server.messages)
