@@ -47,7 +47,7 @@ def used():
 
 
 def _share():
-    """Return how many bytes of heap the board's program would have on the chip, with its garbage."""
+    """Return how many bytes of heap the board's program has as on the chip, with its garbage."""
     return (gc.mem_alloc() - _own) * 100 // _percent
 
 
