@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 
-from batmon.board import deploy, flash, identity, restore
+from batmon.board import deploy, flash, identity
 from batmon.board.remote import Remote
 from batmon.console import UserError, note
 from batmon.firmware import aioble, boards, payload
@@ -35,6 +35,8 @@ def install(
         deploy.finish(board)
         _check_version(board)
         if options.restore:
+            from batmon.board import restore  # brings pandas, which takes longer than all the rest
+
             restore.put(board, options.restore)
         answered = "bthome" in wanted or b'"bthome"' in board.read(payload.SETTINGS)
         if ask_bthome and not answered:
