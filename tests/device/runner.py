@@ -33,6 +33,7 @@ if os.getenv("AIOBLE"):
 import vclock
 
 vclock.install()
+gc.threshold(2 << 20)  # in a heap full of garbage it takes long to find room
 
 # One after the other, as app/start.py does: imports inside imports take stack.
 import aioble  # noqa: F401
