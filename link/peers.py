@@ -16,9 +16,9 @@ def share(links, count):
     """Let the links know of each other; return whether they take turns: `count` have a place."""
     places = None
     if len(links) > count:
-        from link.places import Places
+        from link import places as turns
 
-        places = Places(count)
+        places = turns.Places(count)
     for link in links:
         link.peers = links
         link.places = places

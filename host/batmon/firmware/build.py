@@ -52,7 +52,8 @@ _MOMENTARY = (
     *(f"lib/{name}.py" for name in ("ds3231", "mqttopen", "ntp", "setclock", "udpask")),
     *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
-    *(f"shards/{name}.py" for name in ("boot", "counters", "leftover", "recovery", "room")),
+    *(f"shards/{name}.py" for name in ("boot", "counters", "entries", "leftover", "recovery")),
+    "shards/room.py",
     *(f"sinks/{name}.py" for name in ("discovery", "influxnames", "joining", "lifetime")),
     *(f"sinks/{name}.py" for name in ("phoneask", "phoneservice")),
 )
