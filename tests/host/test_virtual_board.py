@@ -72,7 +72,7 @@ def test_hours_are_logged_as_they_were(run, tmp_path, bms, battery, which):
 
 
 def test_heap_does_not_grow_and_suffices(run):
-    end, words, _ = run(180, heap="216k", settings={"poll_s": 5})
+    end, words, _ = run(120, heap="216k", settings={"poll_s": 5})
     assert "Error" not in words
     assert end["heap_at"]["end"] <= 188 << 10
     assert end["heap_at"]["end"] <= end["heap_at"]["first_hour"] + 1024
