@@ -182,8 +182,10 @@ def _program(found: dict) -> dict:
 def _staged(left: Left, monkeypatch) -> Path:
     """Return a flash on which an update to this version lies complete, but not in its place."""
     image = left.image()
-    log = [path for path in flashimage.files(image) if path.startswith("/data/")]
-    flashimage.put(image, {}, gone=log)  # both versions need the room
+    # both versions need the room of the log, and of what was not used
+    spare = ("/data/", "/influx.", "/wifi.")
+    gone = [path for path in flashimage.files(image) if path.startswith(spare)]
+    flashimage.put(image, {}, gone=gone)
     finish = deploy.finish
     calls = []
 
