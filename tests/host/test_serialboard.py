@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_the_typed_repl(bare):
         while b"'end'\r\n>>>" not in said:
             said += line.read(1000)
     assert b"n 0\r\nn 1\r\n>>>" in said and b"(1, 2)\r\n" in said and b"ZeroDivision" in said
+
+
+def test_a_pc_that_is_busy_reads_late_and_all(bare):
+    with open(bare.port, "r+b", buffering=0) as line:
+        line.write(b"print('x' * 20000)\r'end'\r")
+        time.sleep(1)  # more than the line holds meanwhile
+        said = b""
+        while b"'end'\r\n>>>" not in said and select.select([line], [], [], 60)[0]:
+            said += line.read(1000)
+    assert said.count(b"x") == 20_000 + 1
 
 
 def test_the_clock_is_set_and_survives_a_reset(bare):

@@ -22,7 +22,8 @@ from batmon.virtual.process import CHIP, HEAP, VERSION, board_command, configure
 
 _RESET = 75  # the exit code of a board that wants to start again
 _DEAF_S = 2  # a program that computes for so long without hearing Ctrl-C is interrupted
-_SLOW_S = 0.2  # what nobody reads is lost, as on a real line
+_SLOW_S = 0.2
+_LOST_S = 5  # what nobody reads for so long is lost, as on a real line; a busy PC reads late
 _TURN_S = 0.02
 _CTRL_C = b"\x03"
 RADIO = ("radio.in", "radio.out")
@@ -208,11 +209,15 @@ class SerialBoard:
             self._forget()
 
     def _put(self, data: bytes):
+        read_s = time.monotonic()
         while data and not self._stopping.is_set():
             try:
                 data = data[os.write(self._line, data) :]
+                read_s = time.monotonic()
             except BlockingIOError:
-                if not select.select([], [self._line], [], _SLOW_S)[1]:
+                if select.select([], [self._line], [], _SLOW_S)[1]:
+                    continue
+                if time.monotonic() - read_s > _LOST_S or self._process.poll() is not None:
                     return
 
 
