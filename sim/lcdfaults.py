@@ -40,6 +40,9 @@ class Faults:
 
     def _begin(self):
         if not self._spied:
+            if "lcd_hd44780" not in sys.modules:  # the board is still starting
+                self._later(self._mean_ms)
+                return
             self._spied = True
             self._spy()
         self._judge("before the next fault")  # what is right must stay right
