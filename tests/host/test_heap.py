@@ -13,7 +13,7 @@ pytestmark = [
 
 _POLLING = 85_500  # bytes; must 90,000, aim 84,000
 _PEAK = 101_000  # must 104,000, aim 98,000
-_EVENTS = 2_800  # more with what happened; between 2,500 and 2,700 by where looks meet polls
+_WITH_EVENTS = 87_500  # the same with what happened, the default
 _LARGEST_ALLOC = 1024
 _LARGEST_FREE = 8000
 _SAME = 8_000  # more with a further battery of a make that is there
@@ -38,7 +38,8 @@ def test_polling_fits(board):
 
 
 def test_what_happened_fits(board):
-    assert board.modules()["polling"] <= board.polling + _EVENTS
+    # the whole varies by 130 bytes with the length of paths, what is more by twice as much
+    assert board.modules()["polling"] <= _WITH_EVENTS
 
 
 def test_short_names_change_nothing(board, tmp_path):
