@@ -1,5 +1,5 @@
 # What the display says: sample and state in, the characters of the glass out
-# Every number keeps its columns; a refresh takes no memory, so that it never wakes the collector.
+# Every number keeps its columns; a refresh makes no new text, so it seldom wakes the collector.
 import sys
 
 from micropython import const
