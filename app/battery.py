@@ -161,7 +161,8 @@ class Battery:
         if link.address and link.address != self.known:
             from app import known
 
-            known.write(_DATA, self.called, link.address, link.called, self.index)
+            log = self.store.name
+            known.write(_DATA, self.called, link.address, link.called, log, self.index)
             self.known = link.address
             del sys.modules["app.known"], sys.modules["app"].known
 

@@ -5,9 +5,12 @@ import json
 
 import machine
 from micropython import const
+from shards import frame
 
+_DATA = const("/data")
 _FILE = const("/data/found.json")
 _AGAIN_S = const(5)
+_SHORT = const(19)  # of a name, where the end of an address follows
 _ENOUGH = const(2)  # searches in a row that find nobody new: some advertise rarely
 
 
@@ -16,8 +19,8 @@ def read():
     try:
         with open(_FILE) as f:
             found = json.loads(f.read())
-        return found if isinstance(found, list) else None
-    except (OSError, ValueError):
+        return found if [entry["dev_name"] for entry in found] else None
+    except (OSError, ValueError, TypeError, KeyError):
         return None  # never yet, or a power cut while it was written: it is found anew
 
 
@@ -39,5 +42,23 @@ async def find():
                 print("found %s, driver %s, at %s" % (entry["called"], entry["bms"], address))
         await asyncio.sleep(_AGAIN_S)
     with open(_FILE, "w") as f:
-        f.write(json.dumps([found[address] for address in sorted(found)]))
+        f.write(json.dumps(_named(found)))
     machine.reset()
+
+
+def _named(found):
+    """Return the list of what was found, {address: entry}.
+
+    Who was logged before goes on in its log: it comes first, and no other gets that name.
+    """
+    from app import known
+
+    logs = known.logs(_DATA)
+    names = [log.lower() for log in logs.values()]
+    for address in found:
+        called = logs.get(address, found[address]["called"])
+        name = frame.shard_name(called)
+        if address not in logs and name.lower() in names:
+            called = name[:_SHORT] + "_" + address[-5:].replace(":", "")
+        found[address]["called"] = called
+    return [found[address] for address in sorted(found, key=lambda one: (one not in logs, one))]

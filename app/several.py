@@ -66,7 +66,7 @@ def _plan(app):
         log = called or name or seen[1] or ""
         if several and log:
             address = seen[0] or (name.upper() if name.count(":") == 5 else None)
-            if address or frame.shard_name(log) not in app.common.names:
+            if address or not app.common.has(frame.shard_name(log), place):
                 log = app.common.name(place, log, address)
             else:
                 log = ""  # it is the second of that name, and has to be found first
@@ -81,7 +81,7 @@ def _plan(app):
 def _listed(given):
     """Return conn.py's BATTERIES as settings.json would have it; raises ValueError."""
     if isinstance(given, (list, tuple)) and given:
-        if not [one for one in given if not isinstance(one, (list, tuple))]:
+        if not [one for one in given if not isinstance(one, (list, tuple)) or len(one) > len(_KEYS)]:
             return [dict(zip(_KEYS, one)) for one in given]
     raise ValueError(
         'conn.py: BATTERIES must be like (("jikong_bms", "jk-pak01", 280), ("jbd_bms", "van", 100))'
@@ -107,7 +107,7 @@ def _chosen(app, given, where):
                 one = _one(app, entry)
             except ValueError as exc:
                 problem = str(exc).split(": ", 1)[1]  # without the file
-        if not problem and [other for other in chosen if other[1] == one[1] and _only_one(one[1])]:
+        if not problem and [other for other in chosen if _are_one(other[1], one[1])]:
             problem = "dev_name is that of another one"
         if problem:
             problems.append("%s: %s" % (place, problem))
@@ -134,9 +134,9 @@ def _one(app, entry):
     return driver, name.strip(), capacity_ah, want["secret"], entry.get("called")
 
 
-def _only_one(name):
-    """Can there be one battery of that name at most? So it is with an address."""
-    return name.count(":") == 5 or not name
+def _are_one(name, other):
+    """Are these the same battery? Two may have one name, but not one address."""
+    return name.upper() == other.upper() and (name.count(":") == 5 or not name)
 
 
 class _Conn:

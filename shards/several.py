@@ -4,7 +4,8 @@ from micropython import const
 from shards import frame
 
 _RTC_BYTES = const(2048)
-_SHORT = const(19)  # of 24 bytes of a name, where the end of an address follows
+_SHORT = const(19)  # of a name, where the end of an address follows
+_LONGEST = const(24)
 _REST_BYTES = const(33)  # of a part, beside its frames
 
 
@@ -45,12 +46,19 @@ class Common:
 
         `called` is what it would be alone; a second one gets the end of its `address`, if known.
         """
-        name = frame.shard_name(called)
-        if name in self.names[:place] + self.names[place + 1 :]:
-            end = address[-5:].replace(":", "") if address else str(place + 1)
-            name = name[:_SHORT] + "_" + end
+        name = alone = frame.shard_name(called)
+        number = str(place + 1)
+        end = address[-5:].replace(":", "") if address else number
+        while self.has(name, place):
+            name = alone[: min(_SHORT, _LONGEST - 1 - len(end))] + "_" + end
+            end += number
         self.names[place] = name
         return name
+
+    def has(self, name, place):
+        """Is that the name of another one's log? FAT and Windows take capitals for small letters."""
+        names = [name.lower() for name in self.names]
+        return name.lower() in names[:place] + names[place + 1 :]
 
     def part(self, place):
         """Return the RTC memory of the log of the battery in that place of the list."""

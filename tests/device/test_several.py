@@ -1,6 +1,7 @@
 # Several batteries: what of a list is logged, under which names, and what is said of the rest
 import json
 import os
+import random
 
 import air
 import battery
@@ -10,9 +11,10 @@ import jikong
 import machine
 import vclock
 import vfs
-from app import findall, setup
+from app import findall, known, setup
 from app.app import App
 from bleak_peer import fresh
+from shards import several
 
 _IMAGE = "/tmp/batmon-test-several-%s.img" % os.urandom(4).hex()  # of this process
 _JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
@@ -119,6 +121,55 @@ def test_a_wrong_one_is_left_out_with_a_sentence_and_the_others_are_logged():
         assert app.sentences[0].endswith("dev_name is that of another one; it is left out")
 
 
+_ODD = [None, True, -1, 0, 1.5, 1e300, 10**30, float("nan"), [], {}, [[[]]], {"a": 1}]
+_ODD += ["", " ", "a" * 65, "\x01", "\u4f5b", "..", "os", "jbd", "jk pak", "jk_pak", "JK_PAK"]
+_ODD += ["a4:c1:37:12:34:56", "A4:C1:37:12:34:56", ":::::"]
+
+
+def _odd_entry():
+    """Return something in which somebody went wrong, or nobody did."""
+    if not random.getrandbits(3):
+        return random.choice(_ODD)
+    entry = {"dev_name": "n%d" % random.getrandbits(2), "bms": "jbd_bms"}
+    for key in ("bms", "dev_name", "capacity_ah", "secret", "called", "other"):
+        if not random.getrandbits(2):
+            entry[key] = random.choice(_ODD)
+    return entry
+
+
+def test_whatever_the_list_holds_each_has_a_log_of_its_own_or_a_sentence_says_why_not():
+    class Conn(_Conn):
+        BATTERIES = ()
+
+    with _Board("SPIRAM with ESP32S3") as board:
+        for i in range(100):
+            given = [_odd_entry() for _ in range(1 + random.getrandbits(3))]
+            if i % 2:
+                Conn.BATTERIES = [
+                    tuple(one.values()) if isinstance(one, dict) else one for one in given
+                ]
+            app = board.start(None if i % 2 else given, Conn)
+            links = [battery.link for battery in app.batteries if battery.link]
+            assert links or app.sentences, given
+            assert len(links) == len(given) or app.sentences, (given, _names(app))
+            logs = [battery.store.name.lower() for battery in app.batteries if battery.store]
+            assert len(set(logs)) == len(logs), (given, logs)
+            names = [battery.called.upper() for battery in app.batteries if battery.link]
+            addresses = [name for name in names if name.count(":") == 5]
+            assert len(set(addresses)) == len(addresses), given
+
+
+def test_no_two_logs_have_one_name_on_any_volume():
+    names = ("JBD", "jbd", "JBD_3456", "jbd_2", "j b", "j_b", "x" * 30, "x" * 24)
+    for _ in range(200):
+        common = several.Common(machine.RTC(), 8)
+        for place in sorted(range(8), key=lambda _: random.getrandbits(8)):
+            address = random.choice((None, "A4:C1:37:12:34:56", "A4:C1:37:99:34:56"))
+            name = common.name(place, random.choice(names), address)
+            assert common.names[place] == name and len(name) <= 24
+        assert len({name.lower() for name in common.names}) == 8, common.names
+
+
 def test_more_than_the_memory_is_enough_for_are_left_out():
     for chip, given, fit in (
         ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
@@ -180,7 +231,7 @@ def test_a_list_that_was_found_is_kept():
         app = board.start("all")
         assert _names(app) == ["JBD", "JBD_3451"] and not app.sentences
         assert [battery.link.name[-2:] for battery in app.batteries] == ["50", "51"]
-        for damage in ("", "[", "{}", "5"):
+        for damage in ("", "[", "{}", "5", "[5]", "[{}]", '["a"]'):
             with open("/data/found.json", "w") as f:
                 f.write(damage)
             assert board.start("all").sentences == ["looking for all BMSs in reach"], damage
@@ -210,3 +261,28 @@ async def test_all_in_reach_are_found_over_the_air_and_logged_from_the_next_star
         app = board.start("all")
         assert _names(app) == ["JBD_SP25S020", "jk_pak01", "jk_pak01_3456"] and not app.sentences
         fresh()
+
+
+async def test_who_looks_again_goes_on_in_the_logs_that_are_there():
+    for here, logs in (
+        ((1, 2), {1: "jk_pak01_3401", 2: "jk_pak01"}),
+        ((2, 3), {2: "jk_pak01", 3: "jk_pak01_3499"}),
+        ((1, 3), {1: "jk_pak01_3401", 3: "jk_pak01_3499"}),
+        ((3,), {3: "jk_pak01_3499"}),
+    ):
+        with _Board() as board:
+            ends = {1: b"\x01", 2: b"\x56", 3: b"\x99"}
+            packs = {}
+            for i in ends:
+                packs[i] = jikong.make(battery.make("van", i))
+                packs[i].addr = packs[i].addr[:-1] + ends[i]
+            known.write("/data", "jk-pak01", "C8:47:80:12:34:56", "jk-pak01", "jk_pak01")
+            fresh(*[packs[i] for i in here])
+            try:
+                await findall.find()
+            except machine.Reset:
+                pass
+            app = board.start("all")
+            got = {one.called[-2:]: one.store.name for one in app.batteries}
+            assert got == {ends[i].hex(): logs[i] for i in here}, (here, got)
+            fresh()
