@@ -81,7 +81,8 @@ def _plan(app):
 def _listed(given):
     """Return conn.py's BATTERIES as settings.json would have it; raises ValueError."""
     if isinstance(given, (list, tuple)) and given:
-        if not [one for one in given if not isinstance(one, (list, tuple)) or len(one) > len(_KEYS)]:
+        tuples = [isinstance(one, (list, tuple)) and len(one) <= len(_KEYS) for one in given]
+        if all(tuples):
             return [dict(zip(_KEYS, one)) for one in given]
     raise ValueError(
         'conn.py: BATTERIES must be like (("jikong_bms", "jk-pak01", 280), ("jbd_bms", "van", 100))'

@@ -56,7 +56,7 @@ class Common:
         return name
 
     def has(self, name, place):
-        """Is that the name of another one's log? FAT and Windows take capitals for small letters."""
+        """Is that the name of another one's log? FAT takes capitals for small letters."""
         names = [name.lower() for name in self.names]
         return name.lower() in names[:place] + names[place + 1 :]
 
