@@ -181,11 +181,10 @@ class App:
                 alive = battery.tick(now_s) and alive
                 store = battery.store
                 may_pack = now_s >= _PACK_S
-                packing = store and store.packing_due and may_pack
-                if store and (packing or now_s % _COUNT_S // _HOUSEKEEPING_S == _COUNT_AT):
+                if now_s % _COUNT_S // _HOUSEKEEPING_S == _COUNT_AT:
                     await _once("counting").count(battery)
-                if store and (store.unreadable or packing):
-                    _once("trouble").see_to(self, battery, may_pack)
+                if store and (store.unreadable or store.packing_due and may_pack):
+                    await _once("trouble").see_to(self, battery, may_pack)
                 if self.rest_ma:
                     ma = battery.sampler.last[_I]
                     if ma is None or abs(ma) >= self.rest_ma:

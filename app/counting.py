@@ -1,10 +1,12 @@
-# Brings a battery's lifetime counters up to date: a minute after the start, and every four hours
-# Loaded for that and forgotten, with shards/counters.py, which counts.
+# Brings a battery's lifetime counters up to date: a minute after the start, every four hours, and
+# before shards are packed. Loaded for that and forgotten, with shards/counters.py, which counts.
 import sys
 
 
 async def count(battery):
     """Count what is on flash since the last time; flash that fails is asked again later."""
+    if not battery.store:
+        return
     from shards import counters
 
     try:

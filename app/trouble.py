@@ -21,7 +21,7 @@ def stop(app):
     print("stopped: " + why if why else "stopped, everything is stored")
 
 
-def see_to(app, battery, may_pack):
+async def see_to(app, battery, may_pack):
     """Pause for what `battery`'s store needs, if that can be; app/packing.py, app/mending.py."""
     store = battery.store
     if store.unreadable:
@@ -29,7 +29,13 @@ def see_to(app, battery, may_pack):
         _mend(app)
     if store.packing_due and may_pack:
         store.packing_due = False  # tried once for each shard that fills
-        if battery.flush():  # a volume in trouble has to wait
+        # of all batteries: packing takes a minute more, and none is counted in what is packed
+        if all([one.flush() for one in app.batteries]):  # a volume in trouble has to wait
+            from app import counting
+
+            for one in app.batteries:
+                await counting.count(one)
+            del sys.modules["app.counting"], sys.modules["app"].counting
             _pack(app, store)
 
 

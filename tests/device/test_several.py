@@ -1,4 +1,5 @@
 # Several batteries: what of a list is logged, under which names, and what is said of the rest
+import asyncio
 import json
 import os
 import random
@@ -14,7 +15,8 @@ import vfs
 from app import findall, known, setup
 from app.app import App
 from bleak_peer import fresh
-from shards import several
+from shardlog import data_frame
+from shards import counters, several
 
 _IMAGE = "/tmp/batmon-test-several-%s.img" % os.urandom(4).hex()  # of this process
 _JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
@@ -286,3 +288,28 @@ async def test_who_looks_again_goes_on_in_the_logs_that_are_there():
             got = {one.called[-2:]: one.store.name for one in app.batteries}
             assert got == {ends[i].hex(): logs[i] for i in here}, (here, got)
             fresh()
+
+
+async def test_before_shards_are_packed_all_batteries_are_stored_and_counted():
+    with _Board() as board:
+        app = board.start([_JK, _JBD])
+        stores = [one.store for one in app.batteries]
+        for store in stores:
+            store.limit = 3000
+        for i in range(400):
+            for store in stores:
+                await asyncio.sleep(1)
+                store.append(data_frame(i))
+        assert len(stores[0].unsealed) >= 2 and all([store.waiting.n for store in stores])
+        try:
+            await app._housekeeping()
+        except machine.Reset:
+            pass
+        for store in stores:
+            # else the pause comes on top of the ten minutes; a shard that begins has an anchor
+            assert store.waiting.n <= 1 and not store.waiting.held, store.waiting.n
+            counted = counters.Counters()
+            counted.load("/data", store.name)
+            rows = counted.values()[counters.NAMES.split().index("rows")]
+            assert rows == 400, (store.name, rows)
+            assert counted.place[0] == store.waiting.shard
