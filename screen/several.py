@@ -1,11 +1,13 @@
 # The display of several batteries: their pages in turn, under the first letters that differ, and
-# before them one of sums. Loaded only where there are several.
+# before them one of sums and alarms. Loaded only where there are several.
 from micropython import const
 from screen import pages
 
 _SHOWN_S = const(12)  # of a battery, or of two of them on four rows: three pages
 _SUMS_S = const(8)
-_GONE_S = const(600)  # older data count for nothing
+_ALARM_S = const(4)  # of these, if there is one
+_GONE_S = const(600)  # older data count for nothing, nor data that are older than a turn on the
+_TURN_S = const(150)  # radio, or two polls
 _PERCENT_AT = const(6)  # in the line that begins with the state of charge
 _PERCENT = const(0x25)
 _LETTERS = const(2)
@@ -23,6 +25,7 @@ class Several:
         self._cols = cols
         self._at_once = rows // 2
         self._screens = [pages.Screen(cols, 2, want["poll_s"]) for _ in range(self._at_once)]
+        self._gone_s = min(_GONE_S, max(_TURN_S, int(2 * want["poll_s"])))
         self._lights = []
         for battery in batteries:
             step_a = battery.link.capacity_ah / 100
@@ -48,14 +51,15 @@ class Several:
         count = len(self._batteries)
         groups = (count + self._at_once - 1) // self._at_once
         turn_s = _SUMS_S + groups * _SHOWN_S
+        turn = tick_s // turn_s
         at_s = tick_s % turn_s - _SUMS_S
         if at_s < 0:
-            self._sums(tick_s)
+            self._first(turn, at_s >= -_ALARM_S)
             return text
         first = at_s // _SHOWN_S * self._at_once
         # its own clock, so that it goes through all of its pages
-        own_s = tick_s // turn_s * _SHOWN_S + at_s % _SHOWN_S
-        labels = _labels([battery.name for battery in self._batteries])
+        own_s = turn * _SHOWN_S + at_s % _SHOWN_S
+        labels = _labels(self._batteries)
         at = 0
         for i in range(first, min(count, first + self._at_once)):
             battery = self._batteries[i]
@@ -67,42 +71,49 @@ class Several:
             at += len(lines)
         return text
 
-    def _sums(self, tick_s):
-        """Power, charge by capacity, then the worst alarm and the widest spread of cells."""
-        watts = charge_ah = capacity_ah = spread_mv = 0
-        there = []
+    def _first(self, turn, late):
+        """The sums; and then, on the lowest two rows, an alarm, another one in each turn."""
         alarms = []
-        spread_of = None
-        labels = _labels([battery.name for battery in self._batteries])
-        for i in range(len(self._batteries)):
-            battery = self._batteries[i]
+        for battery in self._batteries:
+            if battery.status.alarm:
+                alarms += [(battery.name, line) for line in battery.status.alarm.split("\n")]
+        if self._at_once > 1 or not (alarms and late):
+            self._sums()
+        if alarms and (self._at_once > 1 or late):
+            i = turn if self._at_once == 1 else 2 * turn + late
+            name, words = alarms[i % len(alarms)]
+            self._put(2 * self._at_once - 2, _shown(name)[: self._cols - 1] + ":")
+            self._put(2 * self._at_once - 1, words)
+
+    def _sums(self):
+        """Power, charge by capacity, then the widest spread of cells."""
+        watts = charge_ah = capacity_ah = spread_mv = count = 0
+        spread = ""
+        for battery in self._batteries:
             sample = battery.sample
-            for line in battery.status.alarm.split("\n") if battery.status.alarm else ():
-                alarms.append("%s: %s" % (labels[i].strip(), line))
             age_s = battery.status.age_s
-            if sample is None or (age_s is not None and age_s > _GONE_S):
+            if sample is None or (age_s is not None and age_s > self._gone_s):
                 continue
-            there.append(i)
-            watts += sample.get("power") or 0
-            if sample.get("battery_level") is not None:
-                capacity_ah += battery.link.capacity_ah
-                charge_ah += sample["battery_level"] / 100 * battery.link.capacity_ah
+            count += 1
+            # of what one does not tell nobody knows the sum
+            power = sample.get("power")
+            watts = None if watts is None or power is None else watts + power
+            percent = sample.get("battery_level")
+            capacity_ah += battery.link.capacity_ah
+            if percent is None or charge_ah is None:
+                charge_ah = None
+            else:
+                charge_ah += percent / 100 * battery.link.capacity_ah
             cells = [volts for volts in sample.get("cell_voltages") or () if volts is not None]
             if cells and (max(cells) - min(cells)) * 1000 >= spread_mv:
                 spread_mv = (max(cells) - min(cells)) * 1000
-                spread_of = labels[i].strip()
-        percent = round(100 * charge_ah / capacity_ah) if capacity_ah else "--"
-        power = "%+d" % round(watts) if there else "--"
+                label = _labels(self._batteries)[self._batteries.index(battery)]
+                spread = "%s spread %dmV" % (label.strip(), round(spread_mv))
+        percent = round(100 * charge_ah / capacity_ah) if count and charge_ah is not None else "--"
+        power = "%+d" % round(watts) if count and watts is not None else "--"
         blank = " " * (self._cols - 16)
-        self._put(0, "%dx%3s %% %s%6s W" % (len(there), percent, blank, power))
-        spread = "spread %d mV %s" % (round(spread_mv), spread_of) if spread_of else ""
-        lines = alarms + [spread]
-        rows = 2 * self._at_once - 1
-        if rows == 1:
-            self._put(1, lines[tick_s // 4 % len(lines)])
-            return
-        for row in range(min(rows, len(lines))):
-            self._put(row + 1, lines[row])
+        self._put(0, "%dx%3s %% %s%6s W" % (count, percent, blank, power))
+        self._put(1, spread)
 
     def _put(self, row, words):
         at = row * self._cols
@@ -111,8 +122,9 @@ class Several:
             at += 1
 
 
-def _labels(names):
-    """Return two letters for each name, from the first on that differs; else its number."""
+def _labels(batteries):
+    """Return two letters of each's name, from the first on that differs; else its number."""
+    names = [_shown(battery.name) for battery in batteries]
     same = 0
     first = names[0]
     while same < min([len(name) for name in names]) and not [
@@ -123,3 +135,8 @@ def _labels(names):
     if len(set(labels)) < len(names) or _LETTERS * " " in labels:
         return [_NUMBERS[i : i + _LETTERS] for i in range(0, _LETTERS * len(names), _LETTERS)]
     return labels
+
+
+def _shown(name):
+    """Return a name in letters that every display has."""
+    return "".join([c if " " <= c < "~" else "?" for c in name])
