@@ -182,12 +182,13 @@ the last one was. They are brought up to date a minute after the start and every
 └──────────────────────┘
 ```
 
-**Several batteries** ([BATTERIES.md](BATTERIES.md)) take turns, on four rows two at once: two letters
-of the name, from the first on that differs, stand in the place of battery and heart, or `#1`, `#2` where
-names differ in none. Before them come the sums: how many of them there are, their charge by capacity,
-their power, and where the cells are furthest apart; dashes where one does not tell its part. A battery
-counts whose data are not older than two and a half minutes, or two polls. Behind the sums comes an
-alarm, another one each turn: the name of its battery, and the words. On four rows it stands below them.
+**Several batteries** ([BATTERIES.md](BATTERIES.md)) take turns, on four rows two at once: two
+letters of the name, from the first on that differs, stand in the place of battery and heart, or
+`#1`, `#2` where names differ in none. Before them come the sums: how many of them there are, their
+charge by capacity, their power, and where the cells are furthest apart; dashes where one does not
+tell its part. A battery counts whose data are not older than two and a half minutes, or two polls.
+Behind the sums comes an alarm, another one each turn: the name of its battery, and the words. On
+four rows it stands below them.
 
 **Backlight.** `lcd.backlight` is `"auto"`, `"on"` or `"off"`. On `"auto"` it is lit for
 `lcd.backlight_s` seconds after the start, when the link is found or lost, when a sentence comes,
