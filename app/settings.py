@@ -113,7 +113,7 @@ def in_use(settings):
         settings["poll_s"] = settings["link.share_s"]  # everybody knows when data are old
     else:
         off.append("link")
-    if not settings["rest.minutes"] or settings["batteries"] or "wifi" not in off:
+    if not settings["rest.minutes"] or "wifi" not in off:
         off.append("rest")
     if not settings["bthome"]:
         off.append("bthome")

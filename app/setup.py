@@ -9,6 +9,7 @@ from sampling.sampler import Sampler
 _DATA = "/data"
 _LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on every chip
 _PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
+_TURN_S = const(80)  # where links take turns: as far apart as polls, for who asks if data are old
 _AT_LEAST_S = 600  # a board that was started does not sleep before
 
 
@@ -66,6 +67,7 @@ def configure(app):
 
         links = [battery.link for battery in app.batteries]
         if peers.share(links, _LINKS - ("phone" in want)):
+            want["poll_s"] = max(_TURN_S, want["poll_s"])
             for battery in app.batteries:
                 battery.sampler.timeout_ms = _PAUSE_MS
 

@@ -56,6 +56,8 @@ def _plan(app):
             asyncio.create_task(app.keep("search", findall.find))
             return []
     chosen = _chosen(app, given, where)
+    if "rest.minutes" in want:
+        app.say("the board stays awake: rest is for one battery, in the first lines of conn.py")
     several = len(chosen) > 1
     if several:
         app.common = Common(machine.RTC(), len(chosen))

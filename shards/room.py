@@ -92,8 +92,10 @@ def find_oldest(shards):
     """Look up when the oldest shard begins, or the next if it does not know."""
     shards.oldest_unix_s = 0
     mine = shards.kept
+    raws = shards.unsealed
     if shards.names:
         mine = [shard for shard in mine if shard[1] == shards.name]
+        raws = [shard for shard in raws if shard[1] == shards.name]
     for number, name, _, kind in mine[:2]:
         if kind == "bts":
             shards.oldest_unix_s = known(shards.path, number)[1]
@@ -101,7 +103,7 @@ def find_oldest(shards):
             shards.oldest_unix_s = first_unix_s(shards.file(number, name, kind))
         if shards.oldest_unix_s:
             return
-    for number, name, _ in shards.unsealed[:1]:
+    for number, name, _ in raws[:1]:
         shards.oldest_unix_s = first_unix_s(shards.file(number, name, "raw"))
 
 

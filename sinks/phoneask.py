@@ -322,14 +322,14 @@ def _list(folder):
 def _info(phone):
     """Yield JSON: what the board is and does."""
     uptime_s = phone.clock.uptime_s()
-    store = phone.batteries[0].store
+    stores = [battery.store for battery in phone.batteries if battery.store]
     try:
         with open(phone.folder + "/version") as f:
             version = f.read(16).split()[0]
     except (OSError, IndexError, UnicodeError):
         version = "unknown"  # nothing is logged yet
     head = {"version": version, "uptime_s": uptime_s, "unix_s": phone.clock.unix_s()}
-    head["free_bytes"] = store.free if store else 0
+    head["free_bytes"] = stores[0].free if stores else 0
     yield json.dumps(head).encode()[:-1] + b', "batteries": ['
     comma = b""
     for battery in phone.batteries:

@@ -49,9 +49,10 @@ class _Board:
         vfs.umount("/data")
         os.remove(_IMAGE)
 
-    def start(self, batteries=None, conn=_Conn):
-        """Return the App with that setting, configured."""
+    def start(self, batteries=None, conn=_Conn, more=()):
+        """Return the App with that setting, and some more, configured."""
         app = App(conn)
+        app.settings.update(more)
         app.settings["batteries"] = batteries
         app.settings["lcd.fitted"] = False
         app.settings.pop("phone", None)
@@ -202,6 +203,20 @@ def test_more_than_four_take_turns():
         assert len(app.batteries) == 6 and not app.sentences
         places = {battery.link.places for battery in app.batteries}
         assert len(places) == 1 and None not in places
+        # each is polled at least twice in four minutes: BTHome tells nothing of what is old
+        assert app.settings["poll_s"] * 3 / 2 >= 120
+
+
+def test_who_wants_rest_is_told_that_several_have_none():
+    class Conn(_Conn):
+        BATTERIES = (("jikong_bms", "a"), ("jbd_bms", "b", 100))
+
+    rest = {"rest.minutes": 10, "rest.percent": 0.2, "rest.reserve": 10}
+    with _Board() as board:
+        for given, conn in (([_JK, _JBD], _Conn), (None, Conn)):
+            app = board.start(given, conn, rest)
+            assert app.rest_ma == 0
+            assert [said for said in app.sentences if said.startswith("the board stays awake")]
 
 
 def test_two_of_one_name_are_told_apart_by_their_addresses():

@@ -198,6 +198,26 @@ def test_what_one_deletes_the_others_do_not_count_on():
         assert room.delete_oldest(second) and len(first.unsealed) == n - 1
 
 
+def test_a_log_is_as_old_as_its_own_oldest_frame():
+    with _Folder():
+        life = _Life()
+        life.start(late=(1, 2))
+        life.stores[0].limit = 2200
+        for _ in range(200):
+            life.append(0)
+        assert life.stores[0].unsealed
+        life.clock.now_s += 5 * 86400
+        life.open(1)
+        life.append(1)
+        assert life.stores[1].flush()
+        for _ in range(2):
+            for store in life.stores[:2]:
+                store._count_days(life.clock.now_s)
+            days = [store.days_stored for store in life.stores[:2]]
+            assert days == [5, 0], days
+            life.start(late=(2,))  # after a restart too
+
+
 def test_a_second_battery_of_a_name_gets_the_end_of_its_address():
     common = several.Common(Rtc(), 4)
     assert common.name(0, "JBD-SP25S020", None) == "JBD_SP25S020"
