@@ -62,7 +62,6 @@ mqtt.polls       false           true|false       -    send every poll, not only
 mqtt.discovery   "homeassistant" text             -    topic where Home Assistant looks for new devices; "" tells it nothing
 """  # noqa: E501
 
-_OF_A_BATTERY = ("bms", "dev_name", "capacity_ah", "secret")
 _LARGEST_BYTES = 4096
 _PHONE_KB = 128  # of heap that a chip needs to poll, show and serve a phone
 _REST_MIN = 10  # between two looks, for who only says that the board is to rest
@@ -91,16 +90,16 @@ def load(path="/settings.json"):
         if key not in left:
             continue
         value = left.pop(key)
-        problem = _problem(value, allowed)
+        problem = problem_with(value, allowed)
         if not problem:
             settings[key] = int(value) if _is_whole(allowed) else value
             continue
-        using = _whose(default) if settings[key] is None else _short(settings[key])
+        using = _whose(default) if settings[key] is None else short(settings[key])
         hidden = allowed in ("secret", "pairing", "phone")
-        shown = "not right" if hidden else _short(value)
+        shown = "not right" if hidden else short(value)
         sentences.append("%s: %s is %s, must be %s; using %s" % (file, key, shown, problem, using))
     for key in left:
-        sentences.append("%s: unknown key %s, ignored" % (file, _short(key)))
+        sentences.append("%s: unknown key %s, ignored" % (file, short(key)))
     return settings, sentences
 
 
@@ -185,12 +184,12 @@ def _flat(given, file):
         elif key == "rest" and (value is True or value is False):
             flat.setdefault("rest.minutes", _REST_MIN if value else 0)
         else:
-            shown = "not right" if key in secretive else _short(value)
+            shown = "not right" if key in secretive else short(value)
             sentences.append("%s: %s is %s, must be {...}; using defaults" % (file, key, shown))
     return flat, sentences
 
 
-def _problem(value, allowed):
+def problem_with(value, allowed):
     """Return what `value` should have been, or "" if it is allowed."""
     if allowed in ("text", "secret"):
         # control characters would garble the REPL and the display
@@ -212,7 +211,7 @@ def _problem(value, allowed):
         choices = [_parse(word) for word in allowed.split("|")]
         if any(type(value) is type(choice) and value == choice for choice in choices):
             return ""
-        words = [_short(choice) for choice in choices]
+        words = [short(choice) for choice in choices]
         return ", ".join(words[:-1]) + " or " + words[-1]
     off, _, limits = allowed.rpartition("|")  # "0" or ""
     low, high = (float(word) for word in limits.split(".."))
@@ -224,22 +223,6 @@ def _problem(value, allowed):
     if off:
         kind = off + " or " + kind
     return "%s %d to %d" % (kind, low, high)
-
-
-def battery_problem(given):
-    """Return what is wrong with `given`, one of several batteries, or ""."""
-    if not isinstance(given, dict):
-        return "%s must be {...}" % _short(given)
-    allowed = {row[0]: row[2] for row in rows() if row[0] in _OF_A_BATTERY}
-    allowed["called"] = "text"  # of one that was found, see app/findall.py
-    for key in given:
-        if key not in allowed:
-            return "unknown key %s" % _short(key)
-        problem = _problem(given[key], allowed[key])
-        if problem:
-            shown = "not right" if key == "secret" else _short(given[key])
-            return "%s is %s, must be %s" % (key, shown, problem)
-    return "" if "dev_name" in given else "dev_name is missing"
 
 
 def _is_whole(allowed):
@@ -258,7 +241,7 @@ def _whose(default):
     return "the chip's" if default == "chip" else "conn.py's"
 
 
-def _short(value):
+def short(value):
     """Return a value as JSON has it, text without its quotes, on one short line."""
     if value is None or value is True or value is False:
         return json.dumps(value)

@@ -11,6 +11,7 @@ _LINKS = const(4)  # at a time: what MicroPython has its Bluetooth built for, on
 _PAUSE_MS = const(120_000)  # between two turns of a link: the log is not interrupted
 _TURN_S = const(80)  # where links take turns: as far apart as polls, for who asks if data are old
 _AT_LEAST_S = 600  # a board that was started does not sleep before
+_ONLY_ONE = ": only one is logged until ./install.sh has brought what several need"
 
 
 def settings():
@@ -108,9 +109,13 @@ def _plan(app):
     try:
         claim.claim(_DATA)
         if want["batteries"] or hasattr(app.conn, "BATTERIES"):
-            from app import several
-
-            return several.plan(app)
+            try:
+                from app import several
+            except ImportError:  # so it was installed, for one battery
+                listed = "settings.json: batteries" if want["batteries"] else "conn.py: BATTERIES"
+                app.say(listed + _ONLY_ONE)
+            else:
+                return several.plan(app)
         driver, name, capacity = choice.choose(app.conn, want)
         address, called = known.read(_DATA, name)
     finally:

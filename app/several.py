@@ -103,7 +103,7 @@ def _chosen(app, given, where):
     if "phone" in app.settings:
         room -= _PHONE
     for entry in given:
-        problem = settings.battery_problem(entry)
+        problem = _problem(entry)
         place = "%s: battery %d" % (where, 1 + len(chosen) + len(problems))
         if not problem:
             try:
@@ -135,6 +135,22 @@ def _one(app, entry):
     want.update(entry)
     driver, name, capacity_ah = choice.choose(_Conn(app.conn), want)
     return driver, name.strip(), capacity_ah, want["secret"], entry.get("called")
+
+
+def _problem(given):
+    """Return what is wrong with `given`, one of several batteries, or ""."""
+    if not isinstance(given, dict):
+        return "%s must be {...}" % settings.short(given)
+    allowed = {row[0]: row[2] for row in settings.rows() if row[0] in _KEYS}
+    allowed["called"] = "text"  # of one that was found, see app/findall.py
+    for key in given:
+        if key not in allowed:
+            return "unknown key %s" % settings.short(key)
+        problem = settings.problem_with(given[key], allowed[key])
+        if problem:
+            shown = "not right" if key == "secret" else settings.short(given[key])
+            return "%s is %s, must be %s" % (key, shown, problem)
+    return "" if "dev_name" in given else "dev_name is missing"
 
 
 def _are_one(name, other):

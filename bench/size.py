@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from batmon.firmware import payload
 from batmon.firmware.build import build
 from batmon.paths import BOARD, BUILD
 
@@ -22,12 +23,15 @@ def measure() -> dict[str, dict[str, float]]:
     rows["everything"] = {"bytes": sum(sizes.values())}
     build(BUILD / "board-jikong", ["jikong_bms"])
     rows["everything"] |= {"in_blocks_of_4_kB": _in_blocks(sizes.values())}
-    chosen = [path for path in (BUILD / "board-jikong").rglob("*") if path.is_file()]
-    sizes = [path.stat().st_size for path in chosen]
-    rows["everything with one driver (Jikong)"] = {
-        "bytes": sum(sizes),
-        "in_blocks_of_4_kB": _in_blocks(sizes),
-    }
+    tree = BUILD / "board-jikong"
+    chosen = {path: path.stat().st_size for path in tree.rglob("*") if path.is_file()}
+    several = {tree / path[1:] for path in payload.SEVERAL}
+    for row, paths in (("one battery", chosen.keys() - several), ("several", chosen)):
+        sizes = [chosen[path] for path in paths]
+        rows[f"with one driver (Jikong), for {row}"] = {
+            "bytes": sum(sizes),
+            "in_blocks_of_4_kB": _in_blocks(sizes),
+        }
     return rows
 
 

@@ -1,5 +1,6 @@
 # Several batteries: what of a list is logged, under which names, and what is said of the rest
 import asyncio
+import builtins
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import jikong
 import machine
 import vclock
 import vfs
+from aiobmsble.bms import jikong_bms
 from app import findall, known, setup
 from app.app import App
 from bleak_peer import fresh
@@ -217,6 +219,57 @@ def test_who_wants_rest_is_told_that_several_have_none():
             app = board.start(given, conn, rest)
             assert app.rest_ma == 0
             assert [said for said in app.sentences if said.startswith("the board stays awake")]
+
+
+class _WithoutSeveral:
+    """app/several.py is not on the board."""
+
+    def __enter__(self):
+        self._import = builtins.__import__
+        builtins.__import__ = self
+
+    def __exit__(self, *_):
+        builtins.__import__ = self._import
+
+    def __call__(self, name, *more):
+        if name == "app" and more[2:] and "several" in (more[2] or ()):
+            raise ImportError("no module named 'app.several'")
+        return self._import(name, *more)
+
+
+def test_on_a_board_for_one_the_one_of_before_is_logged_and_the_remedy_is_said():
+    class Conn(_Conn):
+        BMS = jikong_bms.BMS
+        dev_name = "jk-pak01"
+
+        class BmsLink(_Conn.BmsLink):
+            def __init__(self, driver, name, *_):
+                self.name = name
+
+    class Listed(Conn):
+        BATTERIES = (("jbd_bms", "b", 100), ("jikong_bms", "jk-pak01", 280))
+
+    class Wrong:
+        BATTERIES = ()
+
+    only = ": only one is logged until ./install.sh has brought what several need"
+    for conn, batteries, where in (
+        (Conn, [_JBD, _JK], "settings.json: batteries"),
+        (Conn, "all", "settings.json: batteries"),
+        (Listed, None, "conn.py: BATTERIES"),
+        (Wrong, None, "conn.py: BATTERIES"),
+    ):
+        with _Board() as board, _WithoutSeveral():
+            app = board.start(batteries, conn)
+            assert where + only in app.sentences, app.sentences
+            if conn is Wrong:  # whose three lines are missing, and that is said too
+                assert app.sentences[0].startswith("conn.py: "), app.sentences
+                assert len(app.sentences) == 2
+                continue
+            assert len(app.sentences) == 1 and _names(app) == ["jk-pak01"]
+            (one,) = app.batteries
+            assert one.link.name == "jk-pak01" and one.store.name == "jk_pak01"
+            assert one.update() is not None and where + only in one.status.message
 
 
 def test_two_of_one_name_are_told_apart_by_their_addresses():

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from batmon.firmware import payload
 from batmon.firmware.build import build
 from batmon.paths import BOARD, ROOT
 from batmon.virtual import process
@@ -26,6 +27,7 @@ _build = functools.cache(build)  # looking whether anything has changed takes 0.
 def run(tmp_path):
     """Return a function that runs the board for a while: (last record, what the REPL said).
 
+    It has what a board gets that is installed for one battery.
     Memory may never run out, but in a test that `starves` the board. More than half of the time
     goes into collecting it: hours that are about something else take a board with a PSRAM, with
     `heap="4m"`; that all fits into a chip's is shown by the shorter runs.
@@ -36,6 +38,8 @@ def run(tmp_path):
         tree = tmp_path / "board"
         if not tree.exists():
             shutil.copytree(BOARD, tree)
+            for path in payload.SEVERAL:
+                (tree / path[1:]).unlink()
         wanted = {"days": minutes / 1440, "lcd": "16x2", "status_wall_ms": 0} | changes
         path = process.configure(tmp_path, tree, **wanted)
         words = []

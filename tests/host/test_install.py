@@ -20,6 +20,7 @@ from batmon import cli
 from batmon.board import deploy, identity, install, remote
 from batmon.board.remote import Remote
 from batmon.console import UserError
+from batmon.firmware import payload
 from batmon.firmware.build import PACKAGES
 from batmon.firmware.interpreter import cpu
 from batmon.paths import BUILD, ROOT
@@ -71,7 +72,7 @@ def _hashes(board) -> dict[str, str]:
 def _expected(extra=()) -> set[str]:
     tree = BUILD / "install" / f"jikong_bms-{cpu() or 'any'}"
     files = {"/" + p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
-    return files | {"/installed.txt", *extra}
+    return (files | {"/installed.txt", *extra}) - set(payload.SEVERAL)
 
 
 def test_from_bare_to_the_first_sample_and_again(bare):
@@ -134,6 +135,35 @@ def test_bthome_is_asked_once(bare, monkeypatch):
     with Remote(bare.port) as link:
         assert json.loads(link.read("/settings.json"))["bthome"] is False
     assert len(asked) == 1
+
+
+def test_a_list_of_batteries_on_a_board_for_one_is_logged_after_the_next_run(tmp_path):
+    several = set(payload.SEVERAL)
+    listed = [{"bms": "jikong_bms", "dev_name": f"jk-pak0{n}", "capacity_ah": 280} for n in (1, 2)]
+    with SerialBoard(tmp_path / "board", bms="jikong", battery="van,van") as board:
+        assert _install(board.port, "--wait", "0", "--lcd", "none", "--set", "phone=off")[0] == 0
+        assert not several & set(_hashes(board))
+        said = []
+        with Remote(board.port) as link:
+            settings = json.loads(link.read("/settings.json"))
+            text = json.dumps(settings | {"batteries": listed}).encode()
+            link.write("/settings.json", text, lambda n: None)
+            for line in link.restart(300):
+                said.append(line)
+                if identity.SAMPLE.match(line):  # of the one before
+                    break
+        assert identity.SAMPLE.match(said[-1]) and "Traceback" not in "".join(said), said
+        remedy = "settings.json: batteries: only one is logged until ./install.sh has brought what"
+        assert [line for line in said if line.startswith(remedy)], said
+        code, words = _install(board.port)
+        assert code == 0 and f"copying {1 + len(several)} files" in words, words
+        assert "jk-pak02: " in words and remedy not in words and "left out" not in words, words
+        assert several <= set(_hashes(board))
+        # and the next one does not take it away
+        code, words = _install(board.port, "--wait", "0")
+        assert code == 0 and "up to date" in words, words
+        with Remote(board.port) as link:
+            assert link.read("/settings.json") == text
 
 
 def _age(port: str):
@@ -376,6 +406,7 @@ def test_all_drivers(bare):
     assert code == 0, said
     modules = [path for path in _hashes(bare) if path.startswith("/aiobmsble/bms/")]
     assert len(modules) == 1 + len(list((BUILD / "board/aiobmsble/bms").glob("*_bms.mpy")))
+    assert set(payload.SEVERAL) <= set(_hashes(bare))
 
 
 def test_all_drivers_on_a_small_flash_are_refused(tmp_path):

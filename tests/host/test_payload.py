@@ -215,3 +215,57 @@ def test_the_drivers_of_several_are_those_of_each():
     assert payload._drivers(_CONN, {"batteries": [jbd, {"dev_name": "b"}]}) is None
     listed = 'BATTERIES = (("daly_bms", "a", 5), ("jbd_bms", "b"))\n' + payload._halves(_CONN)[1]
     assert payload._drivers(listed, None) == ["daly_bms", "jbd_bms"]
+
+
+def _program(board, *options):
+    """Return the paths that belong on the board, below /, and its settings.json if it changes."""
+    given = cli.make_parser().parse_args(["install", *options])
+    files = payload.files(board.read, {}, payload.wishes(given), given, mpy=6)
+    settings = files.get("/settings.json")
+    return set(files) - {"/settings.json"}, settings and json.loads(settings)
+
+
+def test_what_only_several_batteries_need_is_there_where_several_may_be(monkeypatch):
+    monkeypatch.setattr(payload, "head_digest", lambda: None)  # the board's conn.py counts
+    one, _ = _program(_Board())
+    assert not one & set(payload.SEVERAL)
+    all_of_it = one | set(payload.SEVERAL)
+    jikong = [_VAN, _VAN | {"dev_name": "b"}]  # of one make: the drivers are the same
+    for board, options in (
+        (_Board(), ["--add", "jikong,b,100"]),
+        (_Board(), ["--set", f"batteries={json.dumps(jikong)}"]),
+        (_Board(settings_json=json.dumps({"batteries": jikong})), []),
+        (_Board(settings_json='{"batteries": [{"dev_name": "b"},]}'), []),  # to be mended
+        (_Board(conn_py='BATTERIES = (("jikong_bms", "a"),)\n' + _CONN), []),
+        (_Board(conn_py='if 1:\n    BATTERIES: tuple = (("jikong_bms", "a"),)\n' + _CONN), []),
+    ):
+        assert _program(board, *options)[0] == all_of_it, options
+    for settings in ('{"batteries": null}', '{"influx": {"battery": "batteries"}}', "{,}"):
+        assert _program(_Board(settings_json=settings))[0] == one
+    assert _program(_Board(conn_py="# BATTERIES = ()\n" + _CONN))[0] == one
+    assert payload._several(_CONN, {"batteries": "all"}, b"")
+
+
+def test_options_for_the_battery_count_or_say_why_not(monkeypatch, capsys):
+    monkeypatch.setattr(payload, "head_digest", lambda: None)
+    both = {"dev_name": "other", "capacity_ah": 100, "poll_s": 4}
+    board = _Board(settings_json=json.dumps(both))
+    assert _program(board)[1] is None
+    assert _program(board, "--name", "mine")[1] == {"capacity_ah": 100, "poll_s": 4}
+    assert _program(board, "--capacity", "99", "--name", "a")[1] == {"poll_s": 4}
+    # and as the first of several
+    settings = _program(board, "--name", "mine", "--add", "jikong,b,7")[1]
+    assert [one["dev_name"] for one in settings["batteries"]] == ["mine", "b"]
+    said = ": without effect, for the batteries of this board are listed in "
+    assert said not in capsys.readouterr().err
+    board = _Board(settings_json=json.dumps({"batteries": [_VAN]}))
+    _program(board, "--lcd", "20x4")
+    _program(board, "--set", f"batteries={json.dumps([_VAN])}", "--name", "a")  # --restore does so
+    assert said not in capsys.readouterr().err
+    _program(board, "--name", "a", "--capacity", "7")
+    assert f"--name and --capacity{said}its settings.json; --add" in capsys.readouterr().err
+    board = _Board(conn_py='BATTERIES = [("jikong_bms", "a")]\n' + _CONN)
+    _program(board, "--bms", "jikong_bms")
+    assert f"--bms{said}BATTERIES of conn.py; change" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--add: conn\.py lists the batteries of this board"):
+        _program(board, "--add", "jbd,b,7")

@@ -125,7 +125,11 @@ def add_parser(subparsers):
     add("--yes", action="store_true", help="with --flash: do not ask before erasing")
     add("--restore", metavar="DIR", help="go on with the log that `batmon pull` brought into DIR:"
         " its settings, lifetime counters, and numbers")
-    add("--all-drivers", action="store_true", help="take all drivers, not only the chosen one")
+    add(
+        "--all-drivers",
+        action="store_true",
+        help="take all drivers, and what several batteries need",
+    )
     add("--replace", action="store_true", help="no room for two versions: remove the old one first")
     add("--index", metavar="URL", help="where aioble comes from if it is not here yet (mip's own)")
     add("--wait", type=int, default=90, metavar="S", help="for the first sample; 0: do not (90)")

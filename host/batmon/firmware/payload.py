@@ -24,6 +24,15 @@ SETTINGS = "/settings.json"
 CONN = "/conn.py"
 _BELOW = "# ---- Nothing to change below"  # in conn.py: above are the user's lines
 _IMPORT = "from aiobmsble.bms.{} import BMS"
+_LISTED = re.compile(r"^\s*BATTERIES\b", re.M)  # in conn.py, where there are several
+# Options that write a line of conn.py, and the settings that go before these.
+_BATTERY = {"bms": "bms", "name": "dev_name", "capacity": "capacity_ah"}
+# What a board with one battery does without; app/setup.py tells whoever gives it several by hand.
+SEVERAL = (
+    *(f"/app/{name}.mpy" for name in ("findall", "several")),
+    *(f"/link/{name}.mpy" for name in ("peers", "places")),
+    *("/screen/several.mpy", "/shards/several.mpy", "/sinks/bank.mpy"),
+)
 
 
 def digest(data: bytes) -> str:
@@ -72,12 +81,18 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
     for key in ("bms", "dev_name", "capacity_ah"):
         if key in wanted:
             raise UserError(f"--set {key} has an option of its own: --bms, --name or --capacity.")
-    problems = settingsdoc.problems(wanted)
-    if problems:  # without what a board would do about it: here it is refused
-        wrong = problems[0].removeprefix("settings.json: ").rsplit("; using ", 1)[0]
-        wrong = wrong.removesuffix(", ignored")
-        raise UserError(f"{wrong}; docs/SETTINGS.md lists what there is.")
+    if problem := _problem(wanted):
+        raise UserError(f"{problem}; docs/SETTINGS.md lists what there is.")
     return wanted
+
+
+def _problem(settings: dict) -> str:
+    """Return what the board says of them, "" if nothing is wrong.
+
+    Without what it would do about it: here it is refused.
+    """
+    problem = "".join(settingsdoc.problems(settings)[:1]).removeprefix("settings.json: ")
+    return problem.rsplit("; using ", 1)[0].removesuffix(", ignored")
 
 
 def _value(key: str, word: str) -> object:
@@ -105,6 +120,7 @@ def files(
     settings = _settings(read, wanted)
     conn = _conn(read, was, options)
     added = [_battery(text) for text in getattr(options, "add", ())]
+    changed = _give_way(settings or {}, wanted, conn, options) or wanted or added
     if added:
         settings = _with(added, settings or {}, conn)
     drivers = None if options.all_drivers else _drivers(conn, settings)
@@ -123,8 +139,11 @@ def files(
                 f"this MicroPython reads .mpy files of version {mpy & 0xFF}, not {data[1]};"
                 " flash a current one."
             )
+    if not options.all_drivers and not _several(conn, settings, read(SETTINGS)):
+        for path in SEVERAL:
+            del content[path]
     content[CONN] = conn.encode()
-    if wanted or added:
+    if changed:
         content[SETTINGS] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
     return content
 
@@ -184,7 +203,7 @@ def _battery(text: str) -> dict:
         raise UserError(f"--add {text} must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100.") from None
     make = make if make.endswith("_bms") else f"{make}_bms"
     entry = {"bms": make, "dev_name": name, "capacity_ah": ah}
-    if problem := settingsdoc.load().battery_problem(entry):
+    if problem := _problem(entry):
         raise UserError(f"--add {text}: {problem}.")
     return entry
 
@@ -192,6 +211,8 @@ def _battery(text: str) -> dict:
 def _with(added: list[dict], settings: dict, conn: str) -> dict:
     """Return settings that list these batteries too; the first of a list is that of conn.py."""
     batteries = settings.get("batteries")
+    if not batteries and _LISTED.search(conn):
+        raise UserError("--add: conn.py lists the batteries of this board; write it there.")
     if not isinstance(batteries, list):
         make = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
         name = re.search(r"""^dev_name *= *(["'])(.*?)\1""", conn, re.M)
@@ -206,6 +227,26 @@ def _with(added: list[dict], settings: dict, conn: str) -> dict:
     for one in added:  # again: with another capacity
         batteries = [b for b in batteries if b.get("dev_name") != one["dev_name"]] + [one]
     return settings | {"batteries": batteries}
+
+
+def _give_way(settings: dict, wanted: dict, conn: str, options: argparse.Namespace) -> bool:
+    """Let the lines that the options wrote into conn.py count, or tell that a list goes before.
+
+    `settings` have what is `wanted` in this run. Returns whether something was taken out of them.
+    """
+    said = [option for option in _BATTERY if getattr(options, option) is not None]
+    before = [_BATTERY[option] for option in said if _BATTERY[option] in settings]
+    for key in before:
+        del settings[key]
+    where = ""
+    if settings.get("batteries"):
+        where = "its settings.json; --add MAKE,NAME,AH changes one of them or adds one"
+    elif _LISTED.search(conn):
+        where = "BATTERIES of conn.py; change them there"
+    if where and said and "batteries" not in wanted:
+        words = " and ".join(f"--{option}" for option in said)
+        note(f"{words}: without effect, for the batteries of this board are listed in {where}.")
+    return bool(before)
 
 
 def _conn(read: Callable[[str], bytes], was: dict[str, str], options: argparse.Namespace) -> str:
@@ -259,13 +300,18 @@ def _halves(text: str) -> tuple[str, str]:
     return (head, mark + rest) if mark else ("", text)
 
 
+def _several(conn: str, settings: dict | None, text: bytes) -> bool:
+    """May there be several batteries? `text` counts if it is no valid settings.json: it will be."""
+    listed = b'"batteries"' in text if settings is None else settings.get("batteries")
+    return bool(listed or _LISTED.search(conn))
+
+
 def _drivers(conn: str, settings: dict | None) -> list[str] | None:
     """Return the driver modules that conn.py and the settings name, None for all."""
     settings = settings or {}
     imported = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
     batteries = settings.get("batteries")
-    listed = re.search(r"^BATTERIES *=", conn, re.M)
-    if batteries or listed:
+    if batteries or _LISTED.search(conn):
         if batteries:
             known = isinstance(batteries, list)
             makes = {one.get("bms") for one in batteries if isinstance(one, dict)} if known else ()
