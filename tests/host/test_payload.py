@@ -193,9 +193,15 @@ def test_add_puts_batteries_behind_that_of_conn_py():
     bow = payload._battery("daly_bms,bow,50")
     settings = payload._with([larger, bow], settings, _CONN)
     assert settings["batteries"] == [_VAN, larger, bow]
+    # the rest of it stays, and where it is, for the log's address is noted by its place
+    odd = [5, {"bms": ""}, house | {"secret": "1234"}, _VAN]
+    settings = payload._with([larger], {"batteries": odd}, _CONN)
+    assert settings["batteries"] == [5, {"bms": ""}, larger | {"secret": "1234"}, _VAN]
+    with pytest.raises(UserError, match='"batteries": "all"'):
+        payload._with([house], {"batteries": "all"}, _CONN)
     # what settings.json said of the first goes first, and moves into the list
-    settings = payload._with([house], {"dev_name": "other", "capacity_ah": 100}, _CONN)
-    other = _VAN | {"dev_name": "other", "capacity_ah": 100}
+    settings = payload._with([house], {"dev_name": "other", "secret": "1"}, _CONN)
+    other = _VAN | {"dev_name": "other", "secret": "1"}
     assert settings == {"batteries": [other, house]}
     for text, sentence in (
         ("jbd", "must be MAKE,NAME,AH, like jbd,JBD-SP25S020,100"),

@@ -213,6 +213,8 @@ def _with(added: list[dict], settings: dict, conn: str) -> dict:
     batteries = settings.get("batteries")
     if not batteries and _LISTED.search(conn):
         raise UserError("--add: conn.py lists the batteries of this board; write it there.")
+    if batteries == "all":
+        raise UserError('--add: settings.json on the board says "batteries": "all"; remove that.')
     if not isinstance(batteries, list):
         make = re.search(r"^from aiobmsble\.bms\.(\w+) import BMS", conn, re.M)
         name = re.search(r"""^dev_name *= *(["'])(.*?)\1""", conn, re.M)
@@ -221,11 +223,18 @@ def _with(added: list[dict], settings: dict, conn: str) -> dict:
             raise UserError("--add needs the three lines at the top of conn.py for the first one.")
         ah = float(capacity[1])
         first = {"bms": make[1], "dev_name": name[2], "capacity_ah": int(ah) if ah % 1 == 0 else ah}
-        for key in first:
-            first[key] = settings.pop(key, first[key])
+        for key in (*first, "secret"):
+            if key in settings:
+                first[key] = settings.pop(key)
         batteries = [first]
-    for one in added:  # again: with another capacity
-        batteries = [b for b in batteries if b.get("dev_name") != one["dev_name"]] + [one]
+    batteries = list(batteries)
+    for one in added:
+        names = [known.get("dev_name") if isinstance(known, dict) else None for known in batteries]
+        if one["dev_name"] in names:  # with another capacity, say
+            at = names.index(one["dev_name"])
+            batteries[at] = batteries[at] | one
+        else:
+            batteries.append(one)
     return settings | {"batteries": batteries}
 
 
