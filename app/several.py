@@ -55,7 +55,11 @@ def _plan(app):
             app.say("looking for all BMSs in reach")
             asyncio.create_task(app.keep("search", findall.find))
             return []
-    chosen = _chosen(app, given, where)
+    try:
+        chosen = _chosen(app, given, where)
+    finally:
+        app.conn.BMS = None  # of the first lines, which do not count
+    _let_go([one[0] for one in chosen])
     if "rest.minutes" in want:
         app.say("the board stays awake: rest is for one battery, in the first lines of conn.py")
     several = len(chosen) > 1
@@ -127,6 +131,15 @@ def _chosen(app, given, where):
     for problem in problems:
         app.say(problem + "; it is left out")
     return chosen
+
+
+def _let_go(drivers):
+    """Let go of all other drivers: that of conn.py's first lines, those of who was left out."""
+    for name in [name for name in sys.modules if name.startswith("aiobmsble.bms.")]:
+        if getattr(sys.modules[name], "BMS", None) not in drivers:
+            del sys.modules[name]
+            if hasattr(sys.modules["aiobmsble.bms"], name[14:]):
+                delattr(sys.modules["aiobmsble.bms"], name[14:])
 
 
 def _one(app, entry):

@@ -4,6 +4,7 @@ import builtins
 import json
 import os
 import random
+import sys
 
 import air
 import battery
@@ -187,6 +188,17 @@ def test_more_than_the_memory_is_enough_for_are_left_out():
             left = len(given) - fit
             said = "this board's memory is enough for %d of the batteries, %d of %d are left out"
             assert app.sentences == [said % (fit, left, len(given))], app.sentences
+
+
+def test_drivers_of_no_battery_leave_the_memory():
+    class Conn(_Conn):
+        BMS = __import__("aiobmsble.bms.daly_bms", None, None, ("BMS",)).BMS
+
+    with _Board("ESP32") as board:
+        app = board.start([_JK, _JK, dict(_JBD, bms="ective_bms"), _JBD], Conn)
+        assert len(app.batteries) == 2
+        loaded = [name for name in sys.modules if name.startswith("aiobmsble.bms.")]
+        assert loaded == ["aiobmsble.bms.jikong_bms"] and not Conn.BMS, loaded
 
 
 def test_one_is_logged_where_the_memory_is_enough_for_none():
