@@ -457,6 +457,14 @@ def test_a_pack_that_takes_more_than_its_part_is_marked(tab):
         assert card["fine"] is fine and card["words"] == "pack-1 : pack-2"
 
 
+def test_a_pack_with_the_wrong_sign_is_named(tab):
+    for shares in ((0.6, -0.5), (0.5, 0.3, -0.2), (0.9, -0.1)):
+        bank = _bank(tab, _packs(shares))
+        assert [pack["against"] for pack in bank["figures"]["packs"]] == [s < 0 for s in shares]
+        (card,) = [a for a in bank["answers"] if a["id"] == "bank-split"]
+        assert card["fine"] is False and f"; pack-{len(shares)} runs against" in card["words"]
+
+
 def test_a_battery_of_another_voltage_is_not_parallel(tab):
     packs = _bank(tab, _packs((0.6, 0.4, 0.1), apart_v=0.4))["figures"]["packs"]
     assert [pack["name"] for pack in packs] == ["pack-1", "pack-2"]

@@ -16,7 +16,7 @@ class BankPage extends View {
   // A switch for each battery: is it one of the bank?
   switches() {
     const { bank } = this, notes = by("notes");
-    element(notes, "div", `Summed up are the batteries that are marked. At first these are those whose voltages agree within ${100 * PARALLEL} %, as those of parallel packs do.`);
+    element(notes, "div", `Summed up are the batteries that are marked. At first these are those whose voltages agree within ${100 * PARALLEL} %, as those of parallel packs do. Packs in series look alike, and their current is no sum: mark one of them.`);
     const line = element(notes, "div");
     line.id = "packs";
     this.buttons_of = bank.parts.map(({ name }, k) => {

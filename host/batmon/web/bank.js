@@ -9,6 +9,8 @@ const PARALLEL = 0.015;
 const SHARE_S = 900, SHARE_OF_MAX = 0.05;
 // A pack that has more or less than its part of the charge by this part of it is marked.
 const SPLIT_FINE = 0.25;
+// A pack of whose charge more than this part runs against the sum of all may tell the wrong sign.
+const AGAINST = 0.4;
 
 // `batteries` as count() gives them, with their names; those without a clock have no common time.
 class Bank {
@@ -121,7 +123,7 @@ class Bank {
   counted() {
     const { time, values, length } = this.rows;
     const none = () => ({ in_ah: 0, out_ah: 0, in_wh: 0, out_wh: 0 });
-    const all = { ...none(), measured_s: 0 }, each = this.chosen.map(none);
+    const all = { ...none(), measured_s: 0 }, each = this.chosen.map(none), against = each.map(() => 0);
     const add = (into, amps, volts, hours) => {
       const way = amps > 0 ? "in" : "out", ah = Math.abs(amps) * hours;
       into[`${way}_ah`] += ah;
@@ -134,6 +136,7 @@ class Bank {
       this.chosen.forEach((k, i) => {
         const volts = (values[`voltage${k}`][j - 1] + values[`voltage${k}`][j]) / 2;
         add(each[i], values[`current${k}`][j], volts, hours);
+        if (values[`current${k}`][j] * values.current[j] < 0) against[i] += Math.abs(values[`current${k}`][j]) * hours;
       });
       add(all, values.current[j], values.power[j] / values.current[j], hours);
     }
@@ -143,14 +146,14 @@ class Bank {
     const packs = this.chosen.map((k, i) => {
       const { name, found } = this.parts[k];
       return { name, ...each[i], soc: found.now.soc, capacity_ah: capacities[i],
-        moved_percent: total ? 100 * moved[i] / total : null,
+        against: against[i] > AGAINST * moved[i], moved_percent: total ? 100 * moved[i] / total : null,
         due_percent: known ? 100 * capacities[i] / whole : 100 / this.chosen.length };
     });
     const told = packs.every(({ soc }) => soc !== null);
     return { ...all, packs, by_capacity: known, capacity_ah: known ? whole : null,
       soc: told ? packs.reduce((sum, { soc, due_percent }) => sum + soc * due_percent / 100, 0) : null,
-      fine: total && packs.length > 1 ? packs.every(({ moved_percent, due_percent }) =>
-        Math.abs(moved_percent - due_percent) <= SPLIT_FINE * due_percent) : null };
+      fine: total && packs.length > 1 ? packs.every(({ against, moved_percent, due_percent }) =>
+        !against && Math.abs(moved_percent - due_percent) <= SPLIT_FINE * due_percent) : null };
   }
 }
 
@@ -167,9 +170,11 @@ function bankAnswers({ packs, soc, capacity_ah, by_capacity, fine, ...all }) {
   if (packs.length > 1)
     found.push({ id: "bank-split", question: "How the current splits", fine, see: "split",
       value: packs.map(({ moved_percent }) => number(moved_percent, 0)).join(" : "),
-      words: packs.map(({ name }) => name).join(" : "),
+      words: packs.map(({ name }) => name).join(" : ") +
+        packs.filter(({ against }) => against).map(({ name }) => `; ${name} runs against the others: is the sign of its current right?`).join(""),
       rule: `Parts of the charge that went in and out of each; marked where one has ${100 * SPLIT_FINE} % more or less than its part ` +
-        `by ${by_capacity ? "capacity" : "number, for not every capacity is known"}.` });
+        `by ${by_capacity ? "capacity" : "number, for not every capacity is known"}, or where ${100 * AGAINST} % ` +
+        "of what flows through one runs against the sum." });
   return found;
 }
 
