@@ -118,6 +118,7 @@ def _plan(app):
                 return several.plan(app)
         driver, name, capacity = choice.choose(app.conn, want)
         address, called = known.read(_DATA, name)
+        log = name and known.logs(_DATA).get(address or name.upper(), name)
     finally:
         _forget("app", "choice")
         _forget("app", "claim")
@@ -130,7 +131,7 @@ def _plan(app):
     if "rest.minutes" in want:
         app.rest_ma = max(1, int(capacity * want["rest.percent"] * 10))
         app.loud_s = app.clock.uptime_s() + _AT_LEAST_S - app.quiet_s
-    return [(make, driver, name, capacity, want["secret"], name, address, called)]
+    return [(make, driver, name, capacity, want["secret"], log, address, called)]
 
 
 def _go_on_watching(app, paused):

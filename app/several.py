@@ -11,6 +11,7 @@ from micropython import const
 from shards import frame
 from shards.several import Common
 
+_DATA = "/data"
 _KEYS = ("bms", "dev_name", "capacity_ah", "secret")
 _MOST = const(8)
 # Bytes of heap: of one battery without display (75 kB are in use), of what several share (4), and
@@ -62,26 +63,47 @@ def _plan(app):
     _let_go([one[0] for one in chosen])
     if "rest.minutes" in want:
         app.say("the board stays awake: rest is for one battery, in the first lines of conn.py")
+    logs = _logs(chosen)
     several = len(chosen) > 1
     if several:
         app.common = Common(machine.RTC(), len(chosen))
-    logs = []
-    for place in range(len(chosen)):
-        _, name, _, _, called = chosen[place]
-        seen = known.read("/data", name, place)
-        log = called or name or seen[1] or ""
-        if several and log:
-            address = seen[0] or (name.upper() if name.count(":") == 5 else None)
-            if address or not app.common.has(frame.shard_name(log), place):
-                log = app.common.name(place, log, address)
-            else:
-                log = ""  # it is the second of that name, and has to be found first
-        logs.append((log,) + seen)
+        _name(app.common, logs)
     app.batteries[:] = [Battery(app, place) for place in range(len(chosen))]
     make = app.conn.BmsLink
     if several:
         from link.peers import Peer as make
-    return [(make,) + one[:4] + log for one, log in zip(chosen, logs)]
+    return [(make,) + one[:4] + tuple(log[:3]) for one, log in zip(chosen, logs)]
+
+
+def _logs(chosen):
+    """Return [what its log would be called alone, address and name as noted, address, old log].
+
+    Who had a log goes on in it, whatever it is called now and wherever in the list it is.
+    """
+    owned = known.logs(_DATA)
+    named = [one[1].upper() for one in chosen if _is_address(one[1])]
+    logs = []
+    for place in range(len(chosen)):
+        _, name, _, _, called = chosen[place]
+        noted, seen = known.read(_DATA, name, place)
+        address = noted
+        if _is_address(name):
+            address = name.upper()
+        elif noted in named:  # it is another one's, who is told by it
+            noted = seen = address = None
+        old = owned.get(address)
+        logs.append([old or called or name or seen or "", noted, seen, address, old])
+    return logs
+
+
+def _name(common, logs):
+    """Have no two of the `logs` one name; "" is the name of one that has to be found first."""
+    for place in sorted(range(len(logs)), key=lambda place: (not logs[place][4], place)):
+        log, _, _, address, _ = logs[place]
+        if log and (address or not common.has(frame.shard_name(log), place)):
+            logs[place][0] = common.name(place, log, address)
+        else:
+            logs[place][0] = ""
 
 
 def _listed(given):
@@ -168,7 +190,11 @@ def _problem(given):
 
 def _are_one(name, other):
     """Are these the same battery? Two may have one name, but not one address."""
-    return name.upper() == other.upper() and (name.count(":") == 5 or not name)
+    return name.upper() == other.upper() and (_is_address(name) or not name)
+
+
+def _is_address(name):
+    return name.count(":") == 5
 
 
 class _Conn:

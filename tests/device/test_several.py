@@ -300,6 +300,57 @@ def test_two_of_one_name_are_told_apart_by_their_addresses():
         assert [battery.link.address for battery in app.batteries] == [None, "A4:C1:37:12:3F:56"]
 
 
+def test_who_had_a_log_goes_on_in_it_wherever_in_the_list_it_is():
+    van = {"bms": "jikong_bms", "dev_name": "van"}
+    ends = "1A", "2B"  # of two of one name
+    first, second = ["A4:C1:37:12:34:" + end for end in ends]
+
+    def found(app):
+        """Let the links find the batteries that they look for, and the logs be named."""
+        taken = [one.link.address or one.called.upper() for one in app.batteries]
+        left = [address for address in (first, second) if address not in taken]
+        for one in app.batteries:
+            link = one.link
+            if one.called == "JBD-SP25S020" and not link.address:
+                link.address = left.pop(0)
+            elif one.called.upper() in (first, second):
+                link.address = one.called.upper()
+            link.called = "JBD-SP25S020"
+            link.connected = True
+            link.text = "connected"
+            one.link_changed(link)
+        return {one.link.address: one.store.name for one in app.batteries}
+
+    address = dict(_JBD, dev_name=first.lower())
+    for before, after in (
+        ([van, _JBD, _JBD], [_JBD, _JBD]),
+        ([_JBD, _JBD, van], [van, _JBD, _JBD]),
+        ([_JBD, van], [dict(_JBD, dev_name=second.lower()), address]),
+        ([_JBD, van], [_JBD, address]),
+        ([_JBD, van], [address]),
+        ([van, _JBD, _JBD], [dict(_JBD, dev_name=second)]),
+    ):
+        with _Board() as board:
+            logs = found(board.start(before))
+            for _ in range(2):
+                more = found(board.start(after))
+                for one in more:
+                    assert logs.get(one, more[one]) == more[one], (before, after, logs, more)
+                assert len(set(more.values())) == len(more), more
+                logs.update(more)
+
+    class Conn(_Conn):
+        BMS = None
+        dev_name = first
+
+    with _Board() as board:
+        logs = found(board.start([_JBD, van]))
+        (one,) = board.start(conn=Conn).batteries  # by the first lines of conn.py
+        assert one.store.name == logs[first] == "JBD_SP25S020"
+        Conn.dev_name = second
+        assert board.start(conn=Conn).batteries[0].store.name.startswith("A4_C1")
+
+
 def test_a_list_that_was_found_is_kept():
     with _Board() as board:
         app = board.start("all")
