@@ -130,6 +130,105 @@ def test_each_log_keeps_all_through_resets():
         codec.Encoder = encoder
 
 
+class _Cut(_Life):
+    """A board whose power goes at any moment, and whose list of batteries may be another then."""
+
+    _POOL = ("a", "b", "A", "c d", "c_d", "house", "van")
+
+    def __init__(self, volume):
+        super().__init__(self._POOL[-2:])
+        self._volume = volume
+        self.flushed = {}  # by log: the numbers that are on flash for sure
+        self.waiting = {}
+
+    def live(self):
+        """Log, flush and pack until the power goes, or a while; then all is flushed."""
+        self.start()
+        shares = [1 + random.getrandbits(6) for _ in self.stores]
+        for _ in range(random.getrandbits(9)):
+            place = random.getrandbits(16) % sum(shares)
+            store = self.stores[[i for i in range(len(shares)) if place < sum(shares[: i + 1])][0]]
+            self.clock.now_s += 1 + random.getrandbits(5)
+            self.next += 1
+            self.waiting.setdefault(store.name, []).append(self.next)
+            store.append(data_frame(self.next))
+            if not random.getrandbits(6):
+                store.flush()
+            if store.packing_due and not random.getrandbits(2):
+                return self._pack(store)
+            for one in self.stores:
+                one.tick()
+                self._settle(one)
+        for store in self.stores:
+            store.flush()
+            self._settle(store)
+
+    def _settle(self, store):
+        if self._volume.flash.cut_in == 0:
+            raise PowerCut  # the file system told an error of its own
+        if store.waiting.n == 0 or store.waiting.n == 1 and frame.kind(store.waiting.buffer, 0):
+            self.flushed.setdefault(store.name, []).extend(self.waiting.pop(store.name, []))
+
+    def _pack(self, store):
+        for one in self.stores:
+            one.flush()
+            self._settle(one)
+        shards = Shards(DATA, self.clock)
+        shards.name, shards.names, shards.limit = store.name, list(store.names), store.limit
+        recovery.recover(shards, recovery.Found())
+        packing.pack(shards, int)
+
+    def check_all(self):
+        """Each log has what was flushed, but for its oldest shards, and nothing twice."""
+        for name in self.flushed:
+            got = _numbers(name)
+            there = set(got)
+            assert got == sorted(there), (SEED, name)
+            first = got[0] if got else 1 << 30
+            missing = [n for n in self.flushed[name] if n >= first and n not in there]
+            assert not missing, (SEED, name, missing)
+            assert got or len(self.flushed[name]) < 2000, (SEED, name)
+            late = [n for n in self.waiting.pop(name, []) if n in there]
+            assert there <= set(self.flushed[name] + late), (SEED, name)
+            self.flushed[name] = got
+
+
+def _cut_again_and_again(kind, lives):
+    volume = Volume(kind, 160 * 1024)
+    life = _Cut(volume)
+    for _ in range(lives):
+        try:
+            volume.flash.cut_in = None
+            life.start()
+            for store in life.stores:
+                assert store.flush()
+            life.check_all()
+            if random.getrandbits(2):
+                volume.flash.cut_in = 1 + random.getrandbits(8)
+            life.live()
+            volume.replug()
+            if not random.getrandbits(1):
+                count = 2 + random.getrandbits(1)
+                first = random.getrandbits(8) % (len(life._POOL) - count)
+                life.names = life._POOL[first : first + count]
+                life.rtc = Rtc(life.rtc.data, parts=count)
+        except (PowerCut, OSError):
+            volume.replug()
+            life.rtc.data = b""
+    volume.remove()
+
+
+def test_power_cuts_and_other_lists_of_batteries_cost_no_log_what_is_on_flash():
+    encoder, codec.Encoder = codec.Encoder, StoredEncoder
+    random.seed(int.from_bytes(SEED, "little"))
+    try:
+        for kind in ("lfs2", "fat"):
+            for _ in range(20 if _LONG else 1):
+                _cut_again_and_again(kind, 40)
+    finally:
+        codec.Encoder = encoder
+
+
 def test_the_batteries_of_a_start_have_one_boot_and_a_reset_ends_no_shard():
     with _Folder():
         life = _Life()
