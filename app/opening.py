@@ -18,12 +18,12 @@ def open_log(battery, app, name):
     paused = app.paused
     if common:
         common.join(store)
-    else:
-        app.paused = None
     store.open(paused)
     if frame.shard_name(battery.name) != store.name:
         battery.name = store.name  # there is another of that name
     battery.store = store  # not before: one that is half open would be taken for a good one
+    if all([one.store for one in app.batteries]):
+        app.paused = None
     try:
         size = store.ask_free()
     except OSError:

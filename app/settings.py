@@ -50,7 +50,7 @@ wifi.ntp         "pool.ntp.org"  text             -    time server, asked daily;
 influx.host      ""              text             -    InfluxDB server, name or address; "" sends nothing
 influx.port      8089            1..65535         -    its UDP port
 influx.measurement "battery"     text             -    name of the measurement
-influx.battery   ""              text             -    tag battery; "" is the name in the log's files
+influx.battery   ""              text             -    tag battery; "", or of several, is the name in the log's files
 influx.board     ""              text             -    tag board; "" is the number of the ESP32
 influx.polls     false           true|false       -    send every poll too, not only what is stored
 influx.cells     false           true|false       -    send the voltage of each cell too

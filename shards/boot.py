@@ -75,6 +75,7 @@ def begin(store, late):
             os.remove(store.path + PACKING)  # not before: it is told now, or in RTC memory
         except OSError:
             pass  # the next start does not go on with it: its boot is over
+        store._paused = None
     gc.collect()
     return True
 

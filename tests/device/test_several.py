@@ -421,6 +421,26 @@ async def test_who_looks_again_goes_on_in_the_logs_that_are_there():
             fresh()
 
 
+def test_what_packing_told_this_boot_is_forgotten_when_all_logs_are_open():
+    paused = {"name": "", "boot": 1, "uptime_s": 300, "gap_s": 20, "events": [], "watching": []}
+    for given in ([_JK, _JBD], [_JBD, _JBD], [_JK]):
+        with _Board() as board:
+            board.start(given)  # boot 1
+            app = App(_Conn, dict(paused))
+            app.settings.update({"batteries": given, "lcd.fitted": False})
+            app.settings.pop("phone", None)
+            setup.configure(app)
+            late = app.batteries[-1]
+            if not late.store:
+                assert app.paused
+                late.link.address = "A4:C1:37:12:3F:56"
+                late.link.connected = True
+                late.link_changed(late.link)
+            assert app.paused is None
+            for one in app.batteries:
+                assert one.store.boot == 1 and one.store._paused is None
+
+
 async def test_before_shards_are_packed_all_batteries_are_stored_and_counted():
     with _Board() as board:
         app = board.start([_JK, _JBD])
