@@ -44,6 +44,12 @@ def _run(tmp_path, bms, battery, days, poll_s, chip="esp32", heap="chip", away=N
     return result.get("batteries", [result | {"link": end["stats"]}])
 
 
+def test_a_board_with_psram_takes_eight(tmp_path):
+    kinds = ",".join(["jikong", "jbd"] * 4), ",".join(["van", "house"] * 4)
+    batteries = _run(tmp_path, *kinds, 0.0015, 4, "s3", "1M", lcd="20x4")
+    assert len(batteries) == 8 and all(one["frames"] for one in batteries), batteries
+
+
 def test_six_on_four_links_are_each_polled_within_two_minutes(tmp_path):
     kinds = "jikong,jbd,jikong,jbd,jikong,jbd", "van,house,van,house,ebike,house"
     batteries = _run(tmp_path, *kinds, 0.006, 4, "s3", "1M")

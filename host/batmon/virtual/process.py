@@ -44,6 +44,7 @@ START_UNIX = 1_767_247_200  # 2026-01-01 06:00 UTC
 # What the simulator takes at most of the interpreter's heap, which it shares with the board. There
 # is no more, for each collection looks through all of it.
 _SPACE_KB = {"64": 192, "32": 144}
+_BATTERY_KB = {"64": 8, "32": 5}  # and for each battery more than two
 _REPLAYED = 8  # bytes of it for each of a recorded conversation, at most
 
 
@@ -94,7 +95,8 @@ def board_command(config: Path) -> list[str]:
     bms, _, recording = settings["bms"].partition(":")
     if bms == "replay":
         board += _REPLAYED * Path(recording).stat().st_size
-    heap = f"heapsize={_SPACE_KB[which] + (board >> 10)}k"
+    more_kb = _BATTERY_KB[which] * max(0, settings["bms"].count(",") - 1)
+    heap = f"heapsize={_SPACE_KB[which] + more_kb + (board >> 10)}k"
     return [program, "-X", heap, f"{settings['sim']}/board.py", str(config)]
 
 
