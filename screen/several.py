@@ -8,6 +8,7 @@ _SUMS_S = const(8)
 _ALARM_S = const(4)  # of these, if there is one
 _GONE_S = const(600)  # older data count for nothing, nor data that are older than a turn on the
 _TURN_S = const(150)  # radio, or two polls
+_MOST_W = const(1_000_000)
 _PERCENT_AT = const(6)  # in the line that begins with the state of charge
 _PERCENT = const(0x25)
 _LETTERS = const(2)
@@ -97,7 +98,8 @@ class Several:
             count += 1
             # of what one does not tell nobody knows the sum
             power = sample.get("power")
-            watts = None if watts is None or power is None else watts + power
+            known = power is not None and abs(power) < _MOST_W  # NaN is not
+            watts = watts + power if known and watts is not None else None
             percent = sample.get("battery_level")
             capacity_ah += battery.link.capacity_ah
             if percent is None or charge_ah is None:

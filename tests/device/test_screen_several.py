@@ -131,7 +131,8 @@ def test_what_one_does_not_tell_is_in_no_sum():
         return _glass([_Battery("van"), _Battery("house", **sample)])[0]
 
     assert first()[0] == "2x 50 %    -26 W"
-    assert first(power=None)[0] == "2x 50 %     -- W"
+    for power in (None, float("nan"), float("-inf"), 1e9):
+        assert first(power=power)[0] == "2x 50 %     -- W"
     assert first(battery_level=None)[0] == "2x -- %    -26 W"
     for cells in (None, [], [None, None]):
         assert first(cell_voltages=cells)[1] == "va spread 1mV   "
