@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from shardfiles import anchor, data, write
 
 from batmon.cli import main
 from batmon.firmware.build import build
-from batmon.paths import BUILD
+from batmon.paths import BUILD, ROOT
 from batmon.virtual import process, sim, soak
 
 _DAY_S = 86_400
@@ -157,3 +158,22 @@ def _soak(days):
     (gap_s,) = result["others"]
     # a radio that is deaf, or does not hang up, is switched off and on
     assert gap_s <= 60, result
+
+
+def test_no_file_of_a_board_is_told_to_be_no_shard(tmp_path, capsys):
+    write(tmp_path, "bow-00001.raw", [anchor(0, _UNIX), data(3)])
+    text = (ROOT / "docs/FORMAT.md").read_text().partition("## Frames")[0]
+    names = [name for row in re.findall(r"^\| (`.+?) \|", text, re.M) for name in _names(row)]
+    assert {"state", "found.json", "bow.sum", "bms1"} <= {*names}, names
+    for name in names:
+        if not name.endswith((".raw", ".bts")):
+            (tmp_path / name).write_bytes(b"?")
+    assert main(["info", str(tmp_path)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    # what was damaged is told
+    assert not [line for line in said if ".bad" not in line and ".tmp" not in line], said
+
+
+def _names(row):
+    names = [name.replace("NAME", "bow") for name in re.findall(r"`([^`]+)`", row)]
+    return [*names, "bms1"] if names == ["bms"] else names

@@ -23,7 +23,7 @@ from batmon.log.timeline import FRAME
 _COMPANIONS = {
     "state", "state.bak", "index", "packing", "unreadable", "version", "errors.txt", "errors.old",
     "restart.txt", "names.txt", "restored", "board.json", "bms", *(f"bms{n}" for n in range(1, 8)),
-    "phone", "phone.tries",
+    "phone", "phone.tries", "found.json",
 }  # fmt: skip
 # And of one battery there: the frame that was held, lifetime counters.
 _OF_BATTERY = (".held", ".held2", ".sum", ".sum2")
