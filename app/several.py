@@ -132,18 +132,22 @@ def _chosen(app, given, where):
         problem = _problem(entry)
         place = "%s: battery %d" % (where, 1 + len(chosen) + len(problems))
         if not problem:
+            name = entry["dev_name"].strip()
+            if [other for other in chosen if _are_one(other[1], name)]:
+                problem = "dev_name is that of another one"
+        full = chosen and room < _SAME or len(chosen) == _MOST  # one is logged in any case
+        if not problem and not full:  # else not even its driver is to be loaded
             try:
                 one = _one(app, entry)
             except ValueError as exc:
                 problem = str(exc).split(": ", 1)[1]  # without the file
-        if not problem and [other for other in chosen if _are_one(other[1], one[1])]:
-            problem = "dev_name is that of another one"
         if problem:
             problems.append("%s: %s" % (place, problem))
             continue
-        if chosen:
-            room -= _SAME if [other for other in chosen if other[0] is one[0]] else _OTHER
-        if chosen and room < 0 or len(chosen) == _MOST:  # one is logged in any case
+        if chosen and not full:
+            same = one[0] and [other for other in chosen if other[0] is one[0]]
+            room -= _SAME if same else _OTHER
+        if full or room < 0 and chosen:
             left = len(given) - len(chosen) - len(problems)
             app.say(_SHORT % (len(chosen), left, len(given)))
             break

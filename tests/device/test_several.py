@@ -180,6 +180,7 @@ def test_more_than_the_memory_is_enough_for_are_left_out():
     for chip, given, fit in (
         ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
         ("ESP32C3", [_JK, _JBD, _JBD], 2),
+        ("ESP32C3", [_JK, _JBD, dict(_JBD, bms="not even looked for")], 2),
         ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 4),
     ):
         with _Board(chip) as board:
