@@ -53,14 +53,12 @@ def tell(watch, battery, news, now_s):
     if now_s >= watch.due_s:
         _look_back(watch, battery, now_s)
     if news:
-        _log(watch, battery.store, battery.link.driver, news, now_s)
+        _log(watch, battery, news, now_s)
 
 
-def _log(watch, store, driver, news, now_s):
-    """Store what `news` says; with a fault the records of the ring.
-
-    `driver` is the BMS class: codes of alarms mean nothing without.
-    """
+def _log(watch, battery, news, now_s):
+    """Store what `news` says; with a fault the records of the ring."""
+    store = battery.store
     why = _fault(watch, news)
     limits = _limits(watch.known[_WORDS_AT])
     for code, first, end in _EVENTS:
@@ -74,13 +72,14 @@ def _log(watch, store, driver, news, now_s):
         if code == _LIMITS and _limits(watch.known[first]) == limits:
             continue  # what the BMS says is in its code
         if code == _ALARM and not watch.named:
-            store.event(_MAKE, crc32(_make(driver).encode()))
+            # codes of alarms mean nothing without
+            store.event(_MAKE, crc32(_make(battery.link.driver).encode()))
             watch.named = True
-        store.event(code, *_numbers(code, watch.known, changed))
+        store.event(code, *_numbers(code, battery, watch.known, changed))
         if untold > 0 and code != _HEALTH:  # its numbers tell what came between
             store.event(_UNTOLD, untold, code)
     if why:
-        print(why.replace("\n", ", "))
+        _say(battery, why.replace("\n", ", "))
         watch.why = why
         watch.over_s = 0
         if _may_record(watch, now_s):
@@ -177,14 +176,19 @@ def _make(driver):
     return ""
 
 
-def _numbers(code, known, changed):
+def _say(battery, words):
+    """Print `words`, with the battery's name if there are several."""
+    print("%s: %s" % (battery.name, words) if battery.link.peers else words)
+
+
+def _numbers(code, battery, known, changed):
     """Return the two numbers of an event."""
     if code == _SWITCHED:
         on = 0
         for i in range(_HEALTH_AT):
             on |= known[i] << i
             if changed >> i & 1:
-                print(_SWITCHES[i], "on" if known[i] else "off")
+                _say(battery, _SWITCHES[i] + (" on" if known[i] else " off"))
         return on, changed
     if code == _HEALTH:
         cycles, percent, cells = known[_HEALTH_AT:_CODE_AT]

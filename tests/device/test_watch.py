@@ -1,4 +1,5 @@
 # What changes is told, bounded; the minutes around a fault are kept, and nothing else
+import builtins
 import gc
 import struct
 import sys
@@ -27,12 +28,14 @@ sys.modules["aiobmsble.bms.jikong_bms"] = _Jikong
 
 class _Link:
     driver = _Jikong.BMS
+    peers = ()  # where there are several batteries, all of them
 
 
 class _Board:
     """A battery with a real sampler and a real store, fed with samples."""
 
     link = _Link
+    name = "van"
 
     def __init__(self, poll_s=2):
         self.volume = Volume("lfs2", 512 * 1024)
@@ -228,6 +231,22 @@ def test_a_switch_that_is_off_is_an_alarm_without_a_code():
     board.poll()
     assert not board.status.alarm
     board.volume.remove()
+
+
+def test_of_several_batteries_the_repl_tells_which_it_is():
+    said = []
+    real, builtins.print = builtins.print, lambda words: said.append(words)
+    try:
+        for peers in ((), (_Link, _Link)):
+            board = _Board()
+            board.link = _Link()
+            board.link.peers = peers
+            board.poll(dischrg_mosfet=False)
+            board.volume.remove()
+    finally:
+        builtins.print = real
+    words = ["discharge off", "discharge is off"]
+    assert said == words + ["van: " + one for one in words], said
 
 
 def test_a_poll_takes_no_memory():
