@@ -442,9 +442,27 @@ def test_what_packing_told_this_boot_is_forgotten_when_all_logs_are_open():
                 assert one.store.boot == 1 and one.store._paused is None
 
 
+async def test_who_looks_for_a_name_leaves_the_one_that_another_knows_by_its_address():
+    second = dict(_JK, dev_name="c8:47:80:12:34:56")
+    for given in ([_JK, second], [second, _JK]) * 2:
+        with _Board() as board:
+            twin = jikong.make(battery.make("house", 2))
+            twin.addr = twin.addr[:-1] + b"\x01"
+            fresh(twin, jikong.make(battery.make("van", 1)))
+            app = board.start(given)
+            running = [asyncio.create_task(one.log()) for one in app.batteries]
+            await asyncio.sleep(60)
+            for task in running:
+                task.cancel()
+            for one in app.batteries:
+                end = "01" if one.called == "jk-pak01" else "56"
+                assert one.link.address == "C8:47:80:12:34:" + end, (given, one.link.address)
+            fresh()
+
+
 async def test_before_shards_are_packed_all_batteries_are_stored_and_counted():
     with _Board() as board:
-        app = board.start([_JK, _JBD])
+        app = board.start([_JK, _JBD], more={"watchdog_s": 0})  # it would bite tests after this
         stores = [one.store for one in app.batteries]
         for store in stores:
             store.limit = 3000
