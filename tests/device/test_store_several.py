@@ -224,7 +224,7 @@ def test_power_cuts_and_other_lists_of_batteries_cost_no_log_what_is_on_flash():
     try:
         for kind in ("lfs2", "fat"):
             for _ in range(20 if _LONG else 1):
-                _cut_again_and_again(kind, 40)
+                _cut_again_and_again(kind, 40 if _LONG else 20)
     finally:
         codec.Encoder = encoder
 
