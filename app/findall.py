@@ -27,6 +27,7 @@ def read():
 async def find():
     """Look for all BMSs until no more are found; then the board starts again, with them."""
     import bleradio
+    from bleak import radio
     from link import search
 
     found = {}  # address: entry
@@ -34,7 +35,9 @@ async def find():
     while in_vain < _ENOUGH or not found:
         bleradio.claim(bleradio.LINK)
         in_vain += 1
-        for entry in await search.all_bms():
+        async with radio.turn:
+            heard = await search.all_bms()
+        for entry in heard:
             address = entry["dev_name"]
             if address not in found:
                 found[address] = entry

@@ -144,13 +144,14 @@ class BmsLink:
 
     async def _find(self):
         bleradio.claim(bleradio.LINK)
-        from link import search
+        async with radio.turn:  # before what searches is loaded: not for several at once
+            from link import search
 
-        for package, module in _SEARCH:
-            del sys.modules[package + "." + module]  # when this ends, their memory is free
-            delattr(sys.modules[package], module)
-        self._say(search.aim(self))
-        device, why = await search.find(self)
+            for package, module in _SEARCH:
+                del sys.modules[package + "." + module]  # when this ends, their memory is free
+                delattr(sys.modules[package], module)
+            self._say(search.aim(self))
+            device, why = await search.find(self)
         if device is None:
             raise _NotFound(why)
         self.found = device.address

@@ -107,10 +107,20 @@ class BleakClient:
         """ATT MTU in bytes."""
         return self.mtu or 23
 
-    def connect(self):
-        """Connect and discover, to be awaited. Raises BleakError or asyncio.TimeoutError, and
-        leaves nothing behind then, nor when it is cancelled."""
-        return _beginning().connect(self)
+    async def connect(self):
+        """Connect and discover. Raises BleakError or asyncio.TimeoutError, and leaves nothing
+        behind then, nor when it is cancelled."""
+        if self.is_connected:
+            return
+        await self.disconnect()
+        turn = radio.turn
+        await turn.acquire()  # before what is needed is loaded: not for several at once
+        try:
+            connecting = _load("uuids", "beginning").connect(self, turn)
+        except BaseException:
+            turn.release()
+            raise
+        await connecting
 
     async def disconnect(self):
         """End the link, if there is one. Takes up to 7 s when the peer has vanished."""
@@ -136,13 +146,13 @@ class BleakClient:
     def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
         notification; to be awaited. Raises BleakError or asyncio.TimeoutError."""
-        return _beginning().start_notify(self, char_specifier, callback)
+        return _load("notifying").start(self, char_specifier, callback)
 
     async def stop_notify(self, char_specifier):
         """End what start_notify began. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
         if self._callbacks.pop(char.handle, None):
-            await _beginning().subscribe(self, char, b"\x00\x00")
+            await _load("notifying").tell(self, char, b"\x00\x00")
 
     async def read_gatt_char(self, char_specifier):
         """The value as a bytearray. Raises BleakError or asyncio.TimeoutError."""
@@ -319,13 +329,13 @@ class BleakClient:
         self.conn_handle = None
 
 
-def _beginning():
-    # What a link needs only at its beginning: its memory is free when that is over.
-    import bleak.uuids  # isort: split - first, not from within the other: that takes stack
-    import bleak.beginning
-
-    beginning = bleak.beginning
-    for name in ("uuids", "beginning"):
+def _load(*names):
+    # What a link needs only at its beginning, the last of these modules: its memory is free when
+    # that is over. What it needs in turn comes first, not from within: that takes stack.
+    for name in names:
+        package = __import__("bleak." + name)
+    for name in names:
+        module = getattr(package, name)
         del sys.modules["bleak." + name]
-        delattr(bleak, name)
-    return beginning
+        delattr(package, name)
+    return module

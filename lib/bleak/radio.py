@@ -8,6 +8,8 @@ import bleradio
 from aioble import core
 from micropython import const
 
+_SCAN_RESULT = const(5)
+_SCAN_DONE = const(6)
 _CONNECT = const(7)
 _DISCONNECT = const(8)
 _GATTC_FIRST = const(9)
@@ -21,13 +23,13 @@ stop = core.stop  # switches it off
 
 clients = []  # those that have a link or want one
 attempt = None  # the client that is connecting
-scan = None  # aioble's, while one runs
+listener = None  # gets the events of a scan, while there is one
 # Peers that did not answer the question for an MTU: the next time they are not asked, because
 # some are deaf after it, vanish, or are hung up on by the stack after 30 s.
 plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
-_aioble = []  # (list of handlers, the one of aioble's scanning or connecting that is in it)
+_aioble = []  # (list of handlers, the one of what connects that is in it)
 _links = 0  # there were, which gives each a number
 
 
@@ -93,8 +95,8 @@ ring = Ring(_RING_SIZE)
 
 
 def aioble():
-    """aioble with what scans and connects, for who has the turn. A link does not need these 4 kB:
-    they are loaded for its beginning, see `let_go`. Raises MemoryError."""
+    """aioble with what connects, for who has the turn. A link does not need these 3 kB: they are
+    loaded for its beginning, see `let_go`. Raises MemoryError."""
     if "aioble" not in sys.modules:
         before = len(core._irq_handlers), len(core._shutdown_handlers)
         try:
@@ -102,7 +104,7 @@ def aioble():
         finally:
             _note(*before)
     module = sys.modules["aioble"]
-    if not hasattr(module, "scan"):  # it goes on without what it cannot import
+    if not hasattr(module, "Device"):  # it goes on without what it cannot import
         let_go()
         raise MemoryError
     return module
@@ -114,7 +116,7 @@ def _note(irqs, shutdowns):
 
 
 def let_go():
-    """Forget what scans and connects, for who has the turn and is done with it."""
+    """Forget what connects, for who has the turn and is done with it."""
     for handlers, handler in _aioble:
         handlers.remove(handler)
     _aioble.clear()
@@ -169,7 +171,10 @@ def _irq(event, data):
     # In the place of aioble's own handler, which it calls: an exception would end all events.
     global missed
     try:
-        if event == _CONNECT:
+        if event == _SCAN_RESULT or event == _SCAN_DONE:
+            if listener:
+                listener(event, data)
+        elif event == _CONNECT:
             if attempt and attempt.addr == data[2]:
                 attempt.on_link(data[0])
         elif _DISCONNECT <= event <= _GATTC_LAST:
@@ -196,14 +201,13 @@ def _find(event, data):
 
 def _shutdown():
     # The radio was switched off: no events tell of what ended with it.
-    global clients, attempt, scan, turn
+    global clients, attempt, turn
     for client in clients:
         client.on_link(None)
-    if scan:
-        scan._done = True
-        scan._event.set()
+    if listener:
+        listener(_SCAN_DONE, None)
     clients = []
-    attempt = scan = None
+    attempt = None
     turn = asyncio.Lock()
 
 
@@ -212,7 +216,8 @@ def _listen():
 
 
 _note(0, 0)
+let_go()
 core.register_irq_handler(None, _shutdown)
-core.ensure_active = sys.modules["aioble.central"].ensure_active = bleradio.on  # the only way
+core.ensure_active = bleradio.on  # the only way
 bleradio.setup.append(_listen)
 _listen()

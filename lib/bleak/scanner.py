@@ -1,7 +1,10 @@
-# Finding a device by what it advertises
-# aioble.scan() scans; it would keep every neighbour, and wait for ever for a stack that has died.
+# Finding a device by what it advertises, straight from the stack
+# aioble's scan takes as much memory again, keeps every neighbour, and waits for ever for a dead stack.
 import asyncio
+import time
 from collections import deque
+
+import bleradio
 
 from micropython import const
 
@@ -14,6 +17,8 @@ _SCAN_US = const(30000)  # interval and window: listen all the time
 _WAITING = const(16)  # advertisements that nobody has looked at yet; the oldest go first
 _SEEN = const(16)  # advertisers that are remembered
 _LATE_MS = const(500)
+_SCAN_DONE = const(6)  # event
+_SCAN_RESPONSE = const(4)  # kind of advert
 
 
 def printable(name):
@@ -80,66 +85,62 @@ class AdvertisementData:
                 self.service_data[from_stack(data[:size])] = data[size:]
 
 
-class _Waiting(deque):
-    """A queue for aioble, which would take the last one first."""
-
-    def pop(self):
-        return self.popleft()
-
-
 class BleakScanner:
     @staticmethod
     async def find_device_by_filter(filterfunc, timeout=10.0):
         """The first device with `filterfunc(device, advertisement_data)`, None after `timeout` s.
 
-        It is called whenever an advertiser says something new. Raises BleakError when the
-        stack refuses to scan.
+        For who has `radio.turn`. The filter is called whenever an advertiser says something new.
+        Raises BleakError when the stack refuses to scan.
         """
         timeout_ms = int(timeout * 1000)
-        async with radio.turn:
-            aioble = radio.aioble()
-            central = aioble.central
-            scan = aioble.scan(timeout_ms, _SCAN_US, _SCAN_US, True)
-            scan._queue = _Waiting((), _WAITING)
-            guard = asyncio.create_task(_end(scan, timeout_ms + _LATE_MS))
-            radio.scan = scan
-            try:
-                await scan.__aenter__()
-                async for result in scan:
-                    device = _judge(result, filterfunc)
+        bleradio.on()
+        heard = deque((), _WAITING)
+
+        def listen(event, data):  # on the stack's task, whose data do not last
+            if event == _SCAN_DONE:
+                heard.append(None)
+            else:
+                kind, addr, adv_type, rssi, payload = data
+                heard.append((kind, bytes(addr), adv_type, rssi, bytes(payload)))
+
+        said = {}  # (type of address, address): [advertisement, scan response], either may be None
+        start_ms = time.ticks_ms()
+        radio.listener = listen
+        try:
+            radio.ble.gap_scan(timeout_ms, _SCAN_US, _SCAN_US, True)
+            # the stack ends it by itself, unless it has died
+            while time.ticks_diff(time.ticks_ms(), start_ms) < timeout_ms + _LATE_MS:
+                await radio.until(lambda: heard, _LATE_MS)
+                while heard:
+                    advert = heard.popleft()
+                    if advert is None:
+                        return None
+                    device = _judge(said, advert, filterfunc)
                     if device:
                         return device
-                    if len(scan._results) > _SEEN:
-                        scan._results = {result}  # it may have more to say
                     await asyncio.sleep_ms(0)
-            except OSError as exc:
-                raise BleakError("cannot scan (radio error %d)" % exc.errno)
-            finally:
-                guard.cancel()
-                radio.scan = None
-                # not `async with`: that waits for an event, which a dead stack does not send
-                scan._done = True
-                try:
-                    radio.ble.gap_scan(None)
-                except OSError:
-                    pass  # switched off
-                if central._active_scanner is scan:
-                    central._active_scanner = None  # which would keep it, and this module
+        except OSError as exc:
+            raise BleakError("cannot scan (radio error %d)" % exc.errno)
+        finally:
+            radio.listener = None
+            try:
+                radio.ble.gap_scan(None)
+            except OSError:
+                pass  # switched off
 
 
-async def _end(scan, timeout_ms):
-    # The stack ends a scan itself, unless it has died.
-    await asyncio.sleep_ms(timeout_ms)
-    scan._done = True
-    scan._event.set()
-
-
-def _judge(result, filterfunc):
-    # The device if it passes; aioble also tells of those that only sound louder.
-    said = result.adv_data, result.resp_data
-    if getattr(result, "said", None) == said:
+def _judge(said, advert, filterfunc):
+    # The device if it passes; most adverts say what the one before said.
+    kind, addr, adv_type, rssi, payload = advert
+    who = kind, addr
+    if who not in said and len(said) >= _SEEN:
+        said.clear()
+    words = said.setdefault(who, [None, None])
+    place = 1 if adv_type == _SCAN_RESPONSE else 0
+    if payload == words[place]:
         return None
-    result.said = said
-    adv = AdvertisementData(said, result.rssi)
-    device = BLEDevice(result.device.addr_hex().upper(), adv.local_name, result.device.addr_type)
+    words[place] = payload
+    adv = AdvertisementData(words, rssi)
+    device = BLEDevice(":".join(["%02X" % byte for byte in addr]), adv.local_name, kind)
     return device if filterfunc(device, adv) else None

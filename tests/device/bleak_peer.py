@@ -6,7 +6,7 @@ import gc
 import aioble
 import air
 import vclock
-from bleak import BleakClient, BleakScanner
+from bleak import BleakClient, BleakScanner, radio
 
 NOTIFY, NOTIFY_2, COMMAND, INFO, REQUEST = 2, 3, 20, 30, 31
 LONG = "6e400001-b5a3-f393-e0a9-e50e24dcca9e"
@@ -71,7 +71,8 @@ def fresh(*peers):
 
 
 async def find(name="jk-pak01", timeout=10.0):
-    return await BleakScanner.find_device_by_filter(lambda d, adv: d.name == name, timeout)
+    async with radio.turn:
+        return await BleakScanner.find_device_by_filter(lambda d, adv: d.name == name, timeout)
 
 
 async def link_to(peer, **kwargs):

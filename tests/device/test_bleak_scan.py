@@ -63,17 +63,10 @@ async def test_finds_one_that_appears_during_the_scan():
     assert await find(timeout=10)
 
 
-async def test_a_slow_advertiser_is_seen_at_once_here_and_missed_by_aioble_as_it_comes():
+async def test_a_slow_advertiser_is_seen_at_once():
     peer = fresh(Peer())
     peer.adv_interval_ms = 1000
     assert await find(timeout=3)
-    heard = 0
-    for _ in range(4):
-        async with radio.aioble().scan(15000) as results:
-            async for result in results:
-                heard += result.device.addr == peer.addr
-                break
-    assert heard < 3
 
 
 async def test_reads_all_fields_of_an_advertisement():
@@ -180,7 +173,7 @@ async def test_adverts_that_come_while_nobody_looks_take_no_memory_without_end()
     fresh()
 
 
-async def test_an_event_that_aioble_cannot_digest_does_not_end_all_events():
+async def test_an_event_that_nobody_can_digest_does_not_end_all_events():
     fresh(Peer())
     search = asyncio.create_task(find())
     await asyncio.sleep_ms(0)
@@ -285,7 +278,7 @@ async def test_a_cancelled_search_leaves_the_radio_free():
             raise AssertionError("found nobody")
         except asyncio.TimeoutError:
             pass
-        assert radio.scan is None  # a late event would write into a buffer that others have now
+        assert radio.listener is None  # a late event would write into a buffer that others have now
     air.add(Peer())
     assert await find()
     fresh()
@@ -303,13 +296,12 @@ async def test_one_function_switches_the_radio_on_whoever_needs_it():
 
     bleradio.ble = Watched()
     try:
-        async with radio.aioble().scan(100, 30000, 30000):
-            pass
-        assert (True,) in asked  # by aioble
+        await find()
+        assert (True,) in asked  # for scanning
         fresh(peer)
         asked.clear()
         await (await radio.aioble().Device(0, peer.addr).connect()).disconnect()
-        assert (True,) in asked
+        assert (True,) in asked  # by aioble
     finally:
         bleradio.ble = whole
     fresh()
