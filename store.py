@@ -206,10 +206,9 @@ class Store(Shards):
         waiting = self.waiting
         if self._size == 0:
             try:
-                room = _room()
+                _room().anchor_first(waiting, self._first_offset_s, self._first_boot, self.cells)
             except OSError as exc:
                 return exc  # not even the program can be read
-            room.anchor_first(waiting, self._first_offset_s, self._first_boot, self.cells)
         waiting.mirror()  # in it is exactly what is written: a reset may come right after
         waiting.front = waiting.n
         self._unsure = True  # whatever happens now, the next flush looks first

@@ -4,18 +4,20 @@ import sys
 
 
 async def count(battery):
-    """Count what is on flash since the last time; flash that fails is asked again later."""
+    """Count what is on flash since the last time; what fails is tried again the next time."""
     if not battery.store:
         return
-    from shards import counters
-
+    try:
+        from shards import counters
+    except MemoryError:
+        return
     try:
         values = await counters.Counters().count(battery.store)
         if battery.status.counted is not None:
             from screen import lifetime
 
             battery.status.counted = lifetime.lines(values)
-    except OSError:
+    except (OSError, MemoryError):
         pass
     finally:
         del sys.modules["shards.counters"], sys.modules["shards"].counters

@@ -56,11 +56,11 @@ def resume():
 
 def _delete(path, number):
     """Delete a shard, save what can be read of it, and have both told; return the words."""
-    from app import packing
+    from app import handover
     from shards import frame, rescue
 
     size = os.stat(path)[6]
-    packing.tell((frame.SHARD_UNREADABLE, number, size))  # first: whatever interrupts it
+    handover.tell((frame.SHARD_UNREADABLE, number, size))  # first: whatever interrupts it
     saved = rescue.rescue(path, number)
     words = "%s could not be read: deleted, %d of %d kB are saved"
     return words % (path[len(_FOLDER) + 1 :], saved // 1000, size // 1000)

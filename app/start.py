@@ -122,7 +122,9 @@ def _resume():
         sys.print_exception(exc)
         return None
     finally:
-        del sys.modules["app.packing"], sys.modules["app"].packing  # their memory
+        for name in ("packing", "handover"):
+            del sys.modules["app." + name]  # their memory
+            delattr(sys.modules["app"], name)
 
 
 def _bluetooth_first():

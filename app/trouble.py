@@ -50,16 +50,17 @@ def _mend(app):
 
 
 def _pack(app, store):
-    from app import packing
     from sampling import keep
 
     watching = [battery.watch and keep.state(battery.watch) for battery in app.batteries]
-    del sys.modules["sampling.keep"], sys.modules["sampling"].keep
+    del sys.modules["sampling.keep"], sys.modules["sampling"].keep, keep
+    from app import handover
+
     try:
-        packing.request(store, app.clock, watching)
+        handover.request(store, app.clock, watching)
     except OSError as exc:
         print("the log is packed later: flash error %d" % exc.errno)
         return
     finally:
-        del sys.modules["app.packing"], sys.modules["app"].packing
+        del sys.modules["app.handover"], sys.modules["app"].handover
     app.leave()

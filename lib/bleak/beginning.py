@@ -1,27 +1,15 @@
-# The beginning of a link: connecting, and what the peer offers
-# Loaded for that only. `client` is a BleakClient.
+# The beginning of a link: connecting, by aioble, which is loaded for that alone
+# Loaded for that only; what follows is in services.py. `client` is a BleakClient.
 import asyncio
 
 from micropython import const
 
 from . import radio
+from .client import load
 from .exc import BleakError
-from .gatt import BleakGATTCharacteristic, BleakGATTService, BleakGATTServiceCollection
-from .uuids import from_stack, to_stack
 
-_SERVICE_DONE = const(10)
-_CHARACTERISTIC_DONE = const(12)
-_MTU_MS = const(1000)
+_PASSES = const(3)  # of the event loop
 _GO_ON_MS = const(1000)  # so much longer than connect() the stack keeps trying
-_PLAIN = const(4)  # peers that are remembered
-
-_PROPERTIES = (
-    (0x02, "read"),
-    (0x04, "write-without-response"),
-    (0x08, "write"),
-    (0x10, "notify"),
-    (0x20, "indicate"),
-)
 
 
 async def connect(client, turn):
@@ -52,7 +40,7 @@ async def _begin(client):
     await _link(client)
     if client.pair:
         await client.pair()
-    return await _services_of(client, client._wanted)
+    return await load("uuids", "services").of(client, client._wanted)
 
 
 async def _link(client):
@@ -64,45 +52,5 @@ async def _link(client):
     radio.attempt = None
     connection._event.set()  # for aioble that is the end: the link is ours alone
     radio.let_go()
-
-
-async def _services_of(client, wanted):
-    """Return the services of the peer, or those with the UUIDs `wanted`, and their
-    characteristics, once an MTU is agreed on."""
-    ble = radio.ble
-    await _exchange_mtu(client)
-    found = []
-    for uuid in wanted or (None,):
-        uuid = uuid and to_stack(uuid)
-        found += await client.do(_SERVICE_DONE, ble.gattc_discover_services, uuid)
-    all_ = BleakGATTServiceCollection()
-    for start, end, uuid in sorted(found):
-        chars = await client.do(
-            _CHARACTERISTIC_DONE, ble.gattc_discover_characteristics, start, end
-        )
-        chars = [_characteristic(*char) for char in sorted(chars)]
-        all_.append(BleakGATTService(from_stack(uuid), chars))
-    return all_
-
-
-async def _exchange_mtu(client):
-    client.mtu = None
-    plain = radio.plain
-    addr = client.addr
-    if addr in plain:
-        plain.remove(addr)
-        return
-    try:
-        radio.ble.gattc_exchange_mtu(client.conn_handle)
-        await radio.until(lambda: client.mtu or client.conn_handle is None, _MTU_MS)
-        if not client.mtu:
-            plain.append(addr)
-            del plain[:-_PLAIN]
-    except (OSError, ValueError, TypeError):
-        pass  # not needed: any size of notification will do
-
-
-def _characteristic(end_handle, handle, bits, uuid):
-    end_handle = max(end_handle, handle + 2)  # some stacks do not tell it
-    properties = [name for bit, name in _PROPERTIES if bits & bit]
-    return BleakGATTCharacteristic(from_stack(uuid), handle, end_handle, properties)
+    for _ in range(_PASSES):  # its tasks end, and its memory is free before more is loaded
+        await asyncio.sleep_ms(0)

@@ -116,7 +116,7 @@ class BleakClient:
         turn = radio.turn
         await turn.acquire()  # before what is needed is loaded: not for several at once
         try:
-            connecting = _load("uuids", "beginning").connect(self, turn)
+            connecting = load("beginning").connect(self, turn)
         except BaseException:
             turn.release()
             raise
@@ -146,13 +146,13 @@ class BleakClient:
     def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
         notification; to be awaited. Raises BleakError or asyncio.TimeoutError."""
-        return _load("notifying").start(self, char_specifier, callback)
+        return load("notifying").start(self, char_specifier, callback)
 
     async def stop_notify(self, char_specifier):
         """End what start_notify began. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
         if self._callbacks.pop(char.handle, None):
-            await _load("notifying").tell(self, char, b"\x00\x00")
+            await load("notifying").tell(self, char, b"\x00\x00")
 
     async def read_gatt_char(self, char_specifier):
         """The value as a bytearray. Raises BleakError or asyncio.TimeoutError."""
@@ -329,7 +329,7 @@ class BleakClient:
         self.conn_handle = None
 
 
-def _load(*names):
+def load(*names):
     # What a link needs only at its beginning, the last of these modules: its memory is free when
     # that is over. What it needs in turn comes first, not from within: that takes stack.
     for name in names:

@@ -97,17 +97,15 @@ ring = Ring(_RING_SIZE)
 def aioble():
     """aioble with what connects, for who has the turn. A link does not need these 3 kB: they are
     loaded for its beginning, see `let_go`. Raises MemoryError."""
-    if "aioble" not in sys.modules:
-        before = len(core._irq_handlers), len(core._shutdown_handlers)
-        try:
-            __import__("aioble")
-        finally:
-            _note(*before)
-    module = sys.modules["aioble"]
-    if not hasattr(module, "Device"):  # it goes on without what it cannot import
+    before = len(core._irq_handlers), len(core._shutdown_handlers)
+    try:
+        __import__("aioble.central")  # by itself, for aioble goes on without what it cannot import
+    except MemoryError:
+        _note(*before)
         let_go()
-        raise MemoryError
-    return module
+        raise
+    _note(*before)
+    return sys.modules["aioble"]
 
 
 def _note(irqs, shutdowns):

@@ -1,5 +1,5 @@
 # Finding a device by what it advertises, straight from the stack
-# aioble's scan takes as much memory again, keeps every neighbour, and waits for ever for a dead stack.
+# aioble's scan takes more memory, keeps every neighbour, and waits for ever for a dead stack.
 import asyncio
 import time
 from collections import deque

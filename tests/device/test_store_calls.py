@@ -6,7 +6,7 @@ import sys
 
 import machine
 import vfs
-from app import packing as pause
+from app import handover
 from app import start
 from faultyfs import AFTER, BEFORE, ERRORS, HALF, NEXT, ONCE, SAME, FaultyFs
 from shardlog import (
@@ -145,7 +145,7 @@ class Board:
         if not self.store.flush():
             return
         try:
-            pause.request(self.store, self.clock)
+            handover.request(self.store, self.clock)
         except OSError:
             return
         self.start()

@@ -115,13 +115,15 @@ def cut(folder: Path, target: Path, users: Iterable[Path]) -> list[Path]:
 
 
 def _bare(text: str) -> str:
-    """Return a source of aioble's without log_info, and without what needs a part of it that is not
-    taken; the lines stay where they are."""
+    """Return a source of aioble's without log_info, without what needs a part of it that is not
+    taken, and without what it only tries to import; the lines stay where they are."""
     lines = text.split("\n")
     for node in ast.walk(ast.parse(text)):
         start = node.lineno - 1 if isinstance(node, ast.stmt) else 0
         if isinstance(node, ast.Expr) and _calls(node.value, ("log_info", "log_warn")):
             instead = "pass"
+        elif isinstance(node, ast.Try) and isinstance(node.body[0], ast.ImportFrom):
+            instead = ""
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
             isinstance(part, ast.ImportFrom) and part.level and f"{part.module}.py" not in FILES
             for part in node.body

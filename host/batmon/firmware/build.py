@@ -43,14 +43,16 @@ _NOT_ON_BOARD = ("install.py",)
 _NO_LINES = ("-O3",)
 # Loaded for a moment: for the start, a search, a connection's beginning, a new shard, an error.
 _MOMENTARY = (
-    *(f"app/{name}.py" for name in ("choice", "claim", "errorfile", "known", "mending", "packing")),
-    *(f"app/{name}.py" for name in ("counting", "events", "findall", "opening", "several")),
-    *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "start")),
-    *(f"app/{name}.py" for name in ("network", "outputs", "ownclock", "pins", "trouble", "update")),
+    *(f"app/{name}.py" for name in ("choice", "claim", "counting", "errorfile", "events")),
+    *(f"app/{name}.py" for name in ("findall", "handover", "known", "mending", "network")),
+    *(f"app/{name}.py" for name in ("opening", "outputs", "ownclock", "packing", "pins")),
+    *(f"app/{name}.py" for name in ("safemode", "settings", "setup", "several", "start")),
+    *(f"app/{name}.py" for name in ("trouble", "update")),
     *(f"aiobmsble/{name}.py" for name in ("identify", "matchers")),
-    *(f"lib/bleak/{name}.py" for name in ("beginning", "notifying", "scanner", "uuids")),
-    *(f"lib/{name}.py" for name in ("boards", "ds3231", "mqttopen", "ntp", "setclock", "udpask")),
-    *(f"link/{name}.py" for name in ("advice", "search", "trouble")),
+    *(f"lib/bleak/{name}.py" for name in ("beginning", "notifying", "scanner", "services")),
+    *(f"lib/{name}.py" for name in ("bleak/uuids", "boards", "ds3231", "mqttopen", "ntp")),
+    *(f"lib/{name}.py" for name in ("setclock", "udpask")),
+    *(f"link/{name}.py" for name in ("advice", "nearest", "search", "trouble")),
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("boot", "counters", "entries", "leftover", "recovery")),
     "shards/room.py",
