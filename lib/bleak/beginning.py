@@ -1,14 +1,15 @@
-# The beginning of a link: connecting, by aioble, which is loaded for that alone
+# The beginning of a link: connecting
 # Loaded for that only; what follows is in services.py. `client` is a BleakClient.
 import asyncio
+from binascii import unhexlify
 
+import bleradio
 from micropython import const
 
 from . import radio
 from .client import load
 from .exc import BleakError
 
-_PASSES = const(3)  # of the event loop
 _GO_ON_MS = const(1000)  # so much longer than connect() the stack keeps trying
 
 
@@ -44,13 +45,13 @@ async def _begin(client):
 
 
 async def _link(client):
-    # always a new Device: a used one may hold a dead connection
-    device = radio.aioble().Device(client._device.details or 0, client._device.address)
-    client.addr = device.addr
+    device = client._device
+    client.addr = unhexlify(device.address.replace(":", ""))
+    timeout_ms = client._timeout_ms + _GO_ON_MS
+    bleradio.on()
     radio.attempt = client
-    connection = await device.connect(None, client._timeout_ms + _GO_ON_MS)
+    radio.ble.gap_connect(device.details or 0, client.addr, timeout_ms)
+    await radio.until(lambda: client.conn_handle is not None or client._failed, timeout_ms)
+    if client.conn_handle is None:
+        raise BleakError("connection failed")
     radio.attempt = None
-    connection._event.set()  # for aioble that is the end: the link is ours alone
-    radio.let_go()
-    for _ in range(_PASSES):  # its tasks end, and its memory is free before more is loaded
-        await asyncio.sleep_ms(0)

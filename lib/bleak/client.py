@@ -314,7 +314,7 @@ class BleakClient:
             if self.conn_handle is None and not self._failed:
                 wait_ms = _LATE_MS
                 try:
-                    radio.ble.gap_connect(None)  # aioble does not
+                    radio.ble.gap_connect(None)
                     wait_ms = _CANCEL_MS
                 except OSError:
                     pass  # no attempt, or its success is on its way to us

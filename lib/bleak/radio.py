@@ -1,7 +1,6 @@
 # The radio: who switches it on, who may use it, and what it tells
 # Its handler runs on the stack's own task: it copies and flags, and cannot raise.
 import asyncio
-import sys
 import time
 
 import bleradio
@@ -29,7 +28,6 @@ listener = None  # gets the events of a scan, while there is one
 plain = []
 missed = 0  # events for which there was no memory
 turn = asyncio.Lock()  # the stack scans, or connects and discovers, for one at a time
-_aioble = []  # (list of handlers, the one of what connects that is in it)
 _links = 0  # there were, which gives each a number
 
 
@@ -94,34 +92,6 @@ class Ring:
 ring = Ring(_RING_SIZE)
 
 
-def aioble():
-    """aioble with what connects, for who has the turn. A link does not need these 3 kB: they are
-    loaded for its beginning, see `let_go`. Raises MemoryError."""
-    before = len(core._irq_handlers), len(core._shutdown_handlers)
-    try:
-        __import__("aioble.central")  # by itself, for aioble goes on without what it cannot import
-    except MemoryError:
-        _note(*before)
-        let_go()
-        raise
-    _note(*before)
-    return sys.modules["aioble"]
-
-
-def _note(irqs, shutdowns):
-    for handlers, n in (core._irq_handlers, irqs), (core._shutdown_handlers, shutdowns):
-        _aioble.extend([(handlers, handler) for handler in handlers[n:]])
-
-
-def let_go():
-    """Forget what connects, for who has the turn and is done with it."""
-    for handlers, handler in _aioble:
-        handlers.remove(handler)
-    _aioble.clear()
-    for name in ("aioble.central", "aioble.device", "aioble"):
-        sys.modules.pop(name, None)
-
-
 def enter(client):
     """Give a client that begins a link its number, under which the ring keeps what comes."""
     global clients, _links
@@ -166,7 +136,7 @@ async def until(condition, timeout_ms):
 
 
 def _irq(event, data):
-    # In the place of aioble's own handler, which it calls: an exception would end all events.
+    # In the place of aioble's handler, which it calls: an exception would end all events.
     global missed
     try:
         if event == _SCAN_RESULT or event == _SCAN_DONE:
@@ -188,7 +158,7 @@ def _irq(event, data):
 
 
 def _find(event, data):
-    # aioble does not see an attempt fail, or takes it for the end of link 0
+    # NimBLE tells that an attempt failed as the end of link 0, or of none
     if event == _DISCONNECT and data[1] == _NO_LINK:
         return attempt
     for client in clients:
@@ -213,8 +183,6 @@ def _listen():
     ble.irq(_irq)  # the stack lets go of a handler that raised
 
 
-_note(0, 0)
-let_go()
 core.register_irq_handler(None, _shutdown)
 core.ensure_active = bleradio.on  # the only way
 bleradio.setup.append(_listen)

@@ -1,10 +1,12 @@
-"""aioble, with which the board scans and connects: fetched once, checked, cut to what is used.
+"""aioble, whose core hands the stack's events out: fetched once, checked, cut to what is used.
 
 `python -m batmon.firmware.aioble` fetches it, as host/venv.sh does when it makes .venv.
 
 It is the source of micropython-lib's package aioble-central, from mip's index; AIOBLE=DIR in the
 environment takes DIR/aioble instead, whatever that is. The build compiles it as our own files.
-Its other parts are never installed: its peripheral role ends all events when a phone connects.
+Its other parts are never installed: those that scan and connect take 4 kB and leave 3 of them in
+memory after a link has begun, in tasks that asyncio remembers; its peripheral role ends all events
+when a phone connects.
 """
 
 import ast
@@ -24,16 +26,10 @@ from batmon.paths import BUILD
 
 VERSION = "0.3.0"  # of aioble-central
 INDEX = "https://micropython.org/pi/v2"
-# SHA-256 of each file, without the line that tells its version. Since December 2025 a word in a
-# comment of central.py is spelled right.
+# SHA-256 of each file, without the line that tells its version.
 FILES = {
     "__init__.py": ["735eb2f71c857b5f13db3b7f7179e49bfe8438bed42b8e6c89ac796121fe193c"],
     "core.py": ["966d147542de50b8d4cbe06671a2a6d0633c0e426083b0ad2d6a888a03569414"],
-    "device.py": ["056708daee94d94d1fbba22566b9cd3591ed002e1325a2baa8d8c922282108a7"],
-    "central.py": [
-        "c0cd2635da68e31bd0b2d98addb9585aad57bfa8d31803bd21d12edaaf35d55d",
-        "3ffca35829b2ba978b5f72ab785514d2da2d11c7ada2395a021cf76d5dbe8502",
-    ],
 }
 _TIMEOUT_S = 20
 _OFFLINE = "set AIOBLE to a folder that has the folder aioble of micropython-lib in it"
@@ -118,15 +114,17 @@ def _bare(text: str) -> str:
     """Return a source of aioble's without log_info, without what needs a part of it that is not
     taken, and without what it only tries to import; the lines stay where they are."""
     lines = text.split("\n")
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
         start = node.lineno - 1 if isinstance(node, ast.stmt) else 0
         if isinstance(node, ast.Expr) and _calls(node.value, ("log_info", "log_warn")):
             instead = "pass"
         elif isinstance(node, ast.Try) and isinstance(node.body[0], ast.ImportFrom):
             instead = ""
+        elif node in tree.body and _imports_other_parts(node):
+            instead = ""
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
-            isinstance(part, ast.ImportFrom) and part.level and f"{part.module}.py" not in FILES
-            for part in node.body
+            map(_imports_other_parts, node.body)
         ):
             start = min([start, *(decorator.lineno - 1 for decorator in node.decorator_list)])
             instead = ""
@@ -136,6 +134,10 @@ def _bare(text: str) -> str:
             lines[line] = ""
         lines[start] = " " * node.col_offset + instead
     return "\n".join(lines)
+
+
+def _imports_other_parts(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.level and f"{node.module}.py" not in FILES
 
 
 def _calls(node: ast.AST, names: tuple[str, ...]) -> bool:
