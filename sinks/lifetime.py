@@ -7,7 +7,7 @@ from sinks.once import once
 _AGAIN_S = 3600
 _LATER_S = 600  # nothing was counted yet
 
-# As in sinks/discovery.py, in the order of NAMES in shards/counters.py, of which "-" is not told.
+# As in sinks/discovery.py, in the order of NAMES in shards/sums.py, of which "-" is not told.
 TABLE = """
 ever_charge_in   sensor Ah  -        total_increasing 1 Charge in, ever
 ever_charge_out  sensor Ah  -        total_increasing 1 Charge out, ever
@@ -28,14 +28,13 @@ async def tell(client, settings, battery, board, topic, version):
 
     The arguments are those of `announce` in sinks/discovery.py.
     """
-    from shards import counters
+    from shards import sums
 
-    del sys.modules["shards.counters"], sys.modules["shards"].counters
-    counted = counters.Counters()
-    counted.load(battery.store.path, battery.store.name)
-    values = counted.values()
-    if not counted.place[0]:
+    del sys.modules["shards.sums"], sys.modules["shards"].sums
+    counted = sums.load(battery.store.path, battery.store.name)
+    if not counted:
         return _LATER_S
+    values = sums.values(counted)
     if settings["mqtt.discovery"]:
         table = TABLE.replace("-\n", "")
         about = battery, board, topic, version, table, "lifetime"

@@ -16,13 +16,14 @@ from shardlog import (
     pack,
     stored_frames,
 )
-from shards import codec, counters, frame
+from app import counting
+from shards import codec, frame, sums
 
-_NAMES = counters.NAMES.split()
+_NAMES = sums.NAMES.split()
 
 
 def _count(store):
-    return dict(zip(_NAMES, asyncio.run(counters.Counters().count(store))))
+    return dict(zip(_NAMES, sums.values(asyncio.run(counting.add_up(store)))))
 
 
 def _sums(frames):

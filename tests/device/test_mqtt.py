@@ -8,7 +8,7 @@ import half
 import network
 import vclock
 from clock import Clock
-from shards import counters, frame
+from shards import counters, frame, sums
 from sinks.mqtt import Counters, Mqtt
 from sinks.wifi import Wifi
 
@@ -341,7 +341,7 @@ async def test_lifetime_counters_are_told_when_there_are_any():
         volts, amps = half.encode(13.2), half.encode(-36.0)
         frame.pack_data(data, 0, 60 * i, volts, amps, 120, 100, 3290, 3310, 0)
         counted.put(data, 0)
-    counted.save(path, "jk_0")
+    sums.save(path, "jk_0", counted.n)
     try:
         await board.polls(700)
     finally:

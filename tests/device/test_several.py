@@ -19,7 +19,7 @@ from app import findall, known, setup
 from app.app import App
 from bleak_peer import fresh
 from shardlog import data_frame
-from shards import counters, several
+from shards import several, sums
 
 _IMAGE = "/tmp/batmon-test-several-%s.img" % os.urandom(4).hex()  # of this process
 _JK = {"bms": "jikong_bms", "dev_name": "jk-pak01", "capacity_ah": 280}
@@ -478,8 +478,7 @@ async def test_before_shards_are_packed_all_batteries_are_stored_and_counted():
         for store in stores:
             # else the pause comes on top of the ten minutes; a shard that begins has an anchor
             assert store.waiting.n <= 1 and not store.waiting.held, store.waiting.n
-            counted = counters.Counters()
-            counted.load("/data", store.name)
-            rows = counted.values()[counters.NAMES.split().index("rows")]
+            counted = sums.load("/data", store.name)
+            rows = sums.values(counted)[sums.NAMES.split().index("rows")]
             assert rows == 400, (store.name, rows)
-            assert counted.place[0] == store.waiting.shard
+            assert sums.place(counted)[0] == store.waiting.shard

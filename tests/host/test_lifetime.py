@@ -10,7 +10,7 @@ from shardfiles import anchor, data
 
 from batmon.cli import main
 from batmon.log import lifetime
-from batmon.log.formats import counters, frame
+from batmon.log.formats import counters, frame, sums
 
 
 def write_counters(folder, battery, minutes=99):
@@ -20,7 +20,7 @@ def write_counters(folder, battery, minutes=99):
     fields = {"soc": 100, "cell_min_mv": 3290, "cell_max_mv": 3310}
     for minute in range(minutes + 1):
         counted.put(bytearray(data(60 * minute, 13.2, -36.0, **fields)), 0)
-    counted.save(str(folder), battery)
+    sums.save(str(folder), battery, counted.n)
 
 
 def test_info_and_report_tell_the_boards_counters(tmp_path, capsys):
@@ -60,7 +60,7 @@ def test_the_page_counts_the_same(tmp_path, seed):
             fields = {"soc": soc, "cell_min_mv": low_mv, "cell_max_mv": low_mv}
             amps = float(rng.normal(0, 50))
             counted.put(bytearray(data(now_s, 13.2, amps, **fields)), 0)
-        content = counted.encode()
+        content = sums.encode(counted.n)
         content[int(rng.integers(0, 100))] ^= int(rng.random() < 0.2)
         (tmp_path / f"b{number // 3}.sum{'2' * (number & 1)}").write_bytes(content)
     files = [(path.name, path.read_bytes()) for path in sorted(tmp_path.glob("*.sum*"))]

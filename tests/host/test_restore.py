@@ -14,7 +14,7 @@ from batmon.cli import main
 from batmon.commands import install
 from batmon.console import UserError
 from batmon.log import lifetime, shards
-from batmon.log.formats import counters
+from batmon.log.formats import sums
 from batmon.virtual.serialboard import SerialBoard
 
 _START = 1_767_247_200
@@ -64,7 +64,7 @@ def test_a_new_board_goes_on_where_the_pulled_log_ends(tmp_path, capsys):
     there = {f"/data/{path.name}": path.read_bytes() for path in log.iterdir()}
     there |= {"/data/state": b"3 5\n", "/data/state.bak": b"torn", "/conn.py": _CONN.encode()}
     there |= {"/settings.json": json.dumps(_SETTINGS).encode()}
-    there |= {"/data/jk_pak01.sum": bytes(begun.encode()), "/data/jk_pak01.sum2": b"torn"}
+    there |= {"/data/jk_pak01.sum": bytes(sums.encode(begun.n)), "/data/jk_pak01.sum2": b"torn"}
     with SerialBoard(tmp_path / "old") as old:
         with Remote(old.port) as link:
             _put(link, there)
@@ -79,17 +79,15 @@ def test_a_new_board_goes_on_where_the_pulled_log_ends(tmp_path, capsys):
             said = link.read("/data/jk_pak01.sum")
             assert any(identity.SAMPLE.match(line) for line in link.restart(300))
         assert "shard 6" in capsys.readouterr().out
-        whole = lifetime.count(log, "jk_pak01").values()
-        assert counters.whole(said)
-        restored = counters.Counters()
-        restored.decode(said)
-        assert restored.values() == whole and whole[12:] == [280, 0]
+        whole = sums.values(lifetime.count(log, "jk_pak01").n)
+        assert sums.whole(said)
+        assert sums.values(sums.decode(said)) == whole and whole[12:] == [280, 0]
         assert main(["pull", new.port, str(folder)]) == 0
         frames = shards.load(folder / "jk_pak01-00006.raw").frames
         assert frames.view(shards.timeline.ANCHOR)["boot"][0] >= 4
-        goes_on = lifetime.count(folder, "jk_pak01")
-        assert goes_on.values()[12:] == [len(batmon.read(folder)), 0]
-        assert goes_on.values()[0] >= whole[0] and goes_on.place[0] == 6
+        goes_on = lifetime.count(folder, "jk_pak01").n
+        assert sums.values(goes_on)[12:] == [len(batmon.read(folder)), 0]
+        assert sums.values(goes_on)[0] >= whole[0] and sums.place(goes_on)[0] == 6
         with Remote(new.port) as link:
             restore.put(link, past)  # again: nothing is put back over what was logged since
             assert link.read("/data/jk_pak01-00006.raw").startswith(frames.tobytes()[:13])
@@ -168,11 +166,10 @@ def test_an_older_folder_is_counted_from_its_shards(tmp_path):
     made = _frames([300, 200, 100])
     past = restore.load(_write(tmp_path, made))
     assert (past.number, past.boot) == (3, 3)
-    found = counters.Counters()
-    found.decode(past.sums["jk_pak01"])
+    found = sums.decode(past.sums["jk_pak01"])
     table = batmon.read(tmp_path)
     flows = table["current_A"] * table["interval_s"] / 3600
-    charge_in, charge_out = found.values()[:2]
+    charge_in, charge_out = sums.values(found)[:2]
     assert charge_in == pytest.approx(flows.clip(lower=0).sum(), rel=1e-4)
     assert charge_out == pytest.approx(-flows.clip(upper=0).sum(), rel=1e-4)
-    assert found.place == (3, 0)
+    assert sums.place(found) == (3, 0)

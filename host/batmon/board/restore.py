@@ -7,7 +7,7 @@ from pathlib import Path
 from batmon.board.boardlog import BoardLog
 from batmon.board.remote import Remote
 from batmon.console import UserError, note, printable
-from batmon.log import lifetime, shards, timeline
+from batmon.log import formats, lifetime, shards, timeline
 from batmon.log.formats import frame
 
 _STATES = ("state", "state.bak")
@@ -38,7 +38,7 @@ def load(folder: Path) -> Past:
     for battery in sorted({match[1] for match in found}):
         counted = lifetime.count(folder, battery)
         counted.begin(number)  # all before the next shard is counted
-        sums[battery] = bytes(counted.encode())
+        sums[battery] = bytes(formats.sums.encode(counted.n))
         boot = max(boot, _last_boot(folder, battery))
     return Past(folder, number, boot, sums)
 

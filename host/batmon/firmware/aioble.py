@@ -119,12 +119,10 @@ def _bare(text: str) -> str:
         start = node.lineno - 1 if isinstance(node, ast.stmt) else 0
         if isinstance(node, ast.Expr) and _calls(node.value, ("log_info", "log_warn")):
             instead = "pass"
-        elif isinstance(node, ast.Try) and isinstance(node.body[0], ast.ImportFrom):
-            instead = ""
-        elif node in tree.body and _imports_other_parts(node):
+        elif node in tree.body and _imports(node.body[0] if isinstance(node, ast.Try) else node):
             instead = ""
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(
-            map(_imports_other_parts, node.body)
+            map(_imports, node.body)
         ):
             start = min([start, *(decorator.lineno - 1 for decorator in node.decorator_list)])
             instead = ""
@@ -136,7 +134,8 @@ def _bare(text: str) -> str:
     return "\n".join(lines)
 
 
-def _imports_other_parts(node: ast.AST) -> bool:
+def _imports(node: ast.AST) -> bool:
+    """Whether it imports from a part of aioble that is not taken."""
     return isinstance(node, ast.ImportFrom) and node.level and f"{node.module}.py" not in FILES
 
 

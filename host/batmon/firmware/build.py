@@ -56,6 +56,7 @@ _MOMENTARY = (
     *(f"screen/{name}.py" for name in ("alarms", "panel", "wrap")),
     *(f"shards/{name}.py" for name in ("boot", "counters", "entries", "leftover", "recovery")),
     "shards/room.py",
+    "shards/sums.py",
     *(f"sinks/{name}.py" for name in ("discovery", "influxnames", "joining", "lifetime")),
     *(f"sinks/{name}.py" for name in ("phoneask", "phoneservice")),
 )

@@ -3,7 +3,8 @@
 One definition of frames and shards serves the board and the PC: `half`, `frame`, `codec` and below
 it `model`, `numbers` and `rangecoder`. With numba installed these three are compiled when first
 used (the extra `fast`: `pip install batmon[fast]`), which makes them a hundred times faster.
-`counters` adds up lifetimes, `alarms` has the words for what a BMS tells.
+`counters` adds up lifetimes, `sums` has the files that keep them, `alarms` has the words for what a
+BMS tells.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ _COMPILED = ("rangecoder", "numbers", "model")
 _NOT_COMPILED = ("new", "ready", "finish")
 _FILES = {"half": ROOT / "lib/half.py"}
 _FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("frame", *_COMPILED, "codec")}
-_FILES |= {"shards.counters": _SHARDS / "counters.py", "alarms": ROOT / "screen/alarms.py"}
+_FILES |= {f"shards.{name}": _SHARDS / f"{name}.py" for name in ("counters", "sums")}
+_FILES |= {"alarms": ROOT / "screen/alarms.py"}
 
 
 def _same(x):
@@ -58,7 +60,7 @@ def load() -> list[ModuleType]:
     return modules
 
 
-half, frame, rangecoder, numbers, model, codec, counters, alarms = load()
+half, frame, rangecoder, numbers, model, codec, counters, sums, alarms = load()
 _plain = model.code
 
 

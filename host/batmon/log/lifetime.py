@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from batmon.log import sealing, shards
-from batmon.log.formats import counters
+from batmon.log.formats import counters, sums
 
 
 def count(folder: Path, battery: str) -> counters.Counters:
@@ -14,8 +14,7 @@ def count(folder: Path, battery: str) -> counters.Counters:
 
     Where the board's files are missing, only what is in the shards there is counted.
     """
-    found = counters.Counters()
-    found.load(str(folder), battery)
+    found = counters.Counters(sums.load(str(folder), battery))
     there, _ = shards.choose(
         shards.load(path)
         for path in sorted(folder.glob(f"{battery}-*.*"))
@@ -31,21 +30,21 @@ def kept(paths) -> dict[str, dict[str, float | None]]:
 
     That is up to four hours older than the log there; of several files the newest counts.
     """
-    found: dict[str, counters.Counters] = {}
+    found: dict[str, list[int] | None] = {}
     for folder in filter(Path.is_dir, map(Path, paths)):
         for file in sorted([*folder.rglob("*.sum"), *folder.rglob("*.sum2")]):
-            counted = found.setdefault(file.stem, counters.Counters())
-            counted.load(str(file.parent), file.stem)
+            counted = sums.load(str(file.parent), file.stem)
+            found[file.stem] = max(found.get(file.stem), counted, key=sums.rank)
     return {
-        battery: dict(zip(counters.NAMES.split(), counted.values(), strict=True))
+        battery: dict(zip(sums.NAMES.split(), sums.values(counted), strict=True))
         for battery, counted in found.items()
-        if counted.place[0]
+        if counted and sums.place(counted)[0]
     }
 
 
 def _go_on(found: counters.Counters, shard: shards.Shard):
     """Count a shard that is not behind what is counted already; a part of it may be."""
-    number, at = found.place
+    number, at = sums.place(found.n)
     if shard.number < number or (shard.number == number and at and shard.kind == "bts"):
         return  # before a board seals a shard it has counted it
     if shard.number > number:
