@@ -7,6 +7,7 @@ from errno import EALREADY, ENOMEM
 
 import aioble
 import air
+import bleak
 import bluetooth
 import vclock
 from bleak import BleakClient, BleakError, radio
@@ -179,74 +180,81 @@ async def test_nobody_there_is_a_timeout_and_a_late_link_is_not_left_open():
     await _works(device)
 
 
-async def test_aioble_itself_hands_out_a_dead_connection_after_a_timeout():
-    # one of the reasons for the shim; should it ever fail here, that can be simpler
-    peer = fresh(Peer())
-    await find()
-    air.remove(peer)
-    device = radio.aioble().Device(0, peer.addr)
-    await raises(asyncio.TimeoutError, device.connect(timeout_ms=500, scan_duration_ms=9000), 1000)
-    connection = await device.connect(timeout_ms=500)
-    assert not connection.is_connected()
-    air.add(peer)
-    await asyncio.sleep(5)
-    assert peer.connected  # and nobody knows of that link
-    aioble.stop()
-    await asyncio.sleep(1)
-    await _works(await find())
-
-
-async def test_what_scans_and_connects_is_not_kept_while_a_link_lasts():
+async def test_what_begins_a_link_is_not_kept_while_it_lasts():
     peer, other = Peer("a", 1), Peer("b", 2)
     fresh(peer)
     air.add(other)
     client, second = await link_to(peer), await link_to(other)  # which wants it once more
-    handlers = aioble.core._irq_handlers
-    known = len(handlers)
     for _ in range(3):
-        for name in ("aioble", "aioble.central", "aioble.device"):
-            assert name not in sys.modules
+        for name in ("beginning", "services", "notifying"):
+            assert "bleak." + name not in sys.modules, name
+            assert not hasattr(bleak, name), name
         assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO
         await client.disconnect()
         assert second.is_connected
         await client.connect()
-        assert len(handlers) == known
     air.remove(peer)
     assert await until(lambda: not client.is_connected) and second.is_connected
     await second.disconnect()
     assert not peer.connected and not other.connected
 
 
-async def test_no_memory_to_load_what_scans_and_connects_costs_that_attempt_only():
+async def test_what_begins_a_link_is_loaded_for_one_at_a_time():
+    peers = [Peer("n%d" % i, i) for i in range(3)]
+    fresh()
+    devices = []
+    for peer in peers:
+        air.add(peer)
+        devices.append(await find(peer.name))
+    whole = builtins.__import__
+    loaded, most = [], []
+
+    def counted(name, globals=None, locals=None, names=None, level=0):
+        module = _import(whole, name, names, level)
+        if name == "bleak.beginning":
+            loaded.append(name)
+            most.append(len(loaded) - sum([client.is_connected for client in clients]))
+        return module
+
+    clients = [BleakClient(device) for device in devices]
+    builtins.__import__ = counted
+    try:
+        await asyncio.gather(*[client.connect() for client in clients])
+    finally:
+        builtins.__import__ = whole
+    assert most == [1, 1, 1], most  # each when those before are connected
+    for client in clients:
+        await client.disconnect()
+
+
+async def test_no_memory_to_load_what_begins_a_link_costs_that_attempt_only():
     peer = fresh(Peer())
     device = await find()
-    handlers = aioble.core._irq_handlers
-    whole, load = builtins.__import__, radio.aioble
-    for what in ("aioble", "aioble.device", "aioble.central"):
-        await _works(device)  # lets go of it
-        known = len(handlers)
+    whole = builtins.__import__
+    for what in ("bleak.beginning", "bleak.services", "bleak.uuids"):
+        await _works(device)
 
         def fails(name, globals=None, locals=None, names=None, level=0):
-            if level:  # the interpreter would take it as relative to this file
-                name = "aioble." + name
             if name == what:
                 raise MemoryError
-            return whole(name, None, None, names)
+            return _import(whole, name, names, level)
 
-        def short():
-            builtins.__import__ = fails
-            try:
-                return load()
-            finally:
-                builtins.__import__ = whole
-
-        radio.aioble = short
+        client = BleakClient(device)
+        builtins.__import__ = fails
         try:
-            await raises((MemoryError, BleakError), BleakClient(device).connect(), 1000)
+            await raises((MemoryError, BleakError), client.connect(), 1000)
         finally:
-            radio.aioble = load
+            builtins.__import__ = whole
+        assert not client.is_connected and not radio.turn.locked()
         await _works(device)
-        assert len(handlers) == known and not peer.connected
+        assert not peer.connected
+
+
+def _import(whole, name, names, level):
+    # the interpreter would take what is relative as relative to this file
+    if level:
+        name = "bleak." + name if name else "bleak"
+    return whole(name, None, None, names)
 
 
 async def test_refused_connections():

@@ -300,8 +300,8 @@ async def test_one_function_switches_the_radio_on_whoever_needs_it():
         assert (True,) in asked  # for scanning
         fresh(peer)
         asked.clear()
-        await (await radio.aioble().Device(0, peer.addr).connect()).disconnect()
-        assert (True,) in asked  # by aioble
+        await (await link_to(peer)).disconnect()
+        assert (True,) in asked  # for connecting
     finally:
         bleradio.ble = whole
     fresh()

@@ -491,7 +491,7 @@ async def test_no_memory_anywhere_leaves_no_connection_and_no_task_behind():
     await asyncio.sleep(60)
     calm = await _fewest_tasks()
     places = [(air.radio, name) for name in _STACK] + [(gatt, name) for name in _SHIM]
-    places += [(radio, "until"), (client, "_beginning")]
+    places += [(radio, "until"), (client, "load")]
     for place, name in places:
         for kind in (MemoryError, AssertionError):
             whole = getattr(place, name)
