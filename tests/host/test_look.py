@@ -56,7 +56,7 @@ _EMPTY = {"boot", "app", "sampling", "shards"}
 _OURS = {
     # the start, what a rest keeps, and the radio
     "app.run", "app.start", "app.version", "app.rest", "sampling.keep", "bleradio",
-    "aioble", "aioble.core", "aioble.device", "aioble.central",
+    "aioble", "aioble.core",
     "bleak", "bleak.client", "bleak.radio", "bleak.exc", "bleak.gatt",
     # the driver and its link
     "aiobmsble", "aiobmsble.basebms", "aiobmsble._sample_calc", "aiobmsble.compat",
@@ -68,7 +68,7 @@ _OURS = {
     "half", "sampling.sampler", "shards.frame", "shards.folder", "shards.waiting",
     "shards.boot", "shards.leftover", "store",
     # finding and connecting
-    "link.search", "bleak.scanner", "bleak.uuids", "bleak.beginning",
+    "link.search", "bleak.scanner", "bleak.uuids", "bleak.beginning", "bleak.services", "bleak.notifying",
 }  # fmt: skip
 
 

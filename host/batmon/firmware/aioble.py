@@ -115,7 +115,7 @@ def _bare(text: str) -> str:
     taken, and without what it only tries to import; the lines stay where they are."""
     lines = text.split("\n")
     tree = ast.parse(text)
-    for node in ast.walk(tree):
+    for node in reversed([*ast.walk(tree)]):  # what is in another one before that
         start = node.lineno - 1 if isinstance(node, ast.stmt) else 0
         if isinstance(node, ast.Expr) and _calls(node.value, ("log_info", "log_warn")):
             instead = "pass"
