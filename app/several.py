@@ -14,16 +14,18 @@ from shards.several import Common
 _DATA = "/data"
 _KEYS = ("bms", "dev_name", "capacity_ah", "secret")
 _MOST = const(8)
-# Bytes of heap: of one battery without display (75 kB are in use), of what several share (4), and
-# of what connecting takes in whatever holes are left (19: with 14 it failed now and then); of a
-# display; of another battery of a make that is loaded already (7.0, and 3 of the system's), and of
-# a make that is not (10.9). tests/host/test_heap.py holds them.
-_FIRST = const(98_000)
-_DISPLAY = const(15_000)
+# Bytes of heap: of one battery without display and what several share, and of what connecting,
+# counting and a new shard take for a moment in whatever holes are left (13; 8 to 11 will do); of a
+# display; of the phone; of another battery of a make that is loaded already, and of a make that is
+# not; of `events`, each battery's. tests/host/test_heap.py holds them.
+_FIRST = const(89_300)
+_DISPLAY = const(15_500)
 _PHONE = const(7_000)
-_SAME = const(8_000)
-_OTHER = const(11_500)
+_SAME = const(7_150)
+_OTHER = const(12_300)
+_EVENTS = const(1_900)
 _SHORT = "this board's memory is enough for %d of the batteries, %d of %d are left out"
+_PLAIN = 'this board\'s memory is enough for %d batteries without "events"; they are off'
 
 
 def plan(app):
@@ -144,16 +146,21 @@ def _chosen(app, given, where):
         if problem:
             problems.append("%s: %s" % (place, problem))
             continue
+        more = 0  # one is logged in any case
         if chosen and not full:
             same = one[0] and [other for other in chosen if other[0] is one[0]]
-            room -= _SAME if same else _OTHER
-        if full or room < 0 and chosen:
+            more = _SAME if same else _OTHER
+        if full or more > max(0, room):
             left = len(given) - len(chosen) - len(problems)
             app.say(_SHORT % (len(chosen), left, len(given)))
             break
+        room -= more
         chosen.append(one)
     if not chosen:
         raise ValueError(problems[0])
+    if len(chosen) > 1 and app.settings["events"] and room < _EVENTS * len(chosen):
+        app.settings["events"] = False
+        app.say(_PLAIN % len(chosen))
     for problem in problems:
         app.say(problem + "; it is left out")
     return chosen

@@ -104,11 +104,30 @@ def build_board(board: Path, short: bool = True, drivers: tuple[str, ...] = ("ji
     build(board, list(drivers), cpu("32"), short, radio)
 
 
-class Bench:
-    """Runs of one build of the board."""
+def several(*makes: str, display: bool = False) -> dict:
+    """Return what to give a Bench for a battery of each of these makes, without `events`."""
+    batteries = [
+        {"bms": f"{make}_bms", "dev_name": f"{make}-{i}", "capacity_ah": 280}
+        for i, make in enumerate(makes)
+    ]
+    return {
+        "settings": {"events": False, "rest": False, "batteries": batteries}
+        | ({} if display else {"lcd": {"fitted": False}}),
+        "bms": ",".join(makes),
+        "battery": ",".join(["van"] * len(makes)),
+        "names": [one["dev_name"] for one in batteries],
+        # one that does not refuse them; the heap is the bench's own
+        "chip": "s3",
+        "machine": process.machine_name("s3", psram=True),
+    }
 
-    def __init__(self, folder: Path, board: Path):
+
+class Bench:
+    """Runs of one build of the board; `usual` is for each run, as of `run`."""
+
+    def __init__(self, folder: Path, board: Path, **usual):
         self._folder = folder
+        self._usual = usual  # as of `run`
         self._board = board
         known = trace.load(board / trace.FILE)  # None if names are not shortened
         modules = known.modules.values() if known else ()
@@ -153,19 +172,6 @@ class Bench:
         rows["objects"] = total - sum(rows.values())
         return {"polling": total, **rows}
 
-    def with_batteries(self, *makes: str) -> int:
-        """Return what is in use with a battery of each of these makes, and no display."""
-        several = [
-            {"bms": f"{make}_bms", "dev_name": f"{make}-{i}", "capacity_ah": 280}
-            for i, make in enumerate(makes)
-        ]
-        settings = {"events": False, "lcd": {"fitted": False}, "batteries": several}
-        names = [one["dev_name"] for one in several]
-        # the chip: one that does not refuse them; the heap is the bench's own
-        return self.modules(
-            settings=settings, bms=",".join(makes), battery=",".join(["van"] * len(makes)),
-            names=names, chip="s3", machine=process.machine_name("s3", psram=True),
-        )["polling"]  # fmt: skip
 
     def _measure_base(self) -> dict[str, int]:
         said = self._interpret("-c", _BASE)
@@ -237,7 +243,9 @@ class Bench:
 
     def run(self, days: float, settings: dict | None = None, **config) -> str:
         """Return what the board says, by settings beyond the usual; RuntimeError if it crashes."""
-        asked = {"phone": "123456" if config.get("phone") else "off"}
+        config = self._usual | config
+        asked = config.pop("settings", {}) | (settings or {})
+        asked |= {"phone": "123456" if config.get("phone") else "off"}
         out = Path(tempfile.mkdtemp(dir=self._folder))
         usual = {"watch": False, "measure": False, "events": False, "probe": False}
         usual |= {"free": 0, "walled": False, "hole": 0, "aioble": str(self._board / "lib")}
@@ -249,7 +257,7 @@ class Bench:
             days=days,
             sim=str(SIMS["32"]),
             status_wall_ms=1 << 29,
-            settings=_SETTINGS | asked | (settings or {}),
+            settings=_SETTINGS | asked,
             **usual | {"lcd": "16x2"} | config,
         )
         watched = Path(__file__).with_name("appheap.py")

@@ -55,9 +55,9 @@ class _Board:
     def start(self, batteries=None, conn=_Conn, more=()):
         """Return the App with that setting, and some more, configured."""
         app = App(conn)
+        app.settings["lcd.fitted"] = False
         app.settings.update(more)
         app.settings["batteries"] = batteries
-        app.settings["lcd.fitted"] = False
         app.settings.pop("phone", None)
         setup.configure(app)
         return app
@@ -177,18 +177,34 @@ def test_no_two_logs_have_one_name_on_any_volume():
 
 
 def test_more_than_the_memory_is_enough_for_are_left_out():
-    for chip, given, fit in (
-        ("ESP32", [_JK, dict(_JK, dev_name="b"), dict(_JK, dev_name="c")], 2),
-        ("ESP32C3", [_JK, _JBD, _JBD], 2),
-        ("ESP32C3", [_JK, _JBD, dict(_JBD, bms="not even looked for")], 2),
-        ("ESP32S3", [dict(_JK, dev_name=str(i)) for i in range(9)], 4),
+    jk = [dict(_JK, dev_name=str(i)) for i in range(9)]
+    for chip, display, given, fit, events in (
+        ("ESP32", False, jk[:3], 3, True),
+        ("ESP32", False, jk[:5], 4, False),
+        ("ESP32", True, jk[:2], 2, False),
+        ("ESP32", True, jk[:3], 2, False),
+        ("ESP32", True, [_JK, _JBD], 1, True),
+        ("ESP32C3", False, [_JK, _JBD], 2, True),
+        ("ESP32C3", True, jk[:2] + [dict(_JBD, bms="not even looked for")], 2, False),
+        ("ESP32S3", True, [_JK, _JBD], 2, True),
+        ("ESP32S3", False, jk, 6, False),
+        ("SPIRAM with ESP32S3", True, jk, 8, True),
     ):
         with _Board(chip) as board:
-            app = board.start(given)
-            assert len(app.batteries) == fit, (chip, len(app.batteries))
+            app = board.start(given, more={"lcd.fitted": display, "ds3231": "off"})
+            assert len(app.batteries) == fit, (chip, display, len(app.batteries))
+            assert app.settings["events"] is events
             left = len(given) - fit
-            said = "this board's memory is enough for %d of the batteries, %d of %d are left out"
-            assert app.sentences == [said % (fit, left, len(given))], app.sentences
+            said = []
+            if left:
+                said.append(_SHORT % (fit, left, len(given)))
+            if not events:
+                said.append(_PLAIN % fit)
+            assert app.sentences == said, app.sentences
+
+
+_SHORT = "this board's memory is enough for %d of the batteries, %d of %d are left out"
+_PLAIN = 'this board\'s memory is enough for %d batteries without "events"; they are off'
 
 
 def test_drivers_of_no_battery_leave_the_memory():
@@ -196,7 +212,8 @@ def test_drivers_of_no_battery_leave_the_memory():
         BMS = __import__("aiobmsble.bms.daly_bms", None, None, ("BMS",)).BMS
 
     with _Board("ESP32") as board:
-        app = board.start([_JK, _JK, dict(_JBD, bms="ective_bms"), _JBD], Conn)
+        given = [_JK, _JK, dict(_JBD, bms="ective_bms"), _JBD]
+        app = board.start(given, Conn, {"lcd.fitted": True, "ds3231": "off"})
         assert len(app.batteries) == 2
         loaded = [name for name in sys.modules if name.startswith("aiobmsble.bms.")]
         assert loaded == ["aiobmsble.bms.jikong_bms"] and not Conn.BMS, loaded

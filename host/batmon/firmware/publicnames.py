@@ -18,14 +18,13 @@ from collections.abc import Iterable
 
 from batmon.firmware import rom, spelling
 
-# How link and store are doing, and what a program of one's own would use of the display, of aioble
-# and of a driver: all that the documents name of it, and what the PC asks a board for, see
+# How link and store are doing, and what a program of one's own would use of the display and of a
+# driver: all that the documents name of it, and what the PC asks a board for, see
 # tests/host/test_publicnames.py.
 KNOWN = frozenset(
     """
-Device LCM1602 MJKDZ Store VERSION async_update batteries connected connected_s connects dropped
-duration_ms failures flushes implausible interval_us longest_gap_s pause refused samples scan
-silent_s status tick timeout_ms unix_offset_s window_us
+LCM1602 MJKDZ Store VERSION async_update batteries connected connected_s connects dropped failures
+flushes implausible longest_gap_s pause refused samples silent_s status tick unix_offset_s
 """.split()
 )
 
