@@ -27,8 +27,8 @@ def read():
 async def find():
     """Look for all BMSs until no more are found; then the board starts again, with them."""
     import bleradio
-    from bleak import BleakScanner, radio
-    from link import nearest
+    from bleak import radio
+    from link import search
 
     found = {}  # address: entry
     in_vain = 0
@@ -36,7 +36,7 @@ async def find():
         bleradio.claim(bleradio.LINK)
         in_vain += 1
         async with radio.turn:
-            heard = await nearest.all_bms(BleakScanner)
+            heard = await search.all_bms()
         for entry in heard:
             address = entry["dev_name"]
             if address not in found:

@@ -146,13 +146,13 @@ class BleakClient:
     def start_notify(self, char_specifier, callback):
         """Have `callback(characteristic, bytearray)`, plain or async, called for each
         notification; to be awaited. Raises BleakError or asyncio.TimeoutError."""
-        return load("notifying").start(self, char_specifier, callback)
+        return load("uuids", "services").start_notify(self, char_specifier, callback)
 
     async def stop_notify(self, char_specifier):
         """End what start_notify began. Raises BleakError or asyncio.TimeoutError."""
         char = self._find(char_specifier)
         if self._callbacks.pop(char.handle, None):
-            await load("notifying").tell(self, char, b"\x00\x00")
+            await load("uuids", "services").subscribe(self, char, b"\x00\x00")
 
     async def read_gatt_char(self, char_specifier):
         """The value as a bytearray. Raises BleakError or asyncio.TimeoutError."""

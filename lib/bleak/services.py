@@ -1,13 +1,15 @@
-# What a peer offers, once it is connected: an MTU, services and characteristics
+# What a peer offers, once it is connected: an MTU, services, characteristics, notifications
 # Loaded for that only. `client` is a BleakClient.
 from micropython import const
 
 from . import radio
+from .exc import BleakError
 from .gatt import BleakGATTCharacteristic, BleakGATTService, BleakGATTServiceCollection
 from .uuids import from_stack, to_stack
 
 _SERVICE_DONE = const(10)
 _CHARACTERISTIC_DONE = const(12)
+_DESCRIPTOR_DONE = const(14)
 _MTU_MS = const(1000)
 _PLAIN = const(4)  # peers that are remembered
 
@@ -60,3 +62,31 @@ def _characteristic(end_handle, handle, bits, uuid):
     end_handle = max(end_handle, handle + 2)  # some stacks do not tell it
     properties = [name for bit, name in _PROPERTIES if bits & bit]
     return BleakGATTCharacteristic(from_stack(uuid), handle, end_handle, properties)
+
+
+async def start_notify(client, specifier, callback):
+    """Do what BleakClient.start_notify() promises."""
+    char = client._find(specifier)
+    notify = "notify" in char.properties
+    if not notify and "indicate" not in char.properties:
+        raise BleakError("%s cannot notify" % char.uuid)
+    client._callbacks[char.handle] = (char, callback)  # first: some peers send at once
+    try:
+        await subscribe(client, char, b"\x01\x00" if notify else b"\x02\x00")
+    except BaseException:
+        client._callbacks.pop(char.handle, None)
+        raise
+
+
+async def subscribe(client, char, value):
+    """Write `value`, 2 bytes, to what switches the notifications of `char` on and off."""
+    async with client.operation:
+        found = await client.do(
+            _DESCRIPTOR_DONE,
+            radio.ble.gattc_discover_descriptors,
+            char.handle,
+            char.end_handle,
+        )
+        if not found:
+            raise BleakError("%s cannot notify" % char.uuid)
+        await client.write(found[0], value, True)

@@ -186,7 +186,7 @@ async def test_what_begins_a_link_is_not_kept_while_it_lasts():
     air.add(other)
     client, second = await link_to(peer), await link_to(other)  # which wants it once more
     for _ in range(3):
-        for name in ("beginning", "services", "notifying"):
+        for name in ("beginning", "services"):
             assert "bleak." + name not in sys.modules, name
             assert not hasattr(bleak, name), name
         assert bytes(await client.read_gatt_char("2a29")) == b"maker %d" % INFO

@@ -68,7 +68,7 @@ _OURS = {
     "half", "sampling.sampler", "shards.frame", "shards.folder", "shards.waiting",
     "shards.boot", "shards.leftover", "store",
     # finding and connecting
-    "link.search", "bleak.scanner", "bleak.uuids", "bleak.beginning", "bleak.services", "bleak.notifying",
+    "link.search", "bleak.scanner", "bleak.uuids", "bleak.beginning", "bleak.services",
 }  # fmt: skip
 
 

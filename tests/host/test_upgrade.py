@@ -75,7 +75,7 @@ def _copied(image: Path, instead=False):
     off = ["sinks/*", "lib/mqtt*", "lib/ntp*", "lib/udpask*", "lib/advert*", "*/several*"]
     off += ["app/rest*", "app/look*", "link/resting*"]
     off += ["app/pins*", "app/butt*", "app/buzzer*", "app/ownclock*", "app/clockw*", "lib/ds3231*"]
-    off += ["app/network*", "app/findall*", "link/shared*"]
+    off += ["app/network*", "app/findall*", "link/shared*", "link/peers*"]
     off += ["app/safemode*", "link/places*", "lib/bleak/pairing*"]  # not met here
     paths -= {path for pattern in [*off, "names.txt"] for path in BOARD.glob(pattern)}
     paths.remove(BOARD / "conn.py")  # hers stays
