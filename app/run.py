@@ -31,11 +31,11 @@ def run(app):
         forget_crashes()
         app.stop()
     except Exception as exc:
-        app.errors.note("app", exc)
-        try:
-            app.stop()
-        except Exception as stop_exc:  # whatever is broken: RTC memory keeps what is not stored
-            sys.print_exception(stop_exc)
+        for end, said in (app.errors.note, ("app", exc)), (app.stop, ()):
+            try:
+                end(*said)
+            except Exception:
+                pass  # whatever is broken: RTC memory keeps what is not stored
         restart(exc)
 
 
@@ -54,10 +54,13 @@ def forget_crashes():
 
 def restart(why):
     """Start again after a while; `why` is an exception or a sentence."""
-    if isinstance(why, str):
-        print(why)
-    else:
-        sys.print_exception(why)
-    print("batmon failed, the board starts again in %d s" % _RESTART_S)
+    try:
+        if isinstance(why, str):
+            print(why)
+        else:
+            sys.print_exception(why)
+        print("batmon failed, the board starts again in %d s" % _RESTART_S)
+    except Exception:
+        pass  # there may be no memory even for that
     time.sleep(_RESTART_S)
     machine.reset()

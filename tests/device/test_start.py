@@ -1,5 +1,6 @@
 # The board's start: an update that was cut off anywhere, and crashes that are counted
 import asyncio
+import builtins
 import os
 import sys
 
@@ -308,6 +309,28 @@ def test_a_program_that_fails_is_stopped_noted_and_starts_again_not_at_once():
                     assert ("crashes" in os.listdir("/")) == counted, after_s
     finally:
         start.machine = real
+
+
+def test_it_starts_again_even_if_nothing_can_be_noted_or_said():
+    whole = print
+
+    def short(*args):
+        raise MemoryError
+
+    for say in (whole, short):
+        with _Volume():
+            asyncio.new_event_loop()
+            app = _App(1, MemoryError(), MemoryError())
+            app.note = short
+            builtins.print = say
+            try:
+                run.run(app)
+                raise AssertionError("no reset")
+            except machine.Reset:
+                pass
+            finally:
+                builtins.print = whole
+            assert app.stopped
 
 
 def test_ctrl_c_is_no_crash():

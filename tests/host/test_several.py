@@ -108,23 +108,25 @@ def test_a_week_of_three_of_two_makes_is_as_good_as_alone(tmp_path):
 def test_a_week_of_two_on_the_smallest_chip_of_which_one_is_away_at_night(tmp_path):
     night_s = [[day * _DAY_S + 14 * 3600, (day + 1) * _DAY_S] for day in range(7)]
     kinds = ("jikong", "jikong"), ("van", "house")
-    _as_good_as_alone(tmp_path, *kinds, 7, "esp32", away={1: night_s})
+    _as_good_as_alone(tmp_path, *kinds, 7, "esp32", away={1: night_s}, lcd="16x2")
 
 
 def test_an_hour_of_two_is_as_good_as_alone(tmp_path):
     kinds = ("jikong", "jikong"), ("van", "house")
-    _as_good_as_alone(tmp_path, *kinds, 0.04, "esp32", away={1: [[900, 1800]]}, poll_s=8)
+    away = {1: [[900, 1800]]}
+    _as_good_as_alone(tmp_path, *kinds, 0.04, "esp32", away=away, poll_s=8, lcd="16x2")
 
 
-def _as_good_as_alone(tmp_path, makes, kinds, days, chip, away=None, poll_s=60):
+def _as_good_as_alone(tmp_path, makes, kinds, days, chip, away=None, poll_s=60, lcd="none"):
     """Each battery's log has what it has where it is the only one on a board."""
-    together = _run(tmp_path, ",".join(makes), ",".join(kinds), days, poll_s, chip, away=away)
+    bms, battery = ",".join(makes), ",".join(kinds)
+    together = _run(tmp_path, bms, battery, days, poll_s, chip, away=away, lcd=lcd)
     assert len(together) == len(makes)
     for i, one in enumerate(together):
         windows = (away or {}).get(i)
         alone_away = {0: windows} if windows else None
         (alone,) = _run(
-            tmp_path, makes[i], kinds[i], days, poll_s, chip, away=alone_away, seed=1 + i
+            tmp_path, makes[i], kinds[i], days, poll_s, chip, away=alone_away, seed=1 + i, lcd=lcd
         )
         print(one, alone, sep="\n")
         more = one["frames"] - alone["frames"]
