@@ -1,5 +1,5 @@
 # bleak's client API for MicroPython, as far as BMS drivers use it
-# aioble scans and connects; services, reads, writes and notifications go straight to the stack.
+# Straight on the stack, whose events come by way of aioble's core.
 # ruff: noqa: F401
 from .client import BleakClient
 from .exc import BleakCharacteristicNotFoundError, BleakError

@@ -244,7 +244,7 @@ class BleakClient:
             await self._pump()
         except (BleakError, asyncio.TimeoutError) as exc:
             self._error = exc
-        except Exception as exc:  # of the stack and of aioble
+        except Exception as exc:  # of the stack
             self._error = BleakError(repr(exc))
         finally:
             was_up = self._services is not None
@@ -293,8 +293,7 @@ class BleakClient:
             asyncio.get_event_loop().call_exception_handler(context)
 
     def _terminate(self):
-        # Tell the stack to end the link; True if an event will say when it has. Not by aioble's
-        # disconnect(): that waits for the event even if the stack says that there is no link.
+        # Tell the stack to end the link; True if an event will say when it has.
         if self.conn_handle is None:
             return False
         try:

@@ -111,15 +111,15 @@ class BleakScanner:
             radio.ble.gap_scan(timeout_ms, _SCAN_US, _SCAN_US, True)
             # the stack ends it by itself, unless it has died
             while time.ticks_diff(time.ticks_ms(), start_ms) < timeout_ms + _LATE_MS:
-                await radio.until(lambda: heard, _LATE_MS)
-                while heard:
-                    advert = heard.popleft()
-                    if advert is None:
-                        return None
-                    device = _judge(said, advert, filterfunc)
-                    if device:
-                        return device
-                    await asyncio.sleep_ms(0)
+                if not await radio.until(lambda: heard, _LATE_MS):
+                    continue
+                advert = heard.popleft()
+                if advert is None:
+                    return None
+                device = _judge(said, advert, filterfunc)
+                if device:
+                    return device
+                await asyncio.sleep_ms(0)
         except OSError as exc:
             raise BleakError("cannot scan (radio error %d)" % exc.errno)
         finally:

@@ -211,6 +211,21 @@ async def test_an_error_in_the_filter_reaches_the_caller_and_the_scan_ends():
     assert await find()
 
 
+async def test_a_stack_that_does_not_end_a_scan_is_told_to():
+    fresh()
+    for i in range(60):
+        air.add(Peer("n%d" % i, 100 + i))
+    whole = air.radio.gap_scan
+    air.radio.gap_scan = lambda ms, *args: whole(None if ms is None else 0, *args)
+    try:
+        start_ms = vclock.now_ms()
+        assert await find("nobody", 2) is None
+        assert vclock.now_ms() - start_ms <= 3000
+    finally:
+        air.radio.gap_scan = whole
+    fresh()
+
+
 async def test_a_radio_that_refuses_is_an_error():
     peer = fresh(Peer())
     whole = air.radio.gap_scan
