@@ -34,14 +34,14 @@ async def by_name(link, address):
     """
     seen = []
     twin = []
-    taken = _taken(link)
+    taken = _Taken(link)
 
     def wanted(device, adv):
         name = device.name
         if name and name not in seen and len(seen) < _SEEN:
             seen.append(name)
         called = name == link.name or device.address == link.name.upper()
-        if device.address in taken:
+        if device in taken:
             return False
         if link.address and device.address != link.address:
             if called:
@@ -75,10 +75,10 @@ async def any_bms(link, address):
 
     del sys.modules["aiobmsble.identify"], sys.modules["aiobmsble"].identify
     seen = {}  # address: (RSSI, device, advertisement)
-    taken = _taken(link)
+    taken = _Taken(link)
 
     def collect(device, adv):
-        if device.address in taken:
+        if device in taken:
             return False
         if device.name == link.called and device.address != link.address:
             return False
@@ -132,6 +132,21 @@ async def all_bms():
     ]
 
 
-def _taken(link):
-    """Return where the batteries of other links are."""
-    return [peer.address or peer.found for peer in link.peers if peer is not link]
+class _Taken:
+    """The batteries of other links, as far as is known by now: they may find them meanwhile."""
+
+    def __init__(self, link):
+        self._link = link
+
+    def __contains__(self, device):
+        link = self._link
+        for peer in link.peers:
+            if peer is link:
+                continue
+            there = peer.address or peer.found
+            if device.address == (there or peer.name.upper()):
+                return True
+            # who takes any leaves to others what they look for by its name
+            if not (there or link.name) and device.name == peer.name:
+                return True
+        return False

@@ -155,6 +155,59 @@ async def test_a_shared_link_comes_back_when_others_had_the_bms():
     task.cancel()
 
 
+async def _found_by(links, seconds=40):
+    """Let the links run for a while; return where each has found its battery."""
+    for link in links:
+        link.peers = links
+
+    async def run(link):
+        async for _ in link:
+            pass
+
+    running = [asyncio.create_task(run(link)) for link in links]
+    await asyncio.sleep(seconds)
+    for task in running:
+        task.cancel()
+    return [link.address for link in links]
+
+
+def _twins():
+    """Return two BMSs of one name."""
+    first = jikong.make(battery.make("van", 1))
+    second = jikong.make(battery.make("house", 2))
+    second.addr = second.addr[:-1] + b"\x01"
+    return first, second
+
+
+async def test_two_of_one_name_never_try_the_same_battery():
+    for _ in range(10):
+        fresh(*_twins())
+        links = [Peer(jikong_bms.BMS, "jk-pak01", 2000) for _ in range(2)]
+        addresses = await _found_by(links)
+        assert None not in addresses and len(set(addresses)) == 2, addresses
+        assert not links[0].failures and not links[1].failures, links[1].failures
+
+
+async def test_who_takes_any_battery_leaves_those_that_others_look_for():
+    nearest = jikong.make(battery.make("van", 1))
+    other = jbd.make(battery.make("ebike", 2))
+    nearest.rssi, other.rssi = -40, -80
+    for name in ("jk-pak01", "C8:47:80:12:34:56".lower()):
+        for order in (1, -1):
+            fresh(nearest, other)
+            links = [Peer(None, "", 2000), Peer(jikong_bms.BMS, name, 2000)][::order]
+            addresses = (await _found_by(links))[::order]
+            assert addresses == ["A4:C1:37:12:34:56", "C8:47:80:12:34:56"], addresses
+
+
+async def test_who_is_called_by_a_name_leaves_the_one_that_another_knows_by_its_address():
+    for _ in range(5):
+        fresh(*_twins())
+        links = [Peer(jikong_bms.BMS, name, 2000) for name in ("jk-pak01", "c8:47:80:12:34:56")]
+        addresses = await _found_by(links)
+        assert addresses == ["C8:47:80:12:34:01", "C8:47:80:12:34:56"], addresses
+
+
 async def test_six_of_any_make_take_turns_on_four_places_and_none_starves():
     """Each is polled at least once in two minutes, however long its make takes to be back."""
     for back_s in ((2, 2, 2, 2, 2, 2), (20, 20, 20, 20, 20, 20), (1, 2, 4, 8, 15, 20)):
