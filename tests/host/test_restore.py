@@ -64,6 +64,8 @@ def test_a_new_board_goes_on_where_the_pulled_log_ends(tmp_path, capsys):
     there = {f"/data/{path.name}": path.read_bytes() for path in log.iterdir()}
     there |= {"/data/state": b"3 5\n", "/data/state.bak": b"torn", "/conn.py": _CONN.encode()}
     there |= {"/settings.json": json.dumps(_SETTINGS).encode()}
+    whose = b"jk-pak01\nC8:47:80:12:34:56\njk-pak01\njk_pak01\n"
+    there |= {"/data/bms": whose, "/data/bms1": b"other", "/data/found.json": b"[]"}
     there |= {"/data/jk_pak01.sum": bytes(sums.encode(begun.n)), "/data/jk_pak01.sum2": b"torn"}
     with SerialBoard(tmp_path / "old") as old:
         with Remote(old.port) as link:
@@ -77,6 +79,8 @@ def test_a_new_board_goes_on_where_the_pulled_log_ends(tmp_path, capsys):
         with Remote(new.port) as link:
             restore.put(link, past)
             said = link.read("/data/jk_pak01.sum")
+            assert link.read("/data/bms") == whose and link.read("/data/bms1") == b"other"
+            assert link.read("/data/found.json") == b"[]"
             assert any(identity.SAMPLE.match(line) for line in link.restart(300))
         assert "shard 6" in capsys.readouterr().out
         whole = sums.values(lifetime.count(log, "jk_pak01").n)

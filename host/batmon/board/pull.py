@@ -17,7 +17,7 @@ _SHARD = re.compile(r"[A-Za-z0-9_]{1,24}-[0-9]{5,9}\.(raw|bts|bad)")
 _ERRORS = ("errors.old", "errors.txt")  # what went wrong
 _TEXTS = (*_ERRORS, "version")  # and which batmon wrote the log
 # with kept.FILE, what a new board needs to go on with this log: see restore.py
-_FOR_RESTORE = re.compile(r"state|state\.bak|[A-Za-z0-9_]{1,24}\.sum2?")
+_FOR_RESTORE = re.compile(r"state|state\.bak|[A-Za-z0-9_]{1,24}\.sum2?|bms[1-7]?|found\.json")
 _PART = ".part"  # a file that is not whole, or not verified
 
 

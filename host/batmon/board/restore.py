@@ -11,6 +11,8 @@ from batmon.log import formats, lifetime, shards, timeline
 from batmon.log.formats import frame
 
 _STATES = ("state", "state.bak")
+# which battery is which, and whose log that is: two may have one name
+_WHOSE = ("bms", *(f"bms{n}" for n in range(1, 8)), "found.json")
 _SHARD = re.compile(r"([A-Za-z0-9_]{1,24})-([0-9]{5,9})\.(?:raw|bts|bad)(?:\.part)?")
 _MARK = "restored"  # docs/FORMAT.md
 
@@ -23,6 +25,7 @@ class Past:
     number: int  # the highest that a shard has had
     boot: int  # the last one
     sums: dict[str, bytes]  # lifetime counters, a file for each battery
+    whose: dict[str, bytes]  # files that tell which battery is which
 
 
 def load(folder: Path) -> Past:
@@ -40,7 +43,8 @@ def load(folder: Path) -> Past:
         counted.begin(number)  # all before the next shard is counted
         sums[battery] = bytes(formats.sums.encode(counted.n))
         boot = max(boot, _last_boot(folder, battery))
-    return Past(folder, number, boot, sums)
+    whose = {name: (folder / name).read_bytes() for name in _WHOSE if _is(folder, name)}
+    return Past(folder, number, boot, sums, whose)
 
 
 def _is(folder: Path, name: str) -> bool:
@@ -89,7 +93,7 @@ def put(board: Remote, past: Past):
         )
     files = {f"{name}.sum": data for name, data in past.sums.items()}
     state = b"%d %d\n" % (max(boot, past.boot), past.number)
-    files |= dict.fromkeys(_STATES, state) | {_MARK: b"%d\n" % past.number}
+    files |= past.whose | dict.fromkeys(_STATES, state) | {_MARK: b"%d\n" % past.number}
     for name, data in files.items():
         board.write(f"/data/{name}", data, lambda _: None)
     print(
