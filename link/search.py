@@ -34,14 +34,13 @@ async def by_name(link, address):
     """
     seen = []
     twin = []
-    taken = _Taken(link)
 
     def wanted(device, adv):
         name = device.name
         if name and name not in seen and len(seen) < _SEEN:
             seen.append(name)
         called = name == link.name or device.address == link.name.upper()
-        if device in taken:
+        if _is_taken(link, device):
             return False
         if link.address and device.address != link.address:
             if called:
@@ -75,10 +74,9 @@ async def any_bms(link, address):
 
     del sys.modules["aiobmsble.identify"], sys.modules["aiobmsble"].identify
     seen = {}  # address: (RSSI, device, advertisement)
-    taken = _Taken(link)
 
     def collect(device, adv):
-        if device in taken:
+        if _is_taken(link, device):
             return False
         if device.name == link.called and device.address != link.address:
             return False
@@ -132,21 +130,15 @@ async def all_bms():
     ]
 
 
-class _Taken:
-    """The batteries of other links, as far as is known by now: they may find them meanwhile."""
-
-    def __init__(self, link):
-        self._link = link
-
-    def __contains__(self, device):
-        link = self._link
-        for peer in link.peers:
-            if peer is link:
-                continue
-            there = peer.address or peer.found
-            if device.address == (there or peer.name.upper()):
-                return True
-            # who takes any leaves to others what they look for by its name
-            if not (there or link.name) and device.name == peer.name:
-                return True
-        return False
+def _is_taken(link, device):
+    """Is it the battery of another link, as far as is known by now? It may just have been found."""
+    for peer in link.peers:
+        if peer is link:
+            continue
+        there = peer.address or peer.found
+        if device.address == (there or peer.name.upper()):
+            return True
+        # who takes any leaves to others what they look for by its name
+        if not (there or link.name) and device.name == peer.name:
+            return True
+    return False
