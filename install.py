@@ -2,10 +2,12 @@
 # For a board that has no computer at hand; install.sh does all of this, and more, over USB.
 import json
 import os
+import sys
 import time
 
 _PACKAGES = (("aioble-central", "0.3.0"),)
-_MODULES = ("aioble", "aioble.central")  # which then can be imported
+_MODULES = ("aioble", "aioble.core")  # which then can be imported
+_UNUSED = ("__init__", "central", "device")  # of aioble: on the board its core alone
 _OURS = ("boot.py", "main.py", "conn.py", "app", "link", "lib/bleak", "aiobmsble")
 _JOIN_S = 30
 
@@ -66,6 +68,12 @@ def _fetch(index):
             mip.install(name, version=version, **options)
         except Exception as exc:  # of the network, of the flash, of what the server sent
             return "%s %s: %s; run this again" % (name, version, str(exc) or repr(exc))
+    for folder in sys.path:
+        for name in _UNUSED:
+            for kind in ("mpy", "py"):
+                path = "%s/aioble/%s.%s" % (folder, name, kind)
+                if _exists(path):
+                    os.remove(path)
 
 
 def _check():

@@ -64,13 +64,16 @@ _WIFI = {"ssid": "boat", "password": "secret"}
 
 def test_it_installs_checks_and_says_what_remains(board, tmp_path):
     mipindex.make(tmp_path / "index")
+    other = tmp_path / "lib/aioble/central.py"  # of the same package, but nobody's
+    other.parent.mkdir(parents=True)
+    other.write_text("raise MemoryError")
     with mipindex.serve(tmp_path / "index") as url:
         said = board(_WIFI, url, ["boot.py", "main.py"])
         assert "aioble is there" in said and "secret" not in said
         assert "to copy from a computer: conn.py, app, link, lib/bleak, aiobmsble" in said
         rest = ["conn.py", "app", "link", "lib/bleak", "aiobmsble"]
         assert "everything is there" in board(_WIFI, url, rest)
-    assert (tmp_path / "lib/aioble/central.py").exists()
+    assert not other.exists() and (tmp_path / "lib/aioble/core.py").exists()
 
 
 @pytest.mark.parametrize("wifi", [None, 5, {}, {"ssid": 5}, {"ssid": "boat", "password": 12345678}])

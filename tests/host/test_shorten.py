@@ -218,6 +218,18 @@ def test_tests_find_what_they_look_into():
     )
 
 
+def test_names_that_a_test_gives_two_things_of_a_class_stay_two():
+    names = {"_tick": "_a", "_pack": "_a", "_hold": "_b"}
+    text = (
+        "class Run:\n"
+        "    def _tick(self):\n"
+        "        self._pack(self._hold)\n"
+        "    def _pack(self, hold):\n"
+        "        pass\n"
+    )
+    assert renamed(text, names) == text.replace("_hold", "_b")
+
+
 def test_arguments_of_others_stay():
     theirs = (
         "def _helper(many):\n    return many\n\n\ndef scan(many):\n    return _helper(many) + 1\n"

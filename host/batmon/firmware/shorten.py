@@ -64,11 +64,17 @@ def renamed(text: str, names: dict[str, str]) -> str:
     """Return a source that uses private names of a shortened tree, with the names it has now.
 
     For tests, which look into objects: their other names stay, and so do those that they give
-    themselves at the top level, for two of them may have become the same short one.
+    themselves, at the top level or in one class, where two of them may have become the same short
+    one.
     """
     tree = ast.parse(text)
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     own = {name for node in tree.body for name in _given(node)} - attributes
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            given = {name for part in node.body for name in _given(part) if name in names}
+            shorts = [names[name] for name in given]
+            own |= {name for name in given if shorts.count(names[name]) > 1}
     names = {name: short for name, short in names.items() if name not in own}
     edits = [(place, names.get(name, name)) for name, place in spelling.places(tree)]
     for node in ast.walk(tree):
