@@ -134,6 +134,7 @@ class Peripheral:
     # faults, counted down by the radio
     refuse = 0  # so many connection attempts fail at once
     drop_early = 0  # so many connections fail right after they came up
+    unheard = 0  # so many come up and the peer, out of reach, knows nothing of it
     fail_writes = 0  # so many writes fail in the stack
     write_errno = errno.ENOMEM  # with this
     fail_discovery = 0  # so many discoveries end with an error

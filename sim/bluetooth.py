@@ -31,6 +31,7 @@ _EBUSY = const(16)
 _EMSGSIZE = const(-4)  # NimBLE's own, for which the port has no errno
 _MAX_AD = const(31)
 _ATT_UNLIKELY = const(0x10E)
+_NOT_CONNECTED = const(7)
 
 _ADV_IND = const(0)
 _SCAN_RSP = const(4)
@@ -41,6 +42,7 @@ _POOL = const(12)  # buffers that all links share for what waits for the air
 _NO_ADDR = bytes(6)
 _CANCEL_MS = const(3)
 _EARLY_LOSS_INTERVALS = const(6)
+_TRIES_AGAIN = const(3)
 _ATT_TIMEOUT_MS = const(30_000)  # after which the stack ends a link
 
 
@@ -97,6 +99,9 @@ class _Radio:
         self._scan = None  # [start ms, interval us, window us, active, timer]
         self._connecting = None  # [address type, address, timer]
         self.deaf = 0  # 1: hears nothing until it is switched off, 2: until the board resets
+        self._attempt_ms = 0  # for how long it goes on
+        self._tries = 0  # how often the stack began it again
+        self._first_handle = 0  # of those that the next link may get
         self._listening = 0  # number of the current scan or connection attempt
         self._finding_chars = False
         self._buf = bytearray(512)
@@ -315,10 +320,29 @@ class _Radio:
         if len(self.links) >= _MAX_LINKS:
             raise OSError(errno.ENOMEM)
         self.need_buffer()
+        self._attempt_ms = scan_duration_ms or 2000
+        self._tries = self._first_handle = 0
+        self._attempt(addr_type, bytes(addr))
+
+    def _attempt(self, addr_type, addr):
         _claim("link")
-        timer = vclock.call_later(scan_duration_ms or 2000, self._cancel_connect)
-        self._connecting = (addr_type, bytes(addr), timer)
+        timer = vclock.call_later(self._attempt_ms, self._cancel_connect)
+        self._connecting = (addr_type, addr, timer)
         self._listen()
+
+    def _try_again(self, link):
+        # Other chips than the ESP32: when a new link was not heard of in six intervals, their stack
+        # forgets it and connects again, for the same time, without a word of either
+        if not link.up:
+            return
+        for done, handle, _ in link._procedures:
+            self.procedure_done(link, done, handle, _NOT_CONNECTED)
+        again = self._tries < _TRIES_AGAIN
+        link.drop(told=not again)
+        if again and not self._scan and not self._connecting:
+            self._tries += 1
+            self._first_handle = link.handle + 1
+            self._attempt(link.addr_type, link.addr)
 
     def _cancel_connect(self):
         # the controller needs a moment, until then nothing else can start
@@ -354,17 +378,23 @@ class _Radio:
             self._connect_failed(0, listening)
             return
         self._stop_connecting()
-        handle = 0
+        handle = self._first_handle
         while handle in self.links:
             handle += 1
         _claim("link")  # the attempt's becomes the link's
         link = self.links[handle] = Link(self, handle, p)
-        p._link = link
-        p._next_ms = 0
-        p.on_connect()
+        early_ms = _EARLY_LOSS_INTERVALS * p.interval_ms
+        if p.unheard:
+            p.unheard -= 1
+            link.peer = None
+            vclock.call_later(early_ms, self._try_again, link)
+        else:
+            p._link = link
+            p._next_ms = 0
+            p.on_connect()
         if p.drop_early:
             p.drop_early -= 1
-            vclock.call_later(_EARLY_LOSS_INTERVALS * p.interval_ms, link.drop)
+            vclock.call_later(early_ms, link.drop)
         self.emit(_CONNECT, (handle, p.addr_type, memoryview(p.addr)))
 
     def gap_disconnect(self, conn_handle):

@@ -54,4 +54,3 @@ async def _link(client):
     await radio.until(lambda: client.conn_handle is not None or client._failed, timeout_ms)
     if client.conn_handle is None:
         raise BleakError("connection failed")
-    radio.attempt = None

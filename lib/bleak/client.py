@@ -238,7 +238,7 @@ class BleakClient:
         try:
             radio.enter(self)
             self._services = await beginning
-            beginning = None  # its memory
+            beginning = radio.attempt = None  # its memory
             turn.release()
             turn = None
             await self._pump()
@@ -310,14 +310,16 @@ class BleakClient:
     async def _hang_up(self):
         # Leave neither an attempt nor a link behind in the stack.
         if radio.attempt is self:
-            if self.conn_handle is None and not self._failed:
-                wait_ms = _LATE_MS
-                try:
-                    radio.ble.gap_connect(None)
-                    wait_ms = _CANCEL_MS
-                except OSError:
-                    pass  # no attempt, or its success is on its way to us
-                await radio.until(lambda: self._failed or self.conn_handle is not None, wait_ms)
+            told = self._failed or self.conn_handle is not None
+            self._failed = False
+            try:
+                radio.ble.gap_connect(None)  # even so: the stack may be making the link anew
+                await radio.until(lambda: self._failed, _CANCEL_MS)
+            except OSError:  # no attempt, or its success is on its way to us
+                if not told:
+                    await radio.until(
+                        lambda: self._failed or self.conn_handle is not None, _LATE_MS
+                    )
             radio.attempt = None
         if self._terminate():
             await self._gone(_HANG_UP_MS)

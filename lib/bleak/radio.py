@@ -21,7 +21,9 @@ ble = core.ble
 stop = core.stop  # switches it off
 
 clients = []  # those that have a link or want one
-attempt = None  # the client that is connecting
+# The client that begins a link. Until the peer was heard the stack may make the link anew, with
+# another handle and without telling that the old one is over (ESP-IDF, on other chips than ESP32).
+attempt = None
 listener = None  # gets the events of a scan, while there is one
 # Peers that did not answer the question for an MTU: the next time they are not asked, because
 # some are deaf after it, vanish, or are hung up on by the stack after 30 s.
@@ -145,6 +147,8 @@ def _irq(event, data):
         elif event == _CONNECT:
             if attempt and attempt.addr == data[2]:
                 attempt.on_link(data[0])
+            else:
+                ble.gap_disconnect(data[0])  # given up; nobody else could have that peer
         elif _DISCONNECT <= event <= _GATTC_LAST:
             client = _find(event, data)
             if client:

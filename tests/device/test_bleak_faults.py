@@ -293,6 +293,51 @@ async def test_links_that_drop_as_soon_as_they_are_up():
         await _works(device)
 
 
+async def test_a_link_that_the_stack_begins_again_by_itself():
+    peer = fresh(Peer())
+    device = await find()
+    for unheard in range(1, 7):
+        for gone in (False, True):
+            peer.unheard = unheard
+            client = BleakClient(device, timeout=5)
+            if gone:
+                vclock.call_later(peer.adv_interval_ms + 60, air.remove, peer)
+            try:
+                await client.connect()
+                await client.read_gatt_char("2a29")
+                assert peer.connected
+            except _ERRORS:
+                pass
+            await client.disconnect()
+            peer.unheard = 0
+            assert await find("nobody", 1) is None  # the radio is free
+            air.add(peer)
+            await asyncio.sleep(20)
+            assert not peer.connected, (unheard, gone)
+            await _works(device)
+
+
+async def test_a_link_that_comes_when_nobody_wants_it_any_more_is_ended():
+    peer = fresh(Peer())
+    device = await find()
+    whole = air.radio.gap_connect
+
+    def never_cancels(addr_type, *args):
+        if addr_type is None:
+            raise OSError(-524)
+        return whole(addr_type, *args)
+
+    air.radio.gap_connect = never_cancels
+    try:
+        peer.connect_delay_ms = 2500
+        await raises(_ERRORS, BleakClient(device, timeout=2).connect(), 4000)
+        assert await until(lambda: peer.seen == [1, 1], 5000), peer.seen
+    finally:
+        air.radio.gap_connect = whole
+    peer.connect_delay_ms = 0
+    await _works(device)
+
+
 async def test_a_refusal_of_one_peer_costs_the_other_at_most_its_link():
     # NimBLE reports the failed attempt with handle 0, aioble takes it for the end of link 0
     fresh()
