@@ -213,6 +213,8 @@ class BmsLink:
             bleradio.on()
         except bleradio.Short as exc:
             self._give_up(str(exc))
+        except OSError:
+            pass  # the next search tries again
 
     def _give_up(self, reason):
         if self._on_hopeless:

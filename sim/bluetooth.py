@@ -98,6 +98,7 @@ class _Radio:
         self.security = security.Settings()
         self._scan = None  # [start ms, interval us, window us, active, timer]
         self._connecting = None  # [address type, address, timer]
+        self.stuck = 0  # so many times it cannot be switched on
         self.deaf = 0  # 1: hears nothing until it is switched off, 2: until the board resets
         self._attempt_ms = 0  # for how long it goes on
         self._tries = 0  # how often the stack began it again
@@ -119,6 +120,11 @@ class _Radio:
     def emit(self, event, data):
         if self._handler is None or not self._active:
             return
+        lent = ()
+        if event == _SCAN_RESULT or event == _CONNECT or event == _DISCONNECT:
+            # as on the board, what the handler sees is the stack's own
+            lent = [bytearray(x) if isinstance(x, memoryview) else x for x in data]
+            data = tuple([memoryview(x) if isinstance(x, bytearray) else x for x in lent])
         try:
             self._handler(event, data)
         except Exception as exc:
@@ -126,6 +132,9 @@ class _Radio:
             print("Unhandled exception in IRQ callback handler")
             sys.print_exception(exc)
             self._handler = None
+        for x in lent:
+            if isinstance(x, bytearray):
+                x[:] = bytes(len(x))
 
     def data_event(self, event, conn_handle, value_handle, data):
         # as on the board, the handler sees a buffer that is the stack's own
@@ -150,6 +159,9 @@ class _Radio:
     def active(self, on=None):
         if on is not None and bool(on) != self._active:
             if on:
+                if self.stuck:
+                    self.stuck -= 1
+                    raise OSError(errno.ETIMEDOUT)
                 _claim("bluetooth")
             else:
                 self._stop_scan()
@@ -297,8 +309,8 @@ class _Radio:
         p.reached("scan")
         addr = memoryview(p.addr)
         self.emit(_SCAN_RESULT, (p.addr_type, addr, _ADV_IND, p.rssi, memoryview(p.adv)))
-        if active and p.scan_rsp is not None and listening == self._listening:
-            rsp = memoryview(p.scan_rsp)
+        if active and listening == self._listening:
+            rsp = memoryview(p.scan_rsp or b"")  # who has no more to say answers nevertheless
             self.emit(_SCAN_RESULT, (p.addr_type, addr, _SCAN_RSP, p.rssi, rsp))
 
     def gap_connect(

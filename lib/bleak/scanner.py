@@ -94,7 +94,6 @@ class BleakScanner:
         Raises BleakError when the stack refuses to scan.
         """
         timeout_ms = int(timeout * 1000)
-        bleradio.on()
         heard = deque((), _WAITING)
 
         def listen(event, data):  # on the stack's task, whose data do not last
@@ -105,9 +104,10 @@ class BleakScanner:
                 heard.append((kind, bytes(addr), adv_type, rssi, bytes(payload)))
 
         said = {}  # (type of address, address): [advertisement, scan response], either may be None
-        start_ms = time.ticks_ms()
         radio.listener = listen
         try:
+            bleradio.on()
+            start_ms = time.ticks_ms()
             radio.ble.gap_scan(timeout_ms, _SCAN_US, _SCAN_US, True)
             # the stack ends it by itself, unless it has died
             while time.ticks_diff(time.ticks_ms(), start_ms) < timeout_ms + _LATE_MS:
@@ -138,7 +138,7 @@ def _judge(said, advert, filterfunc):
         said.clear()
     words = said.setdefault(who, [None, None])
     place = 1 if adv_type == _SCAN_RESPONSE else 0
-    if payload == words[place]:
+    if payload == words[place] or words[0] and not payload:  # many answer with nothing
         return None
     words[place] = payload
     adv = AdvertisementData(words, rssi)

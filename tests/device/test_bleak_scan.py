@@ -195,6 +195,22 @@ async def test_the_filter_is_asked_once_about_the_same_words():
     assert asked == [0, 1, 1]
 
 
+async def test_who_answers_with_nothing_has_said_nothing_new():
+    named = Peer("a", 1, adv=air.adv(services16=[0xFFE0]), scan_rsp=air.adv("a", flags=False))
+    fresh(named, Peer("b", 2))
+    asked = []
+
+    def look(device, adv):
+        asked.append((device.address[-1], device.name))
+        return False
+
+    for t_ms in range(3000, 9000, 2000):
+        vclock.call_later(t_ms, setattr, named, "scan_rsp", b"")
+        vclock.call_later(t_ms + 1000, setattr, named, "scan_rsp", named.scan_rsp)
+    await BleakScanner.find_device_by_filter(look, 10)
+    assert sorted(asked, key=str) == [("1", "a"), ("1", None), ("2", "b")], asked
+
+
 async def test_an_error_in_the_filter_reaches_the_caller_and_the_scan_ends():
     fresh()
     air.add(Peer())
@@ -238,6 +254,13 @@ async def test_a_radio_that_refuses_is_an_error():
         await raises(BleakError, find(), 100)
     finally:
         air.radio.gap_scan = whole
+    assert (await find()).name == peer.name
+
+
+async def test_a_radio_that_cannot_be_switched_on_is_an_error():
+    peer = fresh(Peer())
+    air.radio.stuck = 1
+    await raises(BleakError, find(), 100)
     assert (await find()).name == peer.name
 
 

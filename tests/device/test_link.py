@@ -114,6 +114,16 @@ async def test_every_kind_of_error_is_said_counted_and_healed():
     assert link.failures == {"connection failed": 2, "no answer": 1}
 
 
+async def test_a_radio_that_cannot_be_switched_on_is_tried_again():
+    for stuck in range(1, 9):
+        _peer()
+        air.radio.stuck = stuck
+        link, said = _link()
+        await _samples(link, 1)
+        assert not air.radio.stuck
+        assert sum(link.failures.values()) <= stuck, link.failures
+
+
 async def test_two_polls_without_an_answer_are_forgiven_the_third_is_not():
     _peer()
     for silence in (asyncio.TimeoutError(), None):
