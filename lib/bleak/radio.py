@@ -158,7 +158,8 @@ def _irq(event, data):
                     client.on_link(None)
         return core.ble_irq(event, data)
     except Exception:
-        missed += 1
+        if event != _SCAN_RESULT:  # an advert comes again
+            missed += 1
 
 
 def _find(event, data):

@@ -182,6 +182,16 @@ async def test_an_event_that_nobody_can_digest_does_not_end_all_events():
     fresh()
 
 
+async def test_an_advert_for_which_there_is_no_memory_costs_no_other_link_an_answer():
+    client = await link_to(fresh(Peer()))
+    search = asyncio.create_task(find("nobody", 3))
+    await asyncio.sleep(1)
+    vclock.call_later(20, air.radio.emit, 5, ())
+    assert await client.read_gatt_char("2a29")
+    assert await search is None
+    await client.disconnect()
+
+
 async def test_the_filter_is_asked_once_about_the_same_words():
     peer = fresh(Peer(scan_rsp=air.adv(services16=[0xFFE0], flags=False)))
     asked = []
