@@ -48,7 +48,7 @@ def tell(event):
 
 
 def read():
-    """Return what is in it, or None."""
+    """Return what is in it, a dict as `request` makes it; None if there is none, or half of one."""
     for _ in range(3):
         try:
             with open(_FILE) as f:
@@ -65,6 +65,6 @@ def read():
 
 
 def write(paused):
-    """Raises OSError."""
+    """Let `paused` be what is in it; raises OSError."""
     with open(_FILE, "w") as f:
         json.dump(paused, f)  # in pieces: memory may be short

@@ -172,7 +172,6 @@ class Bench:
         rows["objects"] = total - sum(rows.values())
         return {"polling": total, **rows}
 
-
     def _measure_base(self) -> dict[str, int]:
         said = self._interpret("-c", _BASE)
         idle, asyncio, volume = map(int, re.findall(r"\d+", said))

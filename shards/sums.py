@@ -18,10 +18,10 @@ _MAGIC = const(0x31435342)  # "BSC1"
 _UNIT = const(3_600_000)  # mA s in an Ah, mW s in a Wh
 
 # places, as in shards/counters.py
+_LOGGED_S = const(8)
 _FULLS = const(9)
 _FULL_UNIX = const(10)
 _FULL_LOGGED_S = const(11)
-_LOGGED_S = const(8)
 _FIRST_UNIX = const(12)
 _ROWS = const(13)
 _UNIX = const(14)

@@ -90,10 +90,13 @@ def test_a_further_battery_takes_little(tmp_path):
 
 
 @pytest.mark.campaign
-def test_two_with_a_display_fit_the_smallest_chip(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"lcd": {"cols": 20, "rows": 4}}, {"bthome": True}])
+def test_two_with_a_display_fit_the_smallest_chip(tmp_path, more):
     tree = BUILD / "board-heap"
     heap.build_board(tree)
-    bench = heap.Bench(tmp_path, tree, **heap.several("jikong", "jikong", display=True))
+    two = heap.several("jikong", "jikong", display=True)
+    two["settings"] |= more
+    bench = heap.Bench(tmp_path, tree, **two | {"lcd": "20x4" if "lcd" in more else "16x2"})
     bench.modules()
     assert bench.does_in(_TWO)
 
